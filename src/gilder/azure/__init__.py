@@ -1,0 +1,1 @@
+"""Azure as gilder uses it: Resource Manager, identity, instance metadata."""

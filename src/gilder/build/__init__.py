@@ -1,0 +1,1 @@
+"""One image, start to end: the recipe."""

@@ -1,0 +1,1 @@
+"""Options, wording, progress, exit codes."""

@@ -1,0 +1,1 @@
+"""Many images: admission, limits, order, signals, outcomes."""

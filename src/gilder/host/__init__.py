@@ -1,0 +1,1 @@
+"""This Linux machine: programs, devices, mounts, chroots; knows no Azure."""

@@ -1,0 +1,106 @@
+"""The errors that a user may meet.
+
+GilderError
+  UserError        the template or the options are wrong; nothing was touched
+  Refused          the world is not as the build needs it; found out before anything was created
+  CloudError       Azure said no
+    NotFound · Denied · Throttled · Conflict · OperationFailed · Unreachable
+  HostError        this machine said no
+    CommandFailed · Busy · DeviceMissing
+  ReleaseFailed    something could not be given back; says what is left and how to remove it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class GilderError(Exception):
+    """An error with an optional hint: what the user can do about it."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UserError(GilderError):
+    """The template or the options are wrong; nothing was touched."""
+
+
+class Refused(GilderError):
+    """The world is not as the build needs it, and nothing was created."""
+
+
+class CloudError(GilderError):
+    """Azure refused or failed a request. `code` is Azure's error code, `status` the HTTP status (0: none came)."""
+
+    def __init__(self, message: str, *, code: str = "", status: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.status = status
+
+
+class NotFound(CloudError):
+    """The resource, or its parent, does not exist."""
+
+
+class Denied(CloudError):
+    """The identity may not do this, or the token was not accepted."""
+
+
+class Throttled(CloudError):
+    """Too many requests, and waiting did not help."""
+
+
+class Conflict(CloudError):
+    """Another change to the same resource is under way, or its state forbids this one (409, 412)."""
+
+
+class OperationFailed(CloudError):
+    """The request was accepted and its long-running operation ended as Failed or Canceled."""
+
+
+class Unreachable(CloudError):
+    """No answer came: whether the request took effect is unknown, so look before acting again."""
+
+
+class HostError(GilderError):
+    """This machine could not do what was asked."""
+
+
+class CommandFailed(HostError):
+    """A program ended with a status that means failure. Not raised when it was cancelled."""
+
+    def __init__(self, argv: Sequence[str], status: int, tail: Sequence[str] = (), *, where: str = "", hint: str | None = None) -> None:
+        import shlex
+
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        place = f" ({where})" if where else ""
+        super().__init__(f"{shlex.join(argv)}{place} {how}" + (f": {tail[-1]}" if tail else ""), hint=hint)
+        self.argv = tuple(argv)
+        self.status = status
+        self.tail = tuple(tail)
+
+
+class Busy(HostError):
+    """A mount or device is still in use; `holders` names by whom."""
+
+    def __init__(self, path: str, holders: Sequence[str] = ()) -> None:
+        by = f" by {', '.join(holders)}" if holders else ""
+        super().__init__(f"{path} is still in use{by}")
+        self.path = path
+        self.holders = tuple(holders)
+
+
+class DeviceMissing(HostError):
+    """The disk was attached, but this machine does not show its device."""
+
+
+class ReleaseFailed(GilderError):
+    """A thing could not be given back. `what` names it, `remedy` is the command that removes it by hand."""
+
+    def __init__(self, what: str, cause: BaseException | str, remedy: str) -> None:
+        super().__init__(f"{what} was left behind: {cause}", hint=f"remove it with: {remedy}")
+        self.what = what
+        self.remedy = remedy

@@ -1,0 +1,1 @@
+"""Lifetimes and time: release, backoff, keyed locks, redaction, the journal."""

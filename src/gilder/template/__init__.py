@@ -1,0 +1,1 @@
+"""Text in, build specs and diagnostics out; pure."""

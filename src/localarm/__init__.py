@@ -1,0 +1,1 @@
+"""A strict local Azure: Resource Manager, instance metadata and token service, over HTTPS on loopback."""
