@@ -1,0 +1,132 @@
+"""Giving things back: the one place where a release is shielded from cancellation, bounded in time and accounted for.
+
+Without the shield a cancelled build skips its clean-up at the first `await`; without the bound a hanging
+release hangs the program (a shield without a deadline is a hang waiting to happen).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+
+from gilder.model.errors import ReleaseFailed
+from gilder.model.outcomes import Residue
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing held: its number in the ledger, its kind and name, and how a person removes it."""
+
+    number: int
+    kind: str
+    name: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+class Ledger(Protocol):
+    """The account of what one build holds. Intent is written before the act, release after it."""
+
+    async def intend(self, kind: str, name: str, remedy: str) -> Entry:
+        """Note that `kind name` is about to come into being; durable when it returns."""
+        ...
+
+    async def released(self, entry: Entry) -> None:
+        """Note that it is gone."""
+        ...
+
+    async def left(self, entry: Entry, why: str) -> None:
+        """Note that it could not be removed: it is a residue now."""
+        ...
+
+
+class MemoryLedger:
+    """A ledger that lives as long as its build."""
+
+    def __init__(self, tell: Callable[[Residue], None] | None = None) -> None:
+        self._numbers = itertools.count(1)
+        self._held: dict[int, Entry] = {}
+        self._residues: list[Residue] = []
+        self._tell = tell
+
+    async def intend(self, kind: str, name: str, remedy: str) -> Entry:
+        entry = Entry(next(self._numbers), kind, name, remedy)
+        self._held[entry.number] = entry
+        return entry
+
+    async def released(self, entry: Entry) -> None:
+        self._held.pop(entry.number, None)
+
+    async def left(self, entry: Entry, why: str) -> None:
+        self._held.pop(entry.number, None)
+        residue = Residue(f"{entry} ({why})", entry.remedy)
+        self._residues.append(residue)
+        if self._tell:
+            self._tell(residue)
+
+    @property
+    def held(self) -> tuple[Entry, ...]:
+        """What is held now, oldest first."""
+        return tuple(self._held.values())
+
+    @property
+    def residues(self) -> tuple[Residue, ...]:
+        """What could not be removed."""
+        return tuple(self._residues)
+
+
+@dataclass(slots=True)
+class Release:
+    """How a thing is given back: `undo` looks before it acts, so it is right whether the act happened or not."""
+
+    kind: str
+    name: str
+    remedy: str
+    undo: Callable[[], Awaitable[None]]
+    within: float
+    """Seconds."""
+    must: bool = False
+    """Whether the block may not be left as if all were well when the release fails (an unmount before a snapshot)."""
+
+
+@asynccontextmanager
+async def releasing(ledger: Ledger, how: Release) -> AsyncIterator[None]:
+    """Hold a thing while inside; enter *before* the act that makes it.
+
+    When the release fails or takes longer than `how.within`, the thing becomes a residue in the ledger. The
+    error of the block, if any, goes on; without one ReleaseFailed is raised if `how.must`.
+    """
+    entry = await ledger.intend(how.kind, how.name, how.remedy)
+    try:
+        yield
+    except BaseException as error:
+        if (failure := await _release(ledger, entry, how)) is not None:
+            error.add_note(failure.message)
+        raise
+    else:
+        failure = await _release(ledger, entry, how)
+        if failure is not None and how.must:
+            raise failure
+
+
+async def _release(ledger: Ledger, entry: Entry, how: Release) -> ReleaseFailed | None:
+    why: BaseException | str = f"no answer within {how.within:g} s"
+    with anyio.move_on_after(how.within, shield=True):
+        try:
+            await how.undo()
+        except Exception as error:  # noqa: BLE001 — every failure becomes a residue, none may hide the block's own error
+            why = error
+        else:
+            with anyio.CancelScope(shield=True):
+                await ledger.released(entry)
+            return None
+    with anyio.CancelScope(shield=True):
+        await ledger.left(entry, str(why))
+    return ReleaseFailed(str(entry), why, how.remedy)
