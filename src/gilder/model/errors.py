@@ -72,7 +72,15 @@ class HostError(GilderError):
 class CommandFailed(HostError):
     """A program ended with a status that means failure. Not raised when it was cancelled."""
 
-    def __init__(self, argv: Sequence[str], status: int, tail: Sequence[str] = (), *, where: str = "", hint: str | None = None) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        status: int,
+        tail: Sequence[str] = (),
+        *,
+        where: str = "",
+        hint: str | None = None,
+    ) -> None:
         import shlex
 
         how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"

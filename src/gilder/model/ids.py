@@ -31,7 +31,11 @@ class ArmId:
     def parse(cls, text: str) -> ArmId:
         """Read an id; raises ValueError with what is wrong and the shape that is expected."""
         parts = text.strip().strip("/").split("/")
-        if len(parts) < 8 or len(parts) % 2 or [p.lower() for p in parts[:6:2]] != ["subscriptions", "resourcegroups", "providers"]:
+        if (
+            len(parts) < 8
+            or len(parts) % 2
+            or [p.lower() for p in parts[:6:2]] != ["subscriptions", "resourcegroups", "providers"]
+        ):
             raise ValueError(f"{text!r} is not a resource id; expected {_SHAPE}")
         if empty := [k for k, v in zip(parts[::2], parts[1::2], strict=True) if not v.strip()]:
             raise ValueError(f"the part after {empty[0]!r} is empty in {text!r}")
@@ -64,7 +68,9 @@ class ArmId:
 
     def __str__(self) -> str:
         tail = "/".join(f"{t}/{n}" for t, n in zip(self.types, self.names, strict=True))
-        return f"/subscriptions/{self.subscription}/resourceGroups/{self.resource_group}/providers/{self.provider}/{tail}"
+        return (
+            f"/subscriptions/{self.subscription}/resourceGroups/{self.resource_group}/providers/{self.provider}/{tail}"
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ArmId) and str(self).lower() == str(other).lower()

@@ -130,3 +130,13 @@ async def _release(ledger: Ledger, entry: Entry, how: Release) -> ReleaseFailed 
     with anyio.CancelScope(shield=True):
         await ledger.left(entry, str(why))
     return ReleaseFailed(str(entry), why, how.remedy)
+
+
+@asynccontextmanager
+async def closing(close: Callable[[], Awaitable[None]], *, within: float) -> AsyncIterator[None]:
+    """Close a thing of this process (a connection, not a resource of the world) when the block ends, however it ends."""
+    try:
+        yield
+    finally:
+        with anyio.move_on_after(within, shield=True):
+            await close()

@@ -1,0 +1,169 @@
+"""One connection to Resource Manager: requests with retries in one place, long-running operations at gilder's cadence."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any, TypeVar
+
+import anyio
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import AzureError
+from azure.core.pipeline import PipelineResponse
+from azure.core.pipeline.transport import AsyncHttpTransport
+from azure.core.rest import HttpRequest
+from azure.mgmt.compute.aio import ComputeManagementClient
+
+from gilder.azure.cloud import Cloud
+from gilder.azure.errors import cloud_error, retry_after
+from gilder.azure.operations import Operation, Progress, operation_of, progress_of
+from gilder.model.errors import CloudError, Conflict, OperationFailed, Throttled, Unreachable
+from gilder.runtime.backoff import retry_delays
+from gilder.runtime.release import closing
+
+T = TypeVar("T")
+
+PATIENCE = 300.0
+"""Seconds that a request is tried again for before its last refusal counts."""
+
+_PASSING = {
+    "RetryableError",
+    "InternalExecutionError",
+    "ConflictingConcurrentWriteNotAllowed",
+    "AnotherOperationInProgress",
+}
+"""Error codes of a 409 that ask to try again (wire recordings and issues; see azure-cli and bosh-azure-cpi reports)."""
+
+
+class Arm:
+    """Resource Manager as gilder uses it: the SDK's clients, one a subscription, over one transport.
+
+    The SDK's own retries are off: they resend a POST on 503 and sleep any Retry-After unseen.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        credential: AsyncTokenCredential,
+        transport: AsyncHttpTransport[Any, Any],
+        rng: Random | None = None,
+    ) -> None:
+        self.cloud = cloud
+        self._credential = credential
+        self._transport = transport
+        self._rng = rng or Random()  # noqa: S311 — jitter, not a secret
+        self._clients: dict[str, ComputeManagementClient] = {}
+
+    def client(self, subscription: str) -> ComputeManagementClient:
+        """The compute client of one subscription."""
+        key = subscription.lower()
+        if key not in self._clients:
+            self._clients[key] = ComputeManagementClient(
+                self._credential,
+                subscription,
+                base_url=self.cloud.resource_manager,
+                credential_scopes=[self.cloud.scope],
+                transport=self._transport,
+                retry_total=0,
+                retry_connect=0,
+                retry_read=0,
+                retry_status=0,
+            )
+        return self._clients[key]
+
+    async def ask(self, doing: str, call: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
+        """Make one request, again while Azure says "later"; raises a CloudError.
+
+        A request that is not `repeatable` and whose answer was lost raises Unreachable at once: the caller
+        reads what became of it. A throttled request had no effect, so it is always repeated.
+        """
+        waits = retry_delays(self._rng)
+        deadline = anyio.current_time() + PATIENCE
+        while True:
+            try:
+                return await call()
+            except AzureError as error:
+                refusal, asked = cloud_error(error, doing), retry_after(error)
+            wait = max(next(waits), asked or 0.0)
+            if not _worth_repeating(refusal, repeatable) or anyio.current_time() + wait > deadline:
+                raise refusal
+            await anyio.sleep(wait)
+
+    async def change(
+        self,
+        doing: str,
+        begin: Callable[..., Awaitable[Any]],
+        *args: Any,
+        repeatable: bool = True,
+        **options: Any,
+    ) -> Operation | None:
+        """Send a request that starts a long-running operation; None when it was done at once."""
+        seen: list[PipelineResponse[Any, Any]] = []
+
+        async def call() -> None:
+            seen.clear()
+            await begin(*args, polling=False, raw_response_hook=seen.append, **options)
+
+        await self.ask(doing, call, repeatable=repeatable)
+        response = seen[-1].http_response
+        return operation_of(doing, response.status_code, response.headers)
+
+    async def finished(self, subscription: str, operation: Operation | None, looks: Iterator[float]) -> None:
+        """Wait for an operation; raises OperationFailed if it ends as Failed or Canceled.
+
+        A throttled or lost look does not end the wait: the operation goes on regardless.
+        """
+        if operation is None:
+            return
+        while True:
+            progress = await self._look(subscription, operation)
+            if progress.done:
+                if progress.error is not None:
+                    raise OperationFailed(progress.error.message, code=progress.error.code, status=200)
+                return
+            await anyio.sleep(next(looks))
+
+    async def _look(self, subscription: str, operation: Operation) -> Progress:
+        client = self.client(subscription)
+
+        async def call() -> Progress:
+            # The URL must be followed as given, signature and all.
+            response = await client.send_request(HttpRequest("GET", operation.url))
+            response.raise_for_status()
+            return progress_of(operation, response)
+
+        while True:
+            try:
+                return await self.ask(f"waiting: {operation.doing}", call)
+            except (Throttled, Unreachable):
+                await anyio.sleep(next(retry_delays(self._rng, first=30.0)))
+
+    async def close(self) -> None:
+        """Close the clients and what they share."""
+        for client in self._clients.values():
+            await client.close()
+        await self._transport.close()
+        await self._credential.close()
+
+
+def _worth_repeating(refusal: CloudError, repeatable: bool) -> bool:
+    match refusal:
+        case Throttled():
+            return True
+        case Unreachable():
+            return repeatable
+        case Conflict():
+            return refusal.code in _PASSING
+        case _:
+            return False
+
+
+@asynccontextmanager
+async def connected(
+    cloud: Cloud, credential: AsyncTokenCredential, transport: AsyncHttpTransport[Any, Any]
+) -> AsyncIterator[Arm]:
+    """A connection that is closed when the block ends."""
+    arm = Arm(cloud, credential, transport)
+    async with closing(arm.close, within=5):
+        yield arm

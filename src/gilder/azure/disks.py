@@ -1,0 +1,139 @@
+"""Managed disks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from azure.mgmt.compute import models
+
+from gilder.azure.arm import Arm
+from gilder.azure.operations import quick_looks
+from gilder.model.errors import NotFound, Refused
+from gilder.model.ids import ArmId
+from gilder.model.spec import DiskSku, HyperVGeneration
+
+
+@dataclass(frozen=True, slots=True)
+class FromPlatformImage:
+    """Start from a platform image version, by its id as the service gave it."""
+
+    version_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FromGalleryVersion:
+    """Start from a gallery image version: its OS disk, or the data disk of `lun`."""
+
+    version: ArmId
+    lun: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FromDisk:
+    """Start from a copy of a managed disk in the same region."""
+
+    disk: ArmId
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """Start with nothing."""
+
+
+DiskSource = FromPlatformImage | FromGalleryVersion | FromDisk | Empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskPlan:
+    """A disk to create. `size_gb` None: the size of the source (GiB)."""
+
+    id: ArmId
+    location: str
+    zone: str
+    source: DiskSource
+    sku: DiskSku
+    size_gb: int | None = None
+    os_disk: bool = True
+    generation: HyperVGeneration | None = None
+    encryption_set: ArmId | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFacts:
+    """A disk as it is. `attached_to` is the VM's id, "" when none."""
+
+    id: ArmId
+    location: str
+    size_bytes: int
+    state: str
+    attached_to: str
+
+
+def _creation(source: DiskSource) -> models.CreationData:
+    match source:
+        case FromPlatformImage():
+            return models.CreationData(
+                create_option="FromImage", image_reference=models.ImageDiskReference(id=source.version_id)
+            )
+        case FromGalleryVersion():
+            reference = models.ImageDiskReference(id=str(source.version), lun=source.lun)
+            return models.CreationData(create_option="FromImage", gallery_image_reference=reference)
+        case FromDisk():
+            return models.CreationData(create_option="Copy", source_resource_id=str(source.disk))
+        case Empty():
+            return models.CreationData(create_option="Empty")
+
+
+def _body(plan: DiskPlan) -> models.Disk:
+    properties = models.DiskProperties(creation_data=_creation(plan.source), disk_size_gb=plan.size_gb)
+    if plan.os_disk:
+        properties.os_type = models.OperatingSystemTypes.LINUX
+    if plan.generation is not None:
+        properties.hyper_v_generation = plan.generation.value
+    if plan.encryption_set is not None:
+        properties.encryption = models.Encryption(disk_encryption_set_id=str(plan.encryption_set))
+    return models.Disk(
+        location=plan.location,
+        zones=[plan.zone] if plan.zone else None,
+        tags=dict(plan.tags),
+        sku=models.DiskSku(name=plan.sku.value),
+        properties=properties,
+    )
+
+
+async def create_disk(arm: Arm, plan: DiskPlan) -> None:
+    """Create a disk and wait until it is there; raises CloudError."""
+    disks = arm.client(plan.id.subscription).disks
+    doing = f"creating the disk {plan.id.name}"
+    operation = await arm.change(doing, disks.begin_create_or_update, plan.id.resource_group, plan.id.name, _body(plan))
+    await arm.finished(plan.id.subscription, operation, quick_looks())
+
+
+async def disk_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:
+    """The disk as it is now, None when there is none."""
+    disks = arm.client(disk.subscription).disks
+    try:
+        found = await arm.ask(f"reading the disk {disk.name}", lambda: disks.get(disk.resource_group, disk.name))
+    except NotFound:
+        return None
+    told = found.properties or models.DiskProperties(creation_data=models.CreationData(create_option="Empty"))
+    size = told.disk_size_bytes or (told.disk_size_gb or 0) * 2**30
+    return DiskFacts(disk, found.location, size, str(told.disk_state or ""), found.managed_by or "")
+
+
+async def delete_disk(arm: Arm, disk: ArmId) -> None:
+    """Delete a disk if it is there; raises CloudError, Refused when a VM still has it."""
+    facts = await disk_facts(arm, disk)
+    if facts is None:
+        return
+    if facts.attached_to:
+        raise Refused(f"the disk {disk.name} is still attached to {facts.attached_to}")
+    disks = arm.client(disk.subscription).disks
+    try:
+        operation = await arm.change(
+            f"deleting the disk {disk.name}", disks.begin_delete, disk.resource_group, disk.name
+        )
+        await arm.finished(disk.subscription, operation, quick_looks())
+    except NotFound:
+        return

@@ -1,0 +1,76 @@
+"""azure-core's exceptions as gilder's: one function at the edge, so that nobody else knows azure-core."""
+
+from __future__ import annotations
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+from gilder.model.errors import CloudError, Conflict, Denied, NotFound, Throttled, Unreachable
+
+_PARENT_MISSING = {"ResourceGroupNotFound", "ParentResourceNotFound", "SubscriptionNotFound"}
+
+
+def cloud_error(error: AzureError, doing: str) -> CloudError:
+    """The error of one request as gilder tells it; `doing` completes "while …"."""
+    if isinstance(error, HttpResponseError) and error.status_code:
+        return _refusal(error, doing)
+    if isinstance(error, ClientAuthenticationError):
+        return Denied(
+            f"no token while {doing}: {_first_line(error.message)}",
+            hint="check the identity that the template names",
+        )
+    if isinstance(error, ServiceRequestError | ServiceResponseError):
+        return Unreachable(
+            f"no answer while {doing}: {_first_line(error.message)}",
+            hint="check the network and the endpoint",
+        )
+    return CloudError(f"failed while {doing}: {_first_line(error.message)}")
+
+
+def _refusal(error: HttpResponseError, doing: str) -> CloudError:
+    status = error.status_code or 0
+    code, message = _code_and_message(error)
+    text = f"{message} ({code or 'no code'}, HTTP {status}, while {doing})"
+    if status == 429:
+        return Throttled(
+            text,
+            code=code,
+            status=status,
+            hint="another client may be using up this VM's or subscription's budget",
+        )
+    if status in (401, 403):
+        return Denied(text, code=code, status=status, hint="give the identity the role that allows this action")
+    if status == 404:
+        hint = "create it first, or correct the name" if code in _PARENT_MISSING else None
+        return NotFound(text, code=code, status=status, hint=hint)
+    if status in (409, 412):
+        return Conflict(text, code=code, status=status)
+    if status >= 500 or status == 408:
+        return Unreachable(text, code=code, status=status)
+    return CloudError(text, code=code, status=status)
+
+
+def _code_and_message(error: HttpResponseError) -> tuple[str, str]:
+    model = error.error
+    if model is not None and getattr(model, "code", None):
+        return str(model.code), _first_line(str(model.message or ""))
+    return "", _first_line(error.message)
+
+
+def _first_line(text: str | None) -> str:
+    return next((line.strip() for line in (text or "").splitlines() if line.strip()), "no reason given")
+
+
+def retry_after(error: AzureError) -> float | None:
+    """The wait in seconds that the service asked for, if it did (RFC 9110 10.2.3; Azure sends whole seconds)."""
+    response = getattr(error, "response", None)
+    value = response.headers.get("Retry-After") if response is not None else None
+    try:
+        return max(0.0, float(value)) if value is not None else None
+    except ValueError:
+        return None

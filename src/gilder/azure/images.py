@@ -1,0 +1,122 @@
+"""Managed images, and the platform images that builds start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from azure.mgmt.compute import models
+
+from gilder.azure.arm import Arm
+from gilder.azure.operations import quick_looks
+from gilder.model.errors import NotFound, Refused
+from gilder.model.ids import ArmId
+from gilder.model.spec import Caching, DiskSku, HyperVGeneration, PlatformImage
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformVersion:
+    """One exact version of a platform image. `id` is spelled as the service gave it."""
+
+    id: str
+    version: str
+    os_type: str
+    generation: str
+    architecture: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePlan:
+    """A managed image to make from a snapshot of its OS disk."""
+
+    id: ArmId
+    location: str
+    snapshot: ArmId
+    generation: HyperVGeneration
+    caching: Caching
+    sku: DiskSku
+    data_snapshots: dict[int, ArmId] = field(default_factory=dict)
+    data_caching: Caching = Caching.READ_ONLY
+    data_sku: DiskSku = DiskSku.STANDARD_LRS
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+async def platform_version(arm: Arm, subscription: str, location: str, image: PlatformImage) -> PlatformVersion:
+    """The exact version that `image` names, `latest` resolved; raises Refused when there is none."""
+    images = arm.client(subscription).virtual_machine_images
+    doing = f"looking up {image}"
+    missing = Refused(
+        f"there is no platform image {image} in {location}",
+        hint="list them with: az vm image list --all --publisher PUBLISHER",
+    )
+    at = (location, image.publisher, image.offer, image.sku)
+    version = image.version
+    try:
+        if version.lower() == "latest":
+            newest = await arm.ask(doing, lambda: images.list(*at, top=1, orderby="name desc"))
+            if not newest:
+                raise missing
+            version = newest[0].name
+        found = await arm.ask(doing, lambda: images.get(*at, version))
+    except NotFound as error:
+        raise missing from error
+    told = found.properties
+    os_type = told.os_disk_image.operating_system if told and told.os_disk_image else ""
+    generation = told.hyper_v_generation if told else ""
+    architecture = told.architecture if told else ""
+    return PlatformVersion(found.id or "", version, str(os_type or ""), str(generation or ""), str(architecture or ""))
+
+
+def _body(plan: ImagePlan) -> models.Image:
+    os_disk = models.ImageOSDisk(
+        os_type=models.OperatingSystemTypes.LINUX,
+        os_state=models.OperatingSystemStateTypes.GENERALIZED,
+        snapshot=models.SubResource(id=str(plan.snapshot)),
+        caching=plan.caching.value,
+        storage_account_type=plan.sku.value,
+    )
+    data_disks = [
+        models.ImageDataDisk(
+            lun=lun,
+            snapshot=models.SubResource(id=str(snapshot)),
+            caching=plan.data_caching.value,
+            storage_account_type=plan.data_sku.value,
+        )
+        for lun, snapshot in sorted(plan.data_snapshots.items())
+    ]
+    storage = models.ImageStorageProfile(os_disk=os_disk, data_disks=data_disks)
+    properties = models.ImageProperties(storage_profile=storage, hyper_v_generation=plan.generation.value)
+    return models.Image(location=plan.location, tags=dict(plan.tags), properties=properties)
+
+
+async def create_image(arm: Arm, plan: ImagePlan) -> None:
+    """Make a managed image and wait until it is there; raises CloudError."""
+    images = arm.client(plan.id.subscription).images
+    doing = f"creating the image {plan.id.name}"
+    operation = await arm.change(
+        doing, images.begin_create_or_update, plan.id.resource_group, plan.id.name, _body(plan)
+    )
+    await arm.finished(plan.id.subscription, operation, quick_looks())
+
+
+async def image_exists(arm: Arm, image: ArmId) -> bool:
+    """Whether there is such a managed image."""
+    images = arm.client(image.subscription).images
+    try:
+        await arm.ask(f"reading the image {image.name}", lambda: images.get(image.resource_group, image.name))
+    except NotFound:
+        return False
+    return True
+
+
+async def delete_image(arm: Arm, image: ArmId) -> None:
+    """Delete a managed image if it is there; raises CloudError."""
+    images = arm.client(image.subscription).images
+    if not await image_exists(arm, image):
+        return
+    try:
+        operation = await arm.change(
+            f"deleting the image {image.name}", images.begin_delete, image.resource_group, image.name
+        )
+        await arm.finished(image.subscription, operation, quick_looks())
+    except NotFound:
+        return
