@@ -1,1 +1,7 @@
 """Text in, build specs and diagnostics out; pure."""
+
+from gilder.template.inputs import OFFLINE_VM, Inputs
+from gilder.template.load import load
+from gilder.template.loaded import Loaded, Variable
+
+__all__ = ["OFFLINE_VM", "Inputs", "Loaded", "Variable", "load"]
