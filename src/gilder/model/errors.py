@@ -6,12 +6,13 @@ GilderError
   CloudError       Azure said no
     NotFound · Denied · Throttled · Conflict · OperationFailed · Unreachable
   HostError        this machine said no
-    CommandFailed · Busy · DeviceMissing
+    CommandFailed (CommandTimedOut) · Busy · DeviceMissing
   ReleaseFailed    something could not be given back; says what is left and how to remove it
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 
@@ -81,14 +82,24 @@ class CommandFailed(HostError):
         where: str = "",
         hint: str | None = None,
     ) -> None:
-        import shlex
-
         how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         place = f" ({where})" if where else ""
         super().__init__(f"{shlex.join(argv)}{place} {how}" + (f": {tail[-1]}" if tail else ""), hint=hint)
         self.argv = tuple(argv)
         self.status = status
         self.tail = tuple(tail)
+
+
+class CommandTimedOut(CommandFailed):
+    """A program took longer than it was given (`seconds`); it was ended."""
+
+    def __init__(self, argv: Sequence[str], seconds: float, tail: Sequence[str] = (), *, where: str = "") -> None:
+        super().__init__(argv, -15, tail, where=where)
+        place = f" ({where})" if where else ""
+        last = f"; its last line: {tail[-1]}" if tail else ""
+        self.message = f"{shlex.join(argv)}{place} did not end within {seconds:g} s{last}"
+        self.args = (self.message,)
+        self.seconds = seconds
 
 
 class Busy(HostError):

@@ -1,0 +1,193 @@
+"""Block devices of this machine, as the kernel tells of them.
+
+A device is known by its number (MAJOR:MINOR); names are only ways to it. `/dev/sdc` may be a link, udev may be late or
+absent, so partitions are looked up in sysfs and a name is used only when it resolves to the right number.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from gilder.host.run import run
+from gilder.model.errors import Busy, CommandFailed, DeviceMissing
+
+_SECTOR = 512
+"""Bytes; sysfs counts in these whatever the device's own sector size (kernel: Documentation/ABI/stable/sysfs-block)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDevice:
+    """A whole disk. `path` is the name that users know (`/dev/sdc`), `kernel_name` the kernel's (`loop0`), `number` is
+    MAJOR:MINOR, `diskseq` the kernel's running number of disks (None before Linux 5.15)."""
+
+    path: str
+    kernel_name: str
+    number: str
+    size_bytes: int
+    diskseq: int | None
+
+    @property
+    def name(self) -> str:
+        """The last part of `path`, `sdc`."""
+        return os.path.basename(self.path)
+
+    @property
+    def sysfs(self) -> Path:
+        """Where the kernel describes it."""
+        return Path("/sys/dev/block") / self.number
+
+
+def block_device(path: str) -> BlockDevice:
+    """Look a device up; raises DeviceMissing when there is none at `path`."""
+    try:
+        number = _number(path)
+        sysfs = Path("/sys/dev/block") / number
+        size = int((sysfs / "size").read_text()) * _SECTOR
+        kernel_name = sysfs.resolve(strict=True).name
+    except (OSError, ValueError) as error:
+        raise DeviceMissing(f"{path} is not a block device that the kernel shows: {error}") from error
+    try:
+        diskseq = int((sysfs / "diskseq").read_text())
+    except OSError:
+        diskseq = None
+    return BlockDevice(path, kernel_name, number, size, diskseq)
+
+
+def _number(path: str) -> str:
+    found = os.stat(path)
+    if not stat.S_ISBLK(found.st_mode):
+        raise ValueError("it is another kind of file")
+    return f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+
+
+def partition_numbers(device: BlockDevice) -> dict[str, str]:
+    """The partitions that the kernel knows: partition number ("1") to MAJOR:MINOR."""
+    return {
+        file.read_text().strip(): (file.parent / "dev").read_text().strip()
+        for file in device.sysfs.glob(f"{device.kernel_name}*/partition")
+    }
+
+
+def partition(device: BlockDevice, which: str) -> str:
+    """The device path of a partition: `"1"` of `/dev/sdc` is `/dev/sdc1`, of `/dev/nvme0n2` `/dev/nvme0n2p1`. An empty
+    `which` is the whole device.
+
+    Raises DeviceMissing when the kernel does not know the partition, or no name leads to it.
+    """
+    if not which:
+        return device.path
+    known = partition_numbers(device)
+    if which not in known:
+        has = ", ".join(sorted(known, key=lambda n: (len(n), n))) or "none"
+        raise DeviceMissing(
+            f"{device.path} has no partition {which}",
+            hint=f"the kernel knows these partitions: {has}; mount_partition says which one is mounted",
+        )
+    join = "p" if device.path[-1].isdigit() else ""
+    kernel_join = "p" if device.kernel_name[-1].isdigit() else ""
+    for path in (f"{device.path}{join}{which}", f"/dev/{device.kernel_name}{kernel_join}{which}"):
+        try:
+            if _number(path) == known[which]:
+                return path
+        except (OSError, ValueError):
+            continue
+    raise DeviceMissing(f"partition {which} of {device.path} has no device file for {known[which]} yet")
+
+
+async def wait_partition(device: BlockDevice, which: str, within: float = 10.0) -> str:
+    """`partition`, waiting up to `within` seconds: udev makes the names a little later than the kernel its partitions."""
+    deadline = anyio.current_time() + within
+    pause = 0.01
+    while True:
+        try:
+            return partition(device, which)
+        except DeviceMissing:
+            if anyio.current_time() >= deadline:
+                raise
+        await anyio.sleep(pause)
+        pause = min(pause * 2, 0.5)
+
+
+async def reread_partitions(device: BlockDevice) -> None:
+    """Make the kernel's list of partitions agree with the table on disk, and wait for the names.
+
+    `partx -u` and not BLKRRPART (`partprobe`): it works while a partition is in use. A disk without a table is fine.
+    """
+    done = await run(["partx", "--update", device.path], check=False)
+    # partx fails too where no table is left: then the partitions of an earlier one must go.
+    if done.status != 0 and partition_numbers(device):
+        removed = await run(["partx", "--delete", device.path], check=False)
+        if removed.status != 0 and partition_numbers(device):
+            raise CommandFailed(["partx", "--update", device.path], done.status, done.tail)
+    await settle()
+
+
+async def settle() -> None:
+    """Wait for udev to work off its queue, where udev runs."""
+    if Path("/run/udev/control").exists() and shutil.which("udevadm"):
+        # A machine busy with 64 disks may take longer; then names are waited for one by one.
+        await run(["udevadm", "settle", "--timeout=10"], check=False)
+
+
+async def flush(device: BlockDevice) -> None:
+    """Make everything written to the device durable: `fsync` on the block device sends a FLUSH (BLKFLSBUF does not)."""
+    await anyio.to_thread.run_sync(_fsync, device.path)
+
+
+def _fsync(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def is_free(device: BlockDevice) -> bool:
+    """Whether nothing holds the disk or a partition of it: no mount in any namespace, no LVM, RAID or dm, no exclusive
+    opener. Asks the kernel by opening the whole disk exclusively (open(2), O_EXCL on block devices)."""
+    try:
+        os.close(os.open(device.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return False
+        raise DeviceMissing(f"{device.path} cannot be opened: {error}") from error
+    return True
+
+
+async def wait_free(device: BlockDevice, within: float = 10.0) -> None:
+    """Wait until `is_free`; raises Busy with the holders' names after `within` seconds."""
+    deadline = anyio.current_time() + within
+    pause = 0.005
+    while not is_free(device):
+        if anyio.current_time() >= deadline:
+            raise Busy(device.path, await anyio.to_thread.run_sync(holders_of, device))
+        await anyio.sleep(pause)
+        pause = min(pause * 2, 0.5)
+
+
+def holders_of(device: BlockDevice) -> list[str]:
+    """Who holds a disk: mounts in any namespace (by the process that has them) and devices stacked upon it."""
+    numbers = {device.number, *partition_numbers(device).values()}
+    found = [f"device {h.name}" for n in sorted(numbers) for h in Path(f"/sys/dev/block/{n}/holders").glob("*")]
+    seen: set[str] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            namespace = os.readlink(process / "ns/mnt")
+            if namespace in seen:
+                continue
+            seen.add(namespace)
+            lines = (process / "mountinfo").read_text(errors="replace").splitlines()
+            name = (process / "comm").read_text().strip()
+        except OSError:
+            continue
+        at = [fields[4] for fields in (line.split(" ") for line in lines) if fields[2] in numbers]
+        found += [f"the mount {path} (as seen by {name}, process {process.name})" for path in at]
+    return found

@@ -1,0 +1,232 @@
+"""Starting programs: the only place that does.
+
+Every program gets a session of its own (so that a Ctrl-C on the terminal is gilder's business alone and one signal
+reaches all it started), no terminal, no inherited environment and no shell. A run returns when its processes are
+gone, cancelled or not.
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import ByteReceiveStream, Process
+
+from gilder.model.errors import CommandFailed, CommandTimedOut
+
+OnLine = Callable[[str, str], None]
+"""Called with each line that a program prints, without its line end, and its stream: stdout or stderr."""
+
+TAIL_LINES = 40
+LONGEST_LINE = 64 * 1024
+"""Characters; a longer line is cut into pieces, so that a program without line ends cannot fill the memory."""
+TERM_GRACE = 5.0
+"""Seconds between TERM and KILL."""
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SILENCE = 0.15
+"""Seconds without a line, seen twice, after which the output of an ended program counts as complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a program ended: its status (negative: the signal) and its last lines."""
+
+    status: int
+    tail: tuple[str, ...]
+
+
+def tool_environment() -> dict[str, str]:
+    """What gilder's own tools are given: where programs are, and messages in English."""
+    return {"PATH": os.environ.get("PATH") or _PATH, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/root")}
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    prefix: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    stdin: bytes | None = None,
+    on_line: OnLine | None = None,
+    check: bool = True,
+    valid: Sequence[int] = (0,),
+    timeout: float | None = None,
+    where: str = "",
+    linger: bool = False,
+) -> Completed:
+    """Run a program to its end.
+
+    `prefix` (such as an `nsenter` line) comes before `argv` but not into messages. `env` is the whole environment (None:
+    `tool_environment`). `timeout` is in seconds. What the program left running in its session is ended too, unless
+    `linger`: then it keeps running, without the pipe for its output.
+
+    Raises CommandFailed when `check` and the status is not among `valid`, or when the program cannot be started
+    (status 127), and CommandTimedOut after `timeout`.
+    """
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+
+    def heard(text: str, stream: str) -> None:
+        tail.append(text)
+        if on_line is not None:
+            on_line(text, stream)
+
+    process = await _started([*prefix, *argv], argv, env, cwd, stdin is not None, where)
+    try:
+        with anyio.move_on_after(timeout) as limit:
+            await _talk(process, stdin, heard)
+    except BaseException:
+        await _gone(process)
+        raise
+    if limit.cancelled_caught or not linger:
+        await _gone(process)
+    if limit.cancelled_caught:
+        raise CommandTimedOut(argv, timeout or 0.0, tuple(tail), where=where)
+    status = process.returncode
+    assert status is not None, "_talk returns after the program has ended"
+    if check and status not in valid:
+        raise CommandFailed(argv, status, tuple(tail), where=where)
+    return Completed(status, tuple(tail))
+
+
+async def output(
+    argv: Sequence[str],
+    *,
+    prefix: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    stdin: bytes | None = None,
+    valid: Sequence[int] = (0,),
+    timeout: float | None = None,
+    where: str = "",
+) -> str:
+    """What a program prints to stdout, lines joined by newlines; raises as `run` does."""
+    lines: list[str] = []
+
+    def keep(text: str, stream: str) -> None:
+        if stream == "stdout":
+            lines.append(text)
+
+    await run(
+        argv, prefix=prefix, env=env, cwd=cwd, stdin=stdin, on_line=keep, valid=valid, timeout=timeout, where=where
+    )
+    return "\n".join(lines)
+
+
+async def _started(
+    line: Sequence[str],
+    shown: Sequence[str],
+    env: Mapping[str, str] | None,
+    cwd: str | None,
+    talks: bool,
+    where: str,
+) -> Process:
+    # Shielded: a cancellation while the event loop is making the process would lose what it has started.
+    with anyio.CancelScope(shield=True):
+        try:
+            return await anyio.open_process(
+                line,
+                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=tool_environment() if env is None else env,
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            hint = f"is {line[0]} installed?" if isinstance(error, FileNotFoundError) else None
+            raise CommandFailed(shown, 127, (str(error),), where=where, hint=hint) from error
+
+
+async def _talk(process: Process, stdin: bytes | None, heard: OnLine) -> None:
+    """Feed and hear a program until it has ended and said everything."""
+    last = anyio.current_time()
+    open_pipes = 2
+
+    def noted(text: str, stream: str) -> None:
+        nonlocal last
+        last = anyio.current_time()
+        heard(text, stream)
+
+    async def listen(pipe: ByteReceiveStream | None, stream: str) -> None:
+        nonlocal open_pipes
+        assert pipe is not None
+        await _lines(pipe, lambda text: noted(text, stream))
+        open_pipes -= 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(listen, process.stdout, "stdout")
+        group.start_soon(listen, process.stderr, "stderr")
+        if stdin is not None:
+            group.start_soon(_feed, process, stdin)
+        await process.wait()
+        # The pipes close when the last writer goes; a daemon left behind may hold them for ever.
+        silences = 0
+        while open_pipes and silences < 2:
+            before = last
+            for _ in range(15):
+                await anyio.sleep(_SILENCE / 15)
+                if not open_pipes:
+                    break
+            silences = silences + 1 if last == before else 0
+        group.cancel_scope.cancel()
+
+
+async def _feed(process: Process, data: bytes) -> None:
+    assert process.stdin is not None
+    # A program may end, or close its stdin, without reading everything; its status tells whether that was an error.
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):
+        await process.stdin.send(data)
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):
+        await process.stdin.aclose()
+
+
+async def _lines(pipe: ByteReceiveStream, line: Callable[[str], None]) -> None:
+    """Cut a stream into lines; what is not UTF-8 becomes U+FFFD."""
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    rest = ""
+    try:
+        async for chunk in pipe:
+            *whole, rest = (rest + decode(chunk)).split("\n")
+            for text in whole:
+                line(text.removesuffix("\r"))
+            while len(rest) > LONGEST_LINE:
+                line(rest[:LONGEST_LINE])
+                rest = rest[LONGEST_LINE:]
+    finally:
+        if rest := rest + decode(b"", True):
+            line(rest.removesuffix("\r"))
+
+
+async def _gone(process: Process, grace: float = TERM_GRACE) -> None:
+    """End a program and all of its session's process group: TERM, then KILL; returns when they are gone."""
+    with anyio.CancelScope(shield=True):
+        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, math.inf)):
+            deadline = anyio.current_time() + patience
+            if not _signal_group(process.pid, number):
+                break
+            pause = 0.002
+            while _signal_group(process.pid, 0) and anyio.current_time() < deadline:
+                await anyio.sleep(pause)
+                pause = min(pause * 2, 0.05)
+        await process.aclose()
+
+
+def _signal_group(group: int, number: int) -> bool:
+    """Signal a process group; False if it has no member. It cannot be another's: a group's number is not reused while
+    it has members, and its leader was started by us."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # A member changed its user; as root this does not happen. It is still a member.
+        return True
+    return True
