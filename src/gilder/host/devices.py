@@ -37,7 +37,7 @@ class BlockDevice:
     @property
     def name(self) -> str:
         """The last part of `path`, `sdc`."""
-        return os.path.basename(self.path)
+        return Path(self.path).name
 
     @property
     def sysfs(self) -> Path:
@@ -62,7 +62,7 @@ def block_device(path: str) -> BlockDevice:
 
 
 def _number(path: str) -> str:
-    found = os.stat(path)
+    found = Path(path).stat()
     if not stat.S_ISBLK(found.st_mode):
         raise ValueError("it is another kind of file")
     return f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
@@ -180,7 +180,7 @@ def holders_of(device: BlockDevice) -> list[str]:
     seen: set[str] = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            namespace = os.readlink(process / "ns/mnt")
+            namespace = str((process / "ns/mnt").readlink())
             if namespace in seen:
                 continue
             seen.add(namespace)
