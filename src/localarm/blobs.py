@@ -41,7 +41,8 @@ class BlobError(Exception):
 class BlobStore:
     """Raw disk images of one world, each a sparse file with a name, in one directory.
 
-    ``root`` is made if need be. Files which an interrupted operation left are removed. Names are made of letters,
+    ``root`` is made if need be. Files which an interrupted operation left are removed (those of a running one are
+    locked, so any number of processes may look into one store). Names are made of letters,
     digits, ``.``, ``_`` and ``-``. All methods raise :class:`BlobError` for what the caller got wrong and ``OSError``
     for what the machine refuses (no space). Different names may be worked on in different threads at once.
     """
@@ -50,7 +51,7 @@ class BlobStore:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
         for leftover in root.glob(f"{_TEMPORARY}*"):
-            leftover.unlink(missing_ok=True)
+            _remove_unless_locked(leftover)
 
     def path(self, name: str) -> Path:
         """Where the blob called ``name`` is or would be."""
@@ -170,13 +171,9 @@ class BlobStore:
         final = self.path(name)
         if not replace and final.exists():
             raise BlobError(f"blob {name} exists")
-        temporary = self.root / f"{_TEMPORARY}{name}-{secrets.token_hex(4)}"
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        temporary, fd = self._temporary(name)
         try:
-            try:
-                yield fd
-            finally:
-                os.close(fd)
+            yield fd
             if replace:
                 temporary.replace(final)
             else:
@@ -185,6 +182,32 @@ class BlobStore:
             raise BlobError(f"blob {name} exists") from None
         finally:
             temporary.unlink(missing_ok=True)
+            os.close(fd)
+
+    def _temporary(self, name: str) -> tuple[Path, int]:
+        """A new, locked file; made again if another process swept it away before it was locked."""
+        while True:
+            temporary = self.root / f"{_TEMPORARY}{name}-{secrets.token_hex(4)}"
+            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(fd).st_nlink == 1:
+                    return temporary, fd
+            os.close(fd)
+
+
+def _remove_unless_locked(leftover: Path) -> None:
+    try:
+        fd = os.open(leftover, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        leftover.unlink(missing_ok=True)
+    except BlockingIOError:  # in the hands of a running operation
+        return
+    finally:
+        os.close(fd)
 
 
 def _copy_data(source: int, target: int, length: int) -> None:
@@ -201,9 +224,20 @@ def _copy_data(source: int, target: int, length: int) -> None:
                 return
             raise
         end = min(os.lseek(source, start, os.SEEK_HOLE), length)
-        while start < end:
-            copied = os.copy_file_range(source, target, min(end - start, _CHUNK), start, start)
-            if copied == 0:  # the source became shorter
-                return
-            start += copied
+        _copy_range(source, target, start, end)
         offset = end
+
+
+def _copy_range(source: int, target: int, start: int, end: int) -> None:
+    while start < end:
+        count = min(end - start, _CHUNK)
+        try:
+            copied = os.copy_file_range(source, target, count, start, start)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+            os.lseek(target, start, os.SEEK_SET)  # two different file systems
+            copied = os.sendfile(target, source, start, count)
+        if copied == 0:  # the source became shorter
+            return
+        start += copied
