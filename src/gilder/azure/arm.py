@@ -154,7 +154,7 @@ def _worth_repeating(refusal: CloudError, repeatable: bool) -> bool:
         case Unreachable():
             return repeatable
         case Conflict():
-            return refusal.code in _PASSING
+            return repeatable and refusal.code in _PASSING
         case _:
             return False
 

@@ -1,1 +1,5 @@
 """Options, wording, progress, exit codes."""
+
+from gilder.cli.main import main
+
+__all__ = ["main"]

@@ -18,6 +18,8 @@ class Stage(StrEnum):
     POST_MOUNT = "running post-mount commands"
     CHROOT = "preparing the chroot"
     PROVISION = "provisioning"
+    PRE_UNMOUNT = "running pre-unmount commands"
+    CHROOT_LEFT = "putting the chroot back in order"
     UNMOUNT = "unmounting"
     SNAPSHOT = "taking the snapshot"
     PUBLISH = "publishing the image"

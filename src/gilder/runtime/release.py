@@ -7,8 +7,9 @@ release hangs the program (a shield without a deadline is a hang waiting to happ
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +35,11 @@ class Entry:
 class Ledger(Protocol):
     """The account of what one build holds. Intent is written before the act, release after it."""
 
+    @property
+    def patience(self) -> Patience:
+        """How long its releases may take."""
+        ...
+
     async def intend(self, kind: str, name: str, remedy: str) -> Entry:
         """Note that `kind name` is about to come into being; durable when it returns."""
         ...
@@ -47,10 +53,35 @@ class Ledger(Protocol):
         ...
 
 
+class Patience:
+    """How long releases may take; shared by the ledgers of a run, so that a second Ctrl-C shortens them all."""
+
+    def __init__(self) -> None:
+        self._most = math.inf
+        self._running: set[anyio.CancelScope] = set()
+
+    @contextmanager
+    def bounded(self, within: float) -> Iterator[anyio.CancelScope]:
+        """A shielded scope of at most `within` seconds."""
+        with anyio.move_on_after(min(within, self._most), shield=True) as scope:
+            self._running.add(scope)
+            try:
+                yield scope
+            finally:
+                self._running.discard(scope)
+
+    def shorten(self, most: float) -> None:
+        """From now on no release may take more than `most` seconds; those under way have that long from now."""
+        self._most = min(self._most, most)
+        for scope in self._running:
+            scope.deadline = min(scope.deadline, anyio.current_time() + most)
+
+
 class MemoryLedger:
     """A ledger that lives as long as its build."""
 
-    def __init__(self, tell: Callable[[Residue], None] | None = None) -> None:
+    def __init__(self, tell: Callable[[Residue], None] | None = None, patience: Patience | None = None) -> None:
+        self.patience = patience or Patience()
         self._numbers = itertools.count(1)
         self._held: dict[int, Entry] = {}
         self._residues: list[Residue] = []
@@ -116,9 +147,23 @@ async def releasing(ledger: Ledger, how: Release) -> AsyncIterator[None]:
             raise failure
 
 
+@asynccontextmanager
+async def undone_on_failure(ledger: Ledger, how: Release) -> AsyncIterator[None]:
+    """Undo a thing only when the block does not end well: for what the user asked for, such as the image itself."""
+    entry = await ledger.intend(how.kind, how.name, how.remedy)
+    try:
+        yield
+    except BaseException as error:
+        if (failure := await _release(ledger, entry, how)) is not None:
+            error.add_note(failure.message)
+        raise
+    with anyio.CancelScope(shield=True):
+        await ledger.released(entry)
+
+
 async def _release(ledger: Ledger, entry: Entry, how: Release) -> ReleaseFailed | None:
     why: BaseException | str = f"no answer within {how.within:g} s"
-    with anyio.move_on_after(how.within, shield=True):
+    with ledger.patience.bounded(how.within):
         try:
             await how.undo()
         except Exception as error:  # noqa: BLE001 — every failure becomes a residue, none may hide the block's own error

@@ -1,0 +1,5 @@
+"""`python -m gilder`."""
+
+from gilder.cli import main
+
+main()

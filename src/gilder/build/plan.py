@@ -1,0 +1,117 @@
+"""What one build will create, as values: looked up and checked before anything is touched."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from gilder.azure.disks import DiskPlan, DiskSource, Empty, FromDisk, FromGalleryVersion, FromPlatformImage, disk_facts
+from gilder.azure.images import image_exists, platform_version
+from gilder.azure.snapshots import SnapshotPlan, snapshot_exists
+from gilder.build.site import Site
+from gilder.model.errors import Refused
+from gilder.model.spec import BuildSpec, GalleryVersion, HyperVGeneration, ManagedDisk, PlatformImage
+
+_LONGEST_NAME = 80
+"""Characters in the name of a disk or snapshot (learn.microsoft.com, resource name rules)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """The resources of one build. `source` says exactly what it starts from, for people and provisioners."""
+
+    disk: DiskPlan
+    snapshot: SnapshotPlan
+    source: str
+    run: str
+    remarks: tuple[str, ...] = field(default=())
+
+
+async def planned(spec: BuildSpec, site: Site) -> BuildPlan:
+    """Look up the source, check the destination, choose the names; raises Refused before anything is created."""
+    source, described, generation = await _source(spec, site)
+    disk_id = spec.temporary_os_disk_id or site.machine.id.sibling("disks", _name(site, spec, "osdisk"))
+    snapshot_id = spec.temporary_os_disk_snapshot_id or site.machine.id.sibling(
+        "snapshots", _name(site, spec, "snapshot")
+    )
+    await _must_be_new(spec, site)
+    disk = DiskPlan(
+        id=disk_id,
+        location=site.machine.location,
+        zone=site.machine.zone,
+        source=source,
+        sku=spec.os_disk_storage_account_type,
+        size_gb=spec.os_disk_size_gb,
+        generation=spec.image_hyperv_generation if spec.from_scratch else None,
+        encryption_set=spec.disk_encryption_set_id,
+        tags=site.tags(spec.name),
+    )
+    snapshot = SnapshotPlan(
+        id=snapshot_id,
+        disk=disk_id,
+        location=site.machine.location,
+        incremental=spec.snapshot_incremental,
+        tags=site.tags(spec.name),
+    )
+    return BuildPlan(disk, snapshot, described, site.run, _remarks(spec, generation))
+
+
+async def _source(spec: BuildSpec, site: Site) -> tuple[DiskSource, str, str]:
+    """Where the disk comes from, that in words, and its Hyper-V generation where known."""
+    here = site.machine
+    match spec.source:
+        case None:
+            return Empty(), "scratch", ""
+        case PlatformImage() as image:
+            found = await platform_version(site.arm, here.id.subscription, here.location, image)
+            if found.os_type and found.os_type != "Linux":
+                raise Refused(f"{image} is a {found.os_type} image", hint="gilder builds Linux images only")
+            return FromPlatformImage(found.id), found.id, found.generation
+        case ManagedDisk() as disk:
+            facts = await disk_facts(site.arm, disk.id)
+            if facts is None:
+                raise Refused(f"the source disk {disk.id} does not exist", hint="correct `source`")
+            if facts.location.lower() != here.location.lower():
+                raise Refused(
+                    f"the source disk {disk.id.name} is in {facts.location} and this VM in {here.location}",
+                    hint="a disk can be copied only within its region: use a disk here, or a gallery image version",
+                )
+            return FromDisk(disk.id), str(disk.id), ""
+        case GalleryVersion() as version:
+            return FromGalleryVersion(version.id), str(version.id), ""
+
+
+async def _must_be_new(spec: BuildSpec, site: Site) -> None:
+    """What the build will create must not be there: gilder never adopts or replaces what it did not make."""
+    if spec.temporary_os_disk_id and await disk_facts(site.arm, spec.temporary_os_disk_id):
+        raise Refused(
+            f"temporary_os_disk_id names a disk that exists: {spec.temporary_os_disk_id}",
+            hint="choose another name, or leave it out to have one made",
+        )
+    snapshot = spec.temporary_os_disk_snapshot_id
+    if snapshot and await snapshot_exists(site.arm, snapshot):
+        raise Refused(
+            f"temporary_os_disk_snapshot_id names a snapshot that exists: {snapshot}",
+            hint="choose another name, or leave it out to have one made",
+        )
+    if spec.image_resource_id and await image_exists(site.arm, spec.image_resource_id):
+        raise Refused(
+            f"the image {spec.image_resource_id} exists already",
+            hint="choose another name, such as one with {{timestamp}}, or delete that image first",
+        )
+
+
+def _remarks(spec: BuildSpec, generation: str) -> tuple[str, ...]:
+    wanted = spec.image_hyperv_generation
+    if spec.image_resource_id and generation and generation != wanted:
+        other = HyperVGeneration.V2 if wanted is HyperVGeneration.V1 else HyperVGeneration.V1
+        told = f"the source is a generation {generation} image and the result will be {wanted}: it may not boot"
+        return (f'{told}; consider "image_hyperv_generation": "{other}"',)
+    return ()
+
+
+def _name(site: Site, spec: BuildSpec, what: str) -> str:
+    """A name no other build has: two builds of one second must not share a disk."""
+    clean = re.sub(r"[^0-9A-Za-z_.-]+", "-", spec.name).strip("-_.")
+    tail = f"-{site.serial(spec.name)}-{what}"
+    return f"gilder-{site.run}-{clean}"[: _LONGEST_NAME - len(tail)].rstrip("-_.") + tail

@@ -1,0 +1,54 @@
+"""The recipe: one image, start to end. The nesting of its blocks is the order in which things are given back."""
+
+from __future__ import annotations
+
+from gilder.build.plan import BuildPlan, planned
+from gilder.build.publish import publish
+from gilder.build.site import Site
+from gilder.build.story import Story, told
+from gilder.build.temporary import created, snapshots_of
+from gilder.build.work import work
+from gilder.host.devices import flush
+from gilder.host.sandbox import sandbox
+from gilder.model.events import Stage
+from gilder.model.ids import ArmId
+from gilder.model.spec import BuildSpec, Caching
+from gilder.runtime.release import Ledger
+from gilder.slots import Announcement, Disk, attached
+
+
+async def build_image(spec: BuildSpec, site: Site, ledger: Ledger, story: Story) -> tuple[ArmId, ...]:
+    """Build one image and return what was published.
+
+    Raises GilderError. However it ends, what it made is given back, or is a residue in `ledger`.
+    """
+    with site.writer.announced() as attach_to_come:
+        with story.telling(Stage.RESOLVE, str(spec.source or "scratch")):
+            plan = await planned(spec, site)
+        for remark in plan.remarks:
+            story.say(remark)
+        return await _from_plan(spec, plan, site, ledger, story, attach_to_come)
+
+
+async def _from_plan(
+    spec: BuildSpec, plan: BuildPlan, site: Site, ledger: Ledger, story: Story, attach_to_come: Announcement
+) -> tuple[ArmId, ...]:
+    keep = spec.skip_cleanup
+    async with (
+        created(site, plan.disk, ledger, story, keep=keep) as disk,
+        snapshots_of(site, plan.snapshot, ledger, story, keep=keep) as snapshots,
+    ):
+        os_disk = Disk(disk.id, disk.size_bytes, spec.os_disk_cache_type)
+        in_slot = attached(site.writer, site.devices, os_disk, ledger, attach_to_come)
+        async with told(story, Stage.ATTACH, Stage.DETACH, in_slot) as slot:
+            async with sandbox(spec.name, ledger, wrapper=spec.command_wrapper) as box:
+                await work(spec, plan, slot, box, ledger, story)
+            await flush(slot.device)  # unmounted by construction; now nothing is left in a cache either
+            if spec.skip_create_image:
+                return ()
+            if spec.os_disk_cache_type is not Caching.READ_WRITE:
+                await snapshots.take()  # still attached: the detach is off the critical path
+                slot.release_soon()
+                return await publish(spec, site, snapshots.os_disk, ledger, story)
+        await snapshots.take()  # a ReadWrite cache of the host is written back only by the detach
+        return await publish(spec, site, snapshots.os_disk, ledger, story)

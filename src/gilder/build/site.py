@@ -1,0 +1,36 @@
+"""Where a build takes place: the connection, this VM, its slots, and the run it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from gilder.azure.arm import Arm
+from gilder.azure.metadata import Machine
+from gilder.slots import LunDevices, SlotWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Shared by all builds of a run. `run` is the run's short id, part of every temporary name and tag."""
+
+    arm: Arm
+    machine: Machine
+    writer: SlotWriter
+    devices: LunDevices
+    run: str
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def serial(self, build: str) -> int:
+        """The number of a build within its run: names cut to length stay different."""
+        return self.numbers.setdefault(build, len(self.numbers) + 1)
+
+    def tags(self, build: str) -> dict[str, str]:
+        """The tags by which a temporary resource is known as ours, even when everything else is lost."""
+        return {
+            "gilder-run": self.run,
+            "gilder-build": build[:256],
+            "gilder-host": str(self.machine.id),
+            "gilder-created": self.created.isoformat(timespec="seconds"),
+        }

@@ -1,0 +1,84 @@
+"""The embedded cloud: localarm, found through its program, never imported."""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gilder.model.errors import Refused
+
+_AZURE_ASSET_TAG = "7783-7084-3265-9085-8269-3286-77"
+"""The chassis asset tag of every Azure VM (learn.microsoft.com; also used by cloud-init)."""
+
+_STARTING = 60.0
+"""Seconds for the embedded cloud to come up."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedCloud:
+    """Where the embedded cloud listens."""
+
+    metadata_url: str
+    metadata_host: str
+    ca_file: Path
+
+
+@dataclass(slots=True)
+class Lease:
+    """The embedded cloud lives while somebody holds a lease."""
+
+    process: subprocess.Popen[str]
+
+    def cloud(self) -> EmbeddedCloud:
+        """Wait until it is up; raises Refused if it does not come up."""
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], _STARTING)
+        line = self.process.stdout.readline() if ready else ""
+        try:
+            told = json.loads(line)
+            return EmbeddedCloud(told["metadata_url"], told["metadata_host"], Path(told["ca_file"]))
+        except (ValueError, KeyError):
+            raise Refused(
+                "the embedded cloud did not start", hint="see the message above; `localarm status` tells more"
+            ) from None
+
+
+def on_azure() -> bool:
+    """Whether this machine is an Azure VM, as its firmware says."""
+    try:
+        return Path("/sys/class/dmi/id/chassis_asset_tag").read_text().strip() == _AZURE_ASSET_TAG
+    except OSError:
+        return False
+
+
+@contextmanager
+def leased(extra: tuple[str, ...] = ()) -> Iterator[Lease]:
+    """Hold a lease on the embedded cloud while inside; it starts in the background at once."""
+    if on_azure():
+        raise Refused(
+            "`--cloud local` is for machines outside Azure, and this is an Azure VM",
+            hint="leave `--cloud local` out to build in Azure",
+        )
+    # A session of its own: a Ctrl-C meant for gilder must not take the cloud away before the clean-up.
+    # Its standard input is the lease: the kernel closes it when gilder dies, however it dies.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "localarm", "lease", *extra],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield Lease(process)
+    finally:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()

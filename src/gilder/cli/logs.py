@@ -1,0 +1,65 @@
+"""The full log of each build, in a file of its own."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Self, TextIO
+
+from gilder.cli.plain import plain_lines, seconds
+from gilder.model.errors import UserError
+from gilder.model.events import Event, OutputLine, StageFinished
+
+
+class LogFiles:
+    """A sink that writes `FOLDER/BUILD.log`; use as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[str, TextIO] = {}
+        self._open = ExitStack()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"no logs can be written to {folder}: {error}", hint="choose another with --log-dir"
+            ) from error
+
+    def path(self, build: str) -> Path:
+        """The log file of a build."""
+        return self.folder / (re.sub(r"[^0-9A-Za-z_.-]+", "-", build) + ".log")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def __call__(self, event: Event) -> None:
+        file = self._files.get(event.build)
+        if file is None:
+            file = self._open.enter_context(self.path(event.build).open("a", encoding="utf-8", errors="replace"))
+            self._files[event.build] = file
+        now = datetime.now().astimezone().isoformat(timespec="milliseconds")
+        for line in _lines(event):
+            file.write(f"{now} {line}\n")
+        file.flush()
+
+    def tail(self, build: str, count: int) -> list[str]:
+        """The last lines of a build's log."""
+        try:
+            return self.path(build).read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+        except OSError:
+            return []
+
+
+def _lines(event: Event) -> list[str]:
+    match event:
+        case OutputLine():
+            return [f"{'|' if event.stream == 'stdout' else '!'} {event.text}"]
+        case StageFinished():
+            return [f"--- {event.stage} {'took' if event.ok else 'FAILED after'} {seconds(event.seconds)}"]
+        case _:
+            return plain_lines(event)

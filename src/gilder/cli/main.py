@@ -1,0 +1,75 @@
+"""The command `gilder`; each subcommand lives in a module of its own, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import ClassVar
+
+import click
+
+from gilder import __version__
+from gilder.model.errors import GilderError, UserError
+
+BUILT, FAILED, USAGE = 0, 1, 2
+"""Exit codes: all built, something failed, wrong usage."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when needed: `gilder version` must not wait for the Azure SDK."""
+
+    modules: ClassVar[dict[str, str]] = {
+        "build": "gilder.cli.build",
+        "validate": "gilder.cli.validate",
+        "version": "gilder.cli.version",
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.modules:
+            return None
+        command: click.Command = importlib.import_module(self.modules[cmd_name]).command
+        return command
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "-help", "--help"], "max_content_width": 110},
+    epilog="Start with: gilder build --cloud local examples/quickstart.json",
+)
+@click.version_option(__version__, prog_name="gilder")
+def gilder() -> None:
+    """Build Azure VM images on an Azure VM by the chroot method.
+
+    gilder runs on an Azure VM, as root. For each image it creates a managed disk from a source, attaches it to this
+    VM, mounts it, runs the template's provisioners in a chroot, and publishes the result. Nothing temporary stays.
+
+    With `--cloud local` it builds on a cloud embedded in gilder, on any Linux machine.
+    """
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    try:
+        status = gilder.main(prog_name="gilder", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        status = USAGE
+    except click.ClickException as error:
+        error.show()
+        status = USAGE
+    except click.Abort:
+        status = FAILED
+    except GilderError as error:
+        tell_error(error)
+        status = USAGE if isinstance(error, UserError) else FAILED
+    sys.exit(status if isinstance(status, int) else BUILT)
+
+
+def tell_error(error: GilderError) -> None:
+    """Print an error and what to do about it."""
+    click.echo(f"error: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"  hint: {error.hint}", err=True)

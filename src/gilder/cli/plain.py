@@ -1,0 +1,55 @@
+"""Progress as plain lines, one per change: what a CI log or a pipe gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gilder.model.events import Event, Finished, LeftBehind, OutputLine, Said, StageFinished, StageStarted, Waiting
+
+
+def seconds(value: float) -> str:
+    """A duration for people: 0.4s, 12s, 3m05s, 1h02m."""
+    if value < 10:
+        return f"{value:.1f}s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
+def plain_lines(event: Event) -> list[str]:
+    """The lines to print for an event; pure."""
+    match event:
+        case StageStarted():
+            text = f"{event.stage}: {event.detail}" if event.detail else f"{event.stage}"
+            return [f"==> {event.build}: {text}"]
+        case StageFinished():
+            return []
+        case OutputLine():
+            return [f"    {event.build}: {event.text}"]
+        case Said():
+            return [f"==> {event.build}: {line}" for line in event.text.splitlines()]
+        case Waiting():
+            return [f"==> {event.build}: waiting for {event.what}"] if event.what else []
+        case LeftBehind():
+            return [
+                f"==> {event.build}: LEFT BEHIND: {event.what}",
+                f"==> {event.build}:   remove with: {event.remedy}",
+            ]
+        case Finished():
+            return [f"==> {event.build}: {event.status} after {seconds(event.seconds)}"]
+        case _:
+            return []
+
+
+class PlainLines:
+    """A sink that prints plain lines."""
+
+    def __init__(self, echo: Callable[[str], None]) -> None:
+        self._echo = echo
+
+    def __call__(self, event: Event) -> None:
+        for line in plain_lines(event):
+            self._echo(line)

@@ -1,0 +1,45 @@
+"""What is said at the end: a value in, lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gilder.cli.plain import seconds
+from gilder.model.outcomes import Built, Cancelled, Failed, Outcome
+
+
+def summary(outcomes: Sequence[Outcome], log_of: dict[str, Path]) -> list[str]:
+    """How each build ended, in the order of the template, and what was left behind."""
+    lines: list[str] = []
+    for outcome in outcomes:
+        lines.extend(_one(outcome, log_of.get(outcome.build)))
+    left = [residue for outcome in outcomes for residue in outcome.residues]
+    if left:
+        lines.append("Left behind:")
+        lines.extend(f"  {residue.what}\n    remove it with: {residue.remedy}" for residue in left)
+    return lines
+
+
+def _one(outcome: Outcome, log: Path | None) -> list[str]:
+    match outcome:
+        case Built():
+            lines = [f"built      {outcome.build} in {seconds(outcome.seconds)}"]
+            lines.extend(f"           {artifact}" for artifact in outcome.artifacts)
+            return lines
+        case Failed():
+            lines = [f"failed     {outcome.build} after {seconds(outcome.seconds)}, while {outcome.stage}"]
+            lines.extend(f"           {line}" for line in outcome.error.splitlines())
+            if outcome.hint:
+                lines.append(f"           hint: {outcome.hint}")
+            if log:
+                lines.append(f"           log: {log}")
+            return lines
+        case Cancelled():
+            where = f", while {outcome.stage}" if outcome.stage else ", before it started"
+            return [f"cancelled  {outcome.build} after {seconds(outcome.seconds)}{where}"]
+
+
+def succeeded(outcomes: Sequence[Outcome]) -> bool:
+    """Whether all were built and nothing was left behind: what the exit code tells."""
+    return all(isinstance(outcome, Built) and not outcome.residues for outcome in outcomes)

@@ -1,0 +1,70 @@
+"""What Ctrl-C does: the first stops with full clean-up, the second shortens it, the third leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+
+from gilder.runtime.release import MemoryLedger, Patience
+
+HURRIED = 15.0
+"""Seconds that each release may still take after the second signal."""
+
+
+class Stopping:
+    """The state of being stopped, shared by a run's builds."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._scopes: list[anyio.CancelScope] = []
+        self._ledgers: list[MemoryLedger] = []
+        self.patience = Patience()
+        self.signals = 0
+
+    def stops(self, scope: anyio.CancelScope) -> None:
+        """Cancel this scope when stopped (at once if that has happened already)."""
+        self._scopes.append(scope)
+        if self.signals:
+            scope.cancel()
+
+    def watch(self, ledger: MemoryLedger) -> None:
+        """Name what this ledger holds when leaving in haste."""
+        self._ledgers.append(ledger)
+
+    def signalled(self, name: str) -> None:
+        """Take one step further: stop, hurry, leave."""
+        self.signals += 1
+        if self.signals == 1:
+            self._say(f"{name}: stopping, and cleaning up; once more to hurry")
+            for scope in self._scopes:
+                scope.cancel()
+        elif self.signals == 2:
+            self._say(f"{name}: each clean-up step gets {HURRIED:g} s; once more to leave at once")
+            self.patience.shorten(HURRIED)
+        else:
+            self._say(f"{name}: leaving; this is left behind:")
+            for ledger in self._ledgers:
+                for entry in ledger.held:
+                    self._say(f"  {entry}; remove it with: {entry.remedy}")
+            sys.stderr.flush()
+            os._exit(1)
+
+
+@asynccontextmanager
+async def signals_heard(stopping: Stopping) -> AsyncIterator[None]:
+    """Hear SIGINT, SIGTERM and SIGHUP while inside."""
+
+    async def listen() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
+            async for number in received:
+                stopping.signalled(signal.Signals(number).name)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(listen)
+        yield
+        group.cancel_scope.cancel()

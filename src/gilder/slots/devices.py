@@ -1,0 +1,133 @@
+"""From a LUN to the device that this machine shows for it.
+
+The names come from udev rules of WALinuxAgent (`scsi1/lunN`) and azure-vm-utils (`data/by-lun/N`); without them sysfs
+tells: SCSI disks on the data controllers of the VMBus, NVMe namespaces with nsid = LUN + 2.
+"""
+
+from __future__ import annotations
+
+import os.path
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from gilder.host.devices import BlockDevice, block_device
+from gilder.model.errors import DeviceMissing
+
+_DATA_CONTROLLERS = ("{f8b3781b", "{f8b3781c", "{f8b3781d")
+"""VMBus ids of the SCSI controllers with data disks (WALinuxAgent, 66-azure-storage.rules)."""
+
+_SIZE_SLACK = 2**20
+"""Bytes by which a device may differ from what Azure says of its disk (disks made from VHDs are rounded)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenery:
+    """What this machine shows before an attach: devices by LUN, and the newest disk's sequence number."""
+
+    visible: frozenset[int]
+    newest: int
+
+
+class LunDevices:
+    """Looks up data disks by LUN. `dev` and `sys` are parameters so that a test may lay out other machines."""
+
+    def __init__(self, dev: Path = Path("/dev"), sys: Path = Path("/sys")) -> None:
+        self._dev = dev
+        self._sys = sys
+
+    def path(self, lun: int) -> Path | None:
+        """The device file of a LUN, None while there is none."""
+        named = [self._dev / "disk/azure/data/by-lun" / str(lun)]
+        named += [self._dev / f"disk/azure/scsi{controller}/lun{lun}" for controller in (1, 2, 3)]
+        for link in named:
+            if link.is_symlink() and link.exists():
+                # One step only: behind `/dev/sdc` there may be further links, and `/dev/sdc` is the name users know.
+                return _normal(link.parent / link.readlink())
+        name = self._scsi(lun) or self._nvme(lun)
+        return self._dev / name if name else None
+
+    def visible(self, capacity: int) -> frozenset[int]:
+        """The LUNs below `capacity` at which a device shows."""
+        return frozenset(lun for lun in range(capacity) if self.path(lun) is not None)
+
+    def scenery(self, capacity: int) -> Scenery:
+        """What shows now, to tell new devices from old ones later."""
+        return Scenery(self.visible(capacity), max(self._sequences(), default=0))
+
+    def _sequences(self) -> list[int]:
+        files = self._sys.glob("block/*/diskseq")
+        return [int(text) for text in (_read(file) for file in files) if text.isdigit()]
+
+    def _scsi(self, lun: int) -> str | None:
+        for device in self._sys.glob(f"bus/scsi/devices/*:*:*:{lun}"):
+            bus = device.resolve()
+            if any(
+                part.lower().startswith(_DATA_CONTROLLERS) for part in (_read(p / "device_id") for p in bus.parents)
+            ):
+                return next((block.name for block in (device / "block").glob("*")), None)
+        return None
+
+    def _nvme(self, lun: int) -> str | None:
+        for controller in self._sys.glob("class/nvme/nvme*"):
+            if _read(controller / "model").startswith("MSFT NVMe Accelerator"):
+                for namespace in controller.glob("nvme*n*"):
+                    if _read(namespace / "nsid") == str(lun + 2):
+                        return namespace.name
+        return None
+
+
+def _normal(path: Path) -> Path:
+    return Path(os.path.normpath(path))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
+
+
+async def wait_device(devices: LunDevices, lun: int, size_bytes: int, before: Scenery, within: float) -> BlockDevice:
+    """Wait for the device of a disk just attached and prove that it is that disk's.
+
+    It must have about the disk's size, and be newer than everything that was there before. Raises DeviceMissing when it
+    does not show in time, or what shows is another.
+    """
+    deadline = anyio.current_time() + within
+    pause = 0.01
+    doubt = "no device appeared"
+    while anyio.current_time() < deadline:
+        if (path := devices.path(lun)) is not None:
+            try:
+                device = block_device(str(path))
+            except DeviceMissing:
+                doubt = f"{path} is not a block device yet"
+            else:
+                if (doubt := _doubt(device, size_bytes, before)) == "":
+                    return device
+        await anyio.sleep(pause)
+        pause = min(pause * 1.5, 1.0)
+    raise DeviceMissing(
+        f"the disk was attached at LUN {lun}, but {doubt} within {within:g} s",
+        hint="see `lsblk` and `dmesg`; on SCSI sizes a rescan may help: echo '- - -' > /sys/class/scsi_host/hostN/scan",
+    )
+
+
+def _doubt(device: BlockDevice, size_bytes: int, before: Scenery) -> str:
+    if abs(device.size_bytes - size_bytes) > _SIZE_SLACK:
+        return f"{device.path} has {device.size_bytes} bytes and the disk {size_bytes}"
+    if device.diskseq is not None and device.diskseq <= before.newest:
+        return f"{device.path} was there before the attach"
+    return ""
+
+
+async def wait_gone(devices: LunDevices, lun: int, within: float) -> bool:
+    """Wait until no device shows at a LUN; False if one still does."""
+    deadline = anyio.current_time() + within
+    while devices.path(lun) is not None:
+        if anyio.current_time() >= deadline:
+            return False
+        await anyio.sleep(0.02)
+    return True

@@ -1,0 +1,75 @@
+"""One disk in a slot of this VM: attached, found, proven, and given back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gilder.host.devices import BlockDevice, is_free, wait_free
+from gilder.model.errors import Busy, GilderError
+from gilder.model.ids import ArmId
+from gilder.model.spec import Caching
+from gilder.runtime.release import Ledger, Release, releasing
+from gilder.slots.devices import LunDevices, wait_device
+from gilder.slots.writer import Announcement, SlotWriter
+
+APPEARING = 180.0
+"""Seconds for the device of an attached disk to show (the reference builder waits 3 minutes)."""
+
+_DETACHING = 1200.0
+"""Seconds for a detach; one in a hundred takes over two minutes, outliers 13 (issue reports)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk to attach, and its size, by which its device is recognised."""
+
+    id: ArmId
+    size_bytes: int
+    caching: Caching
+
+
+class Slot:
+    """A disk attached to this VM, with its device. Comes only out of `attached`."""
+
+    def __init__(self, disk: Disk, lun: int, device: BlockDevice, writer: SlotWriter) -> None:
+        self.disk = disk
+        self.lun = lun
+        self.device = device
+        self._writer = writer
+
+    def release_soon(self) -> None:
+        """Queue the detach without waiting for it; a device still in use stays where it is."""
+        if is_free(self.device):
+            self._writer.detach_soon(self.disk.id)
+
+
+@asynccontextmanager
+async def attached(
+    writer: SlotWriter, devices: LunDevices, disk: Disk, ledger: Ledger, announcement: Announcement
+) -> AsyncIterator[Slot]:
+    """Have a disk attached while inside; raises CloudError, Refused, DeviceMissing.
+
+    On leaving, the disk is detached only when nothing uses its device any more.
+    """
+    device: BlockDevice | None = None
+
+    async def detach() -> None:
+        if device is not None:
+            try:
+                await wait_free(device, within=10.0)
+            except Busy:
+                writer.abandon(disk.id, "its device is still in use")
+                raise
+        try:
+            await writer.detach(disk.id)
+        except GilderError as error:
+            writer.abandon(disk.id, error.message)
+            raise
+
+    remedy = f"az vm disk detach --ids {writer.vm} --disk-ids {disk.id}"
+    async with releasing(ledger, Release("the attachment of disk", disk.id.name, remedy, detach, _DETACHING)):
+        settled = await writer.attach(disk.id, disk.caching, announcement)
+        device = await wait_device(devices, settled.lun, disk.size_bytes, settled.before, APPEARING)
+        yield Slot(disk, settled.lun, device, writer)

@@ -1,0 +1,384 @@
+"""The single writer: the one task that changes which data disks the VM has.
+
+Reading the disk list, changing it and writing it back from two tasks loses disks; so callers put wishes, and this task
+takes all that should go now, sends one request, then re-reads the VM and settles each wish by what it sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from gilder.azure.arm import Arm
+from gilder.azure.disks import disk_facts
+from gilder.azure.machines import Attachment, VmView, attach_and_detach, max_data_disks, update_disks, vm_view
+from gilder.azure.operations import quick_looks
+from gilder.model.errors import CloudError, Conflict, GilderError, OperationFailed, Refused, Throttled, Unreachable
+from gilder.model.ids import ArmId
+from gilder.model.spec import Caching
+from gilder.slots.devices import LunDevices, Scenery, wait_gone
+from gilder.slots.pool import LunPool
+from gilder.slots.wishes import Attach, Detach, Situation, Wish, batch, due, halves, next_look
+
+_TRIES = 6
+"""How often a wish goes into another write after a conflict with somebody else's change."""
+
+_VANISHING = 10.0
+"""Seconds for a detached disk's device to go before its LUN is quarantined."""
+
+_WATCHING = 10.0
+"""Seconds between looks for a LUN that a stranger may free."""
+
+_ROOM_WITHIN = 600.0
+"""Seconds that an attach waits for strangers to free a LUN."""
+
+_UNKNOWN_CALL = {"InvalidResourceType", "NoRegisteredProviderFound", "InvalidApiVersionParameter", "NotImplemented"}
+"""Codes by which a service says that it does not know attachDetachDataDisks."""
+
+_OURS_TO_REPEAT = {
+    "AttachDiskWhileBeingDetached",
+    "Conflict",
+    "ConflictingConcurrentWriteNotAllowed",
+    "ConflictingUserInput",
+    "OperationPreempted",
+    "RetryableError",
+}
+"""Codes of a write that collided with another's: read again and choose again (issue reports, see docs/architecture.md)."""
+
+
+@dataclass(slots=True)
+class WriterStatistics:
+    """What the writer has done so far."""
+
+    writes: int = 0
+    attached: int = 0
+    detached: int = 0
+    refused: int = 0
+    largest_batch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A disk that the VM lists at a LUN of ours; `before` is what this machine showed before the attach."""
+
+    lun: int
+    before: Scenery
+
+
+class Announcement:
+    """The word that an attach will come soon, so that the first of a burst waits for it."""
+
+    def __init__(self, writer: SlotWriter) -> None:
+        self._writer = writer
+        self._open = True
+        writer.announcements += 1
+
+    def arrive(self) -> None:
+        """The attach is here, or will not come."""
+        if self._open:
+            self._open = False
+            self._writer.announcements -= 1
+            self._writer.poke()
+
+
+class SlotWriter:
+    """Wishes in, attachments out. `turn` makes the block that excludes other gilder processes of this machine."""
+
+    def __init__(
+        self, arm: Arm, vm: ArmId, devices: LunDevices, turn: Callable[[], AbstractAsyncContextManager[None]]
+    ) -> None:
+        self._arm = arm
+        self.vm = vm
+        self._devices = devices
+        self._turn = turn
+        self._pool: LunPool | None = None
+        self._attaches: list[Attach] = []
+        self._detaches: list[Detach] = []
+        self._leases: dict[ArmId, Settled] = {}
+        self._working: set[ArmId] = set()
+        self._changed = anyio.Event()
+        self._whole_vm = False
+        self.announcements = 0
+        self.statistics = WriterStatistics()
+
+    # What callers do
+
+    @contextmanager
+    def announced(self) -> Iterator[Announcement]:
+        """Say while inside that an attach will come soon."""
+        announcement = Announcement(self)
+        try:
+            yield announcement
+        finally:
+            announcement.arrive()
+
+    async def attach(self, disk: ArmId, caching: Caching, announcement: Announcement) -> Settled:
+        """Attach a disk and wait until the VM lists it; raises CloudError or Refused. Undone by `detach`."""
+        wish = Attach(disk, caching, anyio.current_time())
+        self._attaches.append(wish)
+        self._working.add(disk)
+        announcement.arrive()
+        try:
+            await wish.settled.wait()
+        finally:
+            if wish in self._attaches:
+                self._attaches.remove(wish)
+                self.poke()
+        if wish.error is not None:
+            self._working.discard(disk)
+            raise wish.error
+        return self._leases[disk]
+
+    def detach_soon(self, disk: ArmId) -> None:
+        """Put the wish to detach a disk that is not worked on any more, without waiting."""
+        self._working.discard(disk)
+        lease = self._leases.get(disk)
+        if lease is not None and not any(wish.disk == disk for wish in self._detaches):
+            self._detaches.append(Detach(disk, lease.lun, anyio.current_time()))
+        self.poke()
+
+    async def detach(self, disk: ArmId) -> None:
+        """Detach a disk if a lease of ours says that the VM may have it, and wait until it is gone; raises CloudError."""
+        self.detach_soon(disk)
+        while (wish := next((w for w in self._detaches if w.disk == disk), None)) is not None:
+            await wish.settled.wait()
+            if wish.error is not None:
+                raise wish.error
+
+    def abandon(self, disk: ArmId, why: str) -> None:
+        """Give up a disk that cannot be detached: its LUN is not handed out again."""
+        self._working.discard(disk)
+        lease = self._leases.pop(disk, None)
+        if lease is not None and self._pool is not None:
+            self._pool.quarantine(lease.lun, why)
+        self.poke()
+
+    def poke(self) -> None:
+        """Something changed: the writer looks again."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    # The task
+
+    async def run(self) -> None:
+        """Serve wishes for ever; run as the one task of this VM."""
+        while True:
+            changed = self._changed
+            if (self._attaches or self._detaches) and await self._serve():
+                continue
+            with anyio.move_on_after(_WATCHING if self._stuck() else next_look(self._situation())):
+                await changed.wait()
+
+    async def _serve(self) -> bool:
+        """Send one write if one is due; whatever goes wrong is told to the wishes concerned."""
+        try:
+            if self._pool is None:
+                view = await vm_view(self._arm, self.vm)
+                self._pool = LunPool(await max_data_disks(self._arm, view))
+                self._pool.observe(view.luns, self._devices.visible(self._pool.capacity))
+            if self._stuck():
+                async with self._turn():
+                    return await self._look_for_room(self._pool)
+            if not due(self._situation()):
+                return False
+            async with self._turn():
+                await self._write(self._pool)
+        except (GilderError, OSError) as error:
+            self._fail([*self._attaches, *self._detaches], error)
+        return True
+
+    def _situation(self) -> Situation:
+        room = self._pool.room if self._pool else 0
+        working = len(self._working & self._leases.keys())
+        now = anyio.current_time()
+        return Situation(self._attaches, self._detaches, room, self.announcements, working, now)
+
+    def _stuck(self) -> bool:
+        """Whether attaches wait for LUNs that none of our disks will free: look whether strangers left."""
+        return bool(self._attaches) and not self._leases and self._pool is not None and self._pool.room == 0
+
+    async def _look_for_room(self, pool: LunPool) -> bool:
+        """See whether a stranger freed a LUN; after a time without, the waiting attaches are refused."""
+        view = await vm_view(self._arm, self.vm)
+        pool.observe(view.luns, self._devices.visible(pool.capacity))
+        if pool.room:
+            return True
+        if anyio.current_time() - min(wish.since for wish in self._attaches) > _ROOM_WITHIN:
+            raise Refused(
+                f"the VM {self.vm.name} has no LUN free for another data disk: {pool.story()}",
+                hint="detach disks that are not needed, or use a VM size that allows more data disks",
+            )
+        return False
+
+    async def _write(self, pool: LunPool) -> None:
+        view = await vm_view(self._arm, self.vm)
+        scenery = self._devices.scenery(pool.capacity)
+        pool.observe(view.luns, scenery.visible)
+        attaches, detaches = batch(self._situation())
+        for wish in attaches:
+            wish.lun = pool.take(wish.disk.name)
+            self._leases[wish.disk] = Settled(wish.lun, scenery)
+        await self._change(pool, view, attaches, detaches)
+
+    async def _change(
+        self, pool: LunPool, view: VmView, attaches: Sequence[Attach], detaches: Sequence[Detach]
+    ) -> None:
+        """Send one request, then settle each of its wishes by what the VM lists afterwards."""
+        error: CloudError | None = None
+        try:
+            await self._send(view, attaches, detaches)
+        except CloudError as refusal:
+            error = refusal
+            self.statistics.refused += 1
+        view = await vm_view(self._arm, self.vm)
+        open_attaches = [wish for wish in attaches if not self._attach_settled(view, wish)]
+        open_detaches = [wish for wish in detaches if not await self._detach_settled(pool, view, wish)]
+        if open_attaches or open_detaches:
+            await self._refused(pool, view, open_attaches, open_detaches, error)
+
+    async def _send(self, view: VmView, attaches: Sequence[Attach], detaches: Sequence[Detach]) -> None:
+        wanted = [Attachment(a.disk, a.lun, a.caching) for a in attaches if a.lun is not None]
+        gone = [d.disk for d in detaches if view.lists(d.disk)]
+        if not wanted and not gone:
+            return
+        self.statistics.writes += 1
+        self.statistics.largest_batch = max(self.statistics.largest_batch, len(wanted) + len(gone))
+        operation = None
+        if not self._whole_vm:
+            try:
+                operation = await attach_and_detach(self._arm, self.vm, wanted, gone)
+            except CloudError as refusal:
+                if refusal.code not in _UNKNOWN_CALL and refusal.status not in (405, 501):
+                    raise
+                self._whole_vm = True
+        if self._whole_vm:
+            operation = await update_disks(self._arm, view, wanted, gone)
+        await self._arm.finished(self.vm.subscription, operation, quick_looks())
+
+    def _attach_settled(self, view: VmView, wish: Attach) -> bool:
+        entry = view.lists(wish.disk)
+        if entry is None or entry.leaving or entry.lun != wish.lun:
+            return False
+        self.statistics.attached += 1
+        self._settle(wish)
+        return True
+
+    async def _detach_settled(self, pool: LunPool, view: VmView, wish: Detach) -> bool:
+        if view.lists(wish.disk) is not None:
+            return False
+        # No lease: an attach that was under way when this wish came has already given its LUN back.
+        if self._leases.pop(wish.disk, None) is not None:
+            if await wait_gone(self._devices, wish.lun, _VANISHING):
+                pool.give_back(wish.lun)
+            else:
+                pool.quarantine(wish.lun, f"the device of {wish.disk.name} is still there")
+        self.statistics.detached += 1
+        self._settle(wish)
+        return True
+
+    # When a write was refused
+
+    async def _refused(
+        self,
+        pool: LunPool,
+        view: VmView,
+        attaches: Sequence[Attach],
+        detaches: Sequence[Detach],
+        error: CloudError | None,
+    ) -> None:
+        if error is None or _collision(error) or _stolen(view, attaches):
+            await self._again(pool, view, attaches, detaches, error)
+            return
+        guilty = _named(error, attaches) or [(a, e) for a in attaches if (e := await self._explained(a)) is not None]
+        if guilty:
+            for wish, reason in guilty:
+                self._let_go(pool, view, wish)
+                self._fail([wish], reason)
+            innocent = [a for a in attaches if all(a is not wish for wish, _ in guilty)]
+            await self._again(pool, view, innocent, detaches, None)
+        elif len(attaches) + len(detaches) == 1:
+            for wish in attaches:
+                self._let_go(pool, view, wish)
+            self._fail([*attaches, *detaches], error)
+        else:
+            parts = [(attaches, []), ([], detaches)] if attaches and detaches else _split(attaches, detaches)
+            for some_attaches, some_detaches in parts:
+                await self._change(pool, await vm_view(self._arm, self.vm), some_attaches, some_detaches)
+
+    async def _again(
+        self,
+        pool: LunPool,
+        view: VmView,
+        attaches: Sequence[Attach],
+        detaches: Sequence[Detach],
+        error: CloudError | None,
+    ) -> None:
+        """Leave the wishes for the next write, which reads the VM and chooses LUNs afresh; not for ever."""
+        for wish in attaches:
+            self._let_go(pool, view, wish)
+        spent = [wish for wish in (*attaches, *detaches) if wish.tries >= _TRIES]
+        self._fail(spent, error or Conflict(f"the VM {self.vm.name} does not keep the disks that were attached to it"))
+        for wish in (*attaches, *detaches):
+            wish.tries += 1
+        if error is not None:
+            await anyio.sleep(min(30.0, 0.5 * 2 ** max((w.tries for w in (*attaches, *detaches)), default=0)))
+
+    async def _explained(self, wish: Attach) -> GilderError | None:
+        """What is wrong with this disk by itself, None if nothing is."""
+        facts = await disk_facts(self._arm, wish.disk)
+        if facts is None:
+            return Refused(f"the disk {wish.disk.name} does not exist any more")
+        if facts.attached_to and ArmId.parse(facts.attached_to) != self.vm:
+            return Refused(f"the disk {wish.disk.name} is attached to another VM, {facts.attached_to}")
+        return None
+
+    def _let_go(self, pool: LunPool, view: VmView, wish: Attach) -> None:
+        """End the lease of an attach that did not take effect."""
+        if wish.lun is None:
+            return
+        if view.lists(wish.disk) or self._devices.path(wish.lun) is not None:
+            pool.quarantine(wish.lun, f"in doubt after the attach of {wish.disk.name}")
+        else:
+            pool.give_back(wish.lun)
+        wish.lun = None
+        self._leases.pop(wish.disk, None)
+
+    def _settle(self, wish: Wish) -> None:
+        wish.settled.set()
+        if isinstance(wish, Attach) and wish in self._attaches:
+            self._attaches.remove(wish)
+        elif isinstance(wish, Detach) and wish in self._detaches:
+            self._detaches.remove(wish)
+
+    def _fail(self, wishes: Sequence[Wish], error: Exception) -> None:
+        for wish in wishes:
+            wish.error = error
+            self._settle(wish)
+
+
+def _collision(error: CloudError) -> bool:
+    """Whether the write met somebody else's, or its fate is unknown: read the VM and try again."""
+    if isinstance(error, Unreachable | Throttled) or error.status == 412:
+        return True
+    return isinstance(error, Conflict | OperationFailed) and error.code in _OURS_TO_REPEAT
+
+
+def _stolen(view: VmView, attaches: Sequence[Attach]) -> bool:
+    """Whether a stranger took a LUN between our look and our write."""
+    return any(entry.lun == wish.lun and entry.disk != wish.disk for wish in attaches for entry in view.disks)
+
+
+def _named(error: CloudError, attaches: Sequence[Attach]) -> list[tuple[Attach, GilderError]]:
+    """The wishes whose disk the error names."""
+    said = error.message.lower()
+    return [(wish, error) for wish in attaches if wish.disk.name.lower() in said]
+
+
+def _split(attaches: Sequence[Attach], detaches: Sequence[Detach]) -> list[tuple[Sequence[Attach], Sequence[Detach]]]:
+    if attaches:
+        first, second = halves(attaches)
+        return [(first, []), (second, [])]
+    return [([], [wish]) for wish in detaches]
