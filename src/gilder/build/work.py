@@ -62,16 +62,15 @@ async def _pre_mount(
 
 
 async def _provisioned(spec: BuildSpec, guest: Guest, ledger: Ledger, story: Story, context: ProvisionContext) -> None:
-    async with told(
-        story, Stage.CHROOT, Stage.CHROOT_LEFT, extra_mounted(guest.box, guest.root, spec.chroot_mounts, ledger)
+    mounts = extra_mounted(guest.box, guest.root, spec.chroot_mounts, ledger)
+    async with (
+        told(story, Stage.CHROOT, Stage.CHROOT_LEFT, mounts),
+        copied_in(guest, spec.copy_files, ledger, say=story.say),
+        services_denied(guest, ledger),
+        occupied(guest, ledger),
     ):
-        async with (
-            copied_in(guest, spec.copy_files, ledger, say=story.say),
-            services_denied(guest, ledger),
-            occupied(guest, ledger),
-        ):
-            with story.telling(Stage.PROVISION):
-                await provision(guest, spec.provisioners, context)
+        with story.telling(Stage.PROVISION):
+            await provision(guest, spec.provisioners, context)
 
 
 def mount_path(spec: BuildSpec, device_name: str) -> Path:

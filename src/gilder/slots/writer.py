@@ -317,14 +317,15 @@ class SlotWriter:
         error: CloudError | None,
     ) -> None:
         """Leave the wishes for the next write, which reads the VM and chooses LUNs afresh; not for ever."""
-        for wish in attaches:
-            self._let_go(pool, view, wish)
-        spent = [wish for wish in (*attaches, *detaches) if wish.tries >= _TRIES]
-        self._fail(spent, error or Conflict(f"the VM {self.vm.name} does not keep the disks that were attached to it"))
-        for wish in (*attaches, *detaches):
+        for attach in attaches:
+            self._let_go(pool, view, attach)
+        wishes: list[Wish] = [*attaches, *detaches]
+        reason = error or Conflict(f"the VM {self.vm.name} does not keep the disks that were attached to it")
+        self._fail([wish for wish in wishes if wish.tries >= _TRIES], reason)
+        for wish in wishes:
             wish.tries += 1
         if error is not None:
-            await anyio.sleep(min(30.0, 0.5 * 2 ** max((w.tries for w in (*attaches, *detaches)), default=0)))
+            await anyio.sleep(min(30.0, 0.5 * 2 ** max((wish.tries for wish in wishes), default=0)))
 
     async def _explained(self, wish: Attach) -> GilderError | None:
         """What is wrong with this disk by itself, None if nothing is."""

@@ -1,0 +1,64 @@
+# Shared by quickstart.sh and tests/run.sh: what gilder needs on a fresh Debian or Ubuntu machine. Source it.
+# Sets nothing up twice: only missing Debian packages are installed, and the venv is kept.
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+	say "error: $1"
+	[ -z "${2:-}" ] || say "  hint: $2"
+	exit 1
+}
+
+# need_root PROGRAM: mounting disks and entering chroots is root's work.
+need_root() {
+	[ "$(id -u)" -eq 0 ] || fail "$1 must run as root: it mounts disks and enters chroots" "use: sudo sh $1"
+}
+
+# need_packages NAME...: install those Debian packages that are missing.
+need_packages() {
+	command -v dpkg-query >/dev/null || fail "this is neither Debian nor Ubuntu" "install these by hand: $*"
+	missing=
+	for package in "$@"; do
+		state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=
+		[ "$state" = installed ] || missing="$missing $package"
+	done
+	[ -n "$missing" ] || return 0
+	say "installing Debian packages:$missing"
+	log=$(mktemp)
+	# A package list may be missing or old: fetch it once, then install.
+	# shellcheck disable=SC2086 # a list of words
+	if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } >"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		rm -f "$log"
+		fail "apt-get could not install:$missing" "see the lines above"
+	fi
+	rm -f "$log"
+}
+
+# need_venv FOLDER REQUIREMENT: a venv with gilder from this checkout, made again only when pyproject.toml changed.
+need_venv() {
+	python=
+	for candidate in python3 python3.13 python3.12 python3.11; do
+		if "$candidate" -c 'import sys, venv, ensurepip; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null; then
+			python=$candidate
+			break
+		fi
+	done
+	[ -n "$python" ] || fail "no Python 3.11 or later with venv was found" "install python3 and python3-venv"
+	stamp=$(cat pyproject.toml | cksum)@$(pwd)@$("$python" -c 'import sys; print(sys.version)')
+	if [ -x "$1/bin/python" ] && [ "$(cat "$1/.made-from" 2>/dev/null)" = "$stamp" ]; then
+		return 0
+	fi
+	say "installing gilder into $1"
+	log=$(mktemp)
+	if ! { "$python" -m venv --clear "$1" && "$1/bin/python" -m pip install --disable-pip-version-check -q -e "$2"; } >"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		rm -f "$log"
+		fail "gilder could not be installed into $1" "see the lines above"
+	fi
+	rm -f "$log"
+	printf '%s' "$stamp" >"$1/.made-from"
+}
+
+# What chroot builds use, and what the embedded cloud makes its images with.
+GILDER_PACKAGES="python3 python3-venv util-linux mount fdisk e2fsprogs mmdebstrap debian-archive-keyring busybox-static dosfstools mtools"
