@@ -9,8 +9,21 @@ After a disk was captured while attached, its file is shared with the snapshot (
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+import string
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+from localarm.loop import LoopDevice, NoLoopDevice, all_bound, bound
+
+_PARTITIONS: Final = 15  # Azure's own images number theirs up to 15
 
 
 class DeviceError(Exception):
@@ -65,35 +78,275 @@ class Devices(Protocol):
         """Detach everything and give up the names."""
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """An attached disk: its file, its loop device, and the name it has, such as ``sdc``."""
+
+    blob: Path
+    loop: LoopDevice
+    name: str
+
+
 class LoopDevices:
-    """Loop devices; needs root. ``state`` is the directory of the world, with its blobs somewhere below."""
+    """Loop devices; needs root.
+
+    A disk at LUN 5 gets ``/dev/disk/azure/scsi1/lun5`` -> ``/dev/sdX`` -> ``/dev/loopK``, and ``/dev/sdX1`` to
+    ``/dev/sdX15`` -> ``/dev/loopKp1`` and so on, which dangle until there are such partitions. They are links since a
+    copy of a device node would miss partitions made later.
+
+    Args:
+        state: the directory of the world, with its blobs somewhere below. What is attached is noted there before it
+            is shown, so that a later process finds what a killed one left.
+        links: where the names by LUN go.
+        dev: where the ``sdX`` names go.
+
+    Raises:
+        DevicesOwned: another world, alive, holds ``links``.
+        DeviceError: no right to make devices here.
+    """
 
     def __init__(self, state: Path, links: Path = Path("/dev/disk/azure"), dev: Path = Path("/dev")) -> None:
-        raise NotImplementedError
+        self._state = state.resolve()
+        self._note = self._state / "devices.json"
+        self._by_lun = links / "scsi1"
+        self._dev = dev
+        self._mutex = threading.Lock()
+        self._shown: dict[int, _Shown] = {}
+        self._made: set[Path] = set()
+        self._lock = _locked(links, self._state)
+        self._left = self._leftovers()
+        self._drop_dead_links()
 
     def attach(self, lun: int, blob: Path) -> None:
-        raise NotImplementedError
+        with self._mutex:
+            if lun in self._shown:
+                raise DeviceError(f"LUN {lun} has a disk")
+            left = self._left.pop(lun, None)
+            if left is not None and left.loop.is_bound_to(blob):
+                self._show(lun, _Shown(blob, left.loop, left.name))
+                return
+            if left is not None:
+                self._remove(lun, left)
+            link = self._by_lun / f"lun{lun}"
+            if os.path.lexists(link):
+                raise DeviceError(f"{link} exists and is not ours")
+            try:
+                loop = bound(blob)
+            except (NoLoopDevice, OSError) as error:
+                raise DeviceError(f"cannot attach {blob.name} at LUN {lun}: {error}") from error
+            try:
+                self._show(lun, _Shown(blob, loop, ""))
+            except BaseException:
+                loop.release()
+                raise
 
     def detach(self, lun: int) -> int:
-        raise NotImplementedError
+        with self._mutex:
+            shown = self._at(lun)
+            before = shown.loop.sectors_written()
+            shown.loop.flush()
+            unflushed = shown.loop.sectors_written() - before
+            del self._shown[lun]
+            busy = self._remove(lun, shown)
+            self._write_note()
+        if busy:
+            raise DeviceBusy(f"the disk at LUN {lun} was detached while in use as {shown.name} ({shown.loop.node})")
+        return unflushed
 
     def in_use(self, lun: int) -> bool:
-        raise NotImplementedError
+        return self._at(lun).loop.in_use()
 
     def attached(self) -> dict[int, Path]:
-        raise NotImplementedError
+        return {lun: shown.blob for lun, shown in sorted(self._shown.items())}
 
     def sectors_written(self, lun: int) -> int:
-        raise NotImplementedError
+        return self._at(lun).loop.sectors_written()
 
     def make_read_only(self, lun: int) -> int:
-        raise NotImplementedError
+        loop = self._at(lun).loop
+        before = loop.sectors_written()
+        loop.set_read_only(True)
+        loop.flush()  # what was accepted before is still written, as the block layer stops only new writes
+        return loop.sectors_written() - before
 
     def sweep(self) -> None:
-        raise NotImplementedError
+        with self._mutex:
+            for lun, left in self._left.items():
+                self._remove(lun, left)
+            self._left.clear()
+            self._write_note()
 
     def close(self) -> None:
-        raise NotImplementedError
+        for lun in list(self._shown):
+            with contextlib.suppress(DeviceBusy):
+                self.detach(lun)
+        self.sweep()
+        os.close(self._lock)
+
+    def _at(self, lun: int) -> _Shown:
+        try:
+            return self._shown[lun]
+        except KeyError:
+            raise DeviceError(f"LUN {lun} has no disk") from None
+
+    def _show(self, lun: int, disk: _Shown) -> None:
+        """Note the disk under a free name, then make its links; the one by LUN is last, as it announces the disk."""
+        for name in itertools.chain([disk.name] if disk.name else [], _disk_names()):
+            if name != disk.name and not self._is_free(name):
+                continue
+            self._shown[lun] = shown = _Shown(disk.blob, disk.loop, name)
+            try:
+                self._write_note()
+                if self._link_names(shown):
+                    self._link(self._by_lun / f"lun{lun}", os.path.relpath(self._dev / name, self._by_lun))
+                    return
+            except BaseException:
+                del self._shown[lun]
+                self._unlink(lun, shown)
+                raise
+
+    def _is_free(self, name: str) -> bool:
+        """Neither a disk of this machine nor of any world, attached or being attached here, has the name."""
+        taken = {shown.name for shown in (*self._shown.values(), *self._left.values())}
+        real = Path("/sys/block") / name
+        return name not in taken and not real.exists() and not os.path.lexists(self._dev / name)
+
+    def _link_names(self, shown: _Shown) -> bool:
+        """Make the name of the disk and of its partitions; False if another world took one of them meanwhile."""
+        made: list[Path] = []
+        for path, target in self._names(shown):
+            if os.path.lexists(path) and _points_to(path, target):
+                continue
+            try:
+                path.symlink_to(target)
+            except FileExistsError:
+                for link in made:
+                    link.unlink(missing_ok=True)
+                return False
+            made.append(path)
+        return True
+
+    def _names(self, shown: _Shown) -> Iterator[tuple[Path, str]]:
+        yield self._dev / shown.name, str(shown.loop.node)
+        for number in range(1, _PARTITIONS + 1):
+            yield self._dev / f"{shown.name}{number}", f"{shown.loop.node}p{number}"
+
+    def _link(self, link: Path, target: str) -> None:
+        missing = [folder for folder in (link.parent, *link.parent.parents) if not folder.exists()]
+        if missing:
+            self._made.update(missing)
+            self._write_note()
+            link.parent.mkdir(parents=True)
+        if not _points_to(link, target):
+            link.symlink_to(target)
+
+    def _unlink(self, lun: int, shown: _Shown) -> None:
+        """Remove the links that lead to this disk, and folders that were made for them and are empty."""
+        link = self._by_lun / f"lun{lun}"
+        if _points_to(link, os.path.relpath(self._dev / shown.name, self._by_lun)):
+            link.unlink(missing_ok=True)
+        for path, target in self._names(shown):
+            if _points_to(path, target):
+                path.unlink(missing_ok=True)
+        for folder in sorted(self._made, key=lambda path: len(path.parts), reverse=True):
+            with contextlib.suppress(OSError):  # not empty, or gone
+                folder.rmdir()
+
+    def _remove(self, lun: int, shown: _Shown) -> bool:
+        """Take the names away, then the device. True if it was in use, so that it goes later, by itself."""
+        self._unlink(lun, shown)
+        if shown.loop.backing_path() is None:
+            return False
+        busy = shown.loop.in_use()
+        shown.loop.drop_partitions()
+        if not busy:
+            shown.loop.set_read_only(False)
+        shown.loop.release()
+        return busy
+
+    def _write_note(self) -> None:
+        disks = {
+            str(lun): {"blob": str(shown.blob), "loop": shown.loop.number, "name": shown.name}
+            for lun, shown in (self._left | self._shown).items()
+        }
+        temporary = self._note.with_suffix(".new")
+        temporary.write_text(json.dumps({"disks": disks, "folders": sorted(map(str, self._made))}))
+        temporary.replace(self._note)
+
+    def _leftovers(self) -> dict[int, _Shown]:
+        """What a killed process of this world left; devices that it had not noted yet are released at once."""
+        try:
+            note = json.loads(self._note.read_text())
+        except FileNotFoundError:
+            note = {"disks": {}, "folders": []}
+        self._made = {Path(folder) for folder in note["folders"]}
+        noted = {
+            int(lun): _Shown(Path(disk["blob"]), LoopDevice(disk["loop"]), disk["name"])
+            for lun, disk in note["disks"].items()
+        }
+        ours = {device.number for device in all_bound() if self._is_ours(device)}
+        for lun, shown in list(noted.items()):
+            if shown.loop.number in ours:
+                ours.discard(shown.loop.number)
+            else:
+                del noted[lun]
+                if (
+                    shown.loop.backing_path() is None
+                ):  # else the number belongs to someone else now, and so do its links
+                    self._unlink(lun, shown)
+        for number in ours:
+            LoopDevice(number).drop_partitions()
+            LoopDevice(number).release()
+        return noted
+
+    def _is_ours(self, device: LoopDevice) -> bool:
+        path = device.backing_path()
+        return path is not None and path.is_relative_to(self._state)
+
+    def _drop_dead_links(self) -> None:
+        """Remove names by LUN that another world left when it was killed: nobody alive owns them, as we hold the lock.
+
+        Its loop devices are not ours to touch; it removes them when it is started again.
+        """
+        ours = {self._by_lun / f"lun{lun}" for lun in self._left}
+        for link in set(self._by_lun.glob("lun*")) - ours:
+            if link.is_symlink() and (not link.exists() or (link.parent / link.readlink()).is_symlink()):
+                link.unlink()
+
+
+def _disk_names() -> Iterator[str]:
+    """``sdc`` to ``sdz``, ``sdaa`` to ``sdzz``, ``sdaaa`` …; sda and sdb are the OS and the temporary disk on Azure."""
+    for length in itertools.count(1):
+        for letters in itertools.product(string.ascii_lowercase, repeat=length):
+            if letters not in (("a",), ("b",)):
+                yield "sd" + "".join(letters)
+
+
+def _points_to(link: Path, target: str) -> bool:
+    try:
+        return str(link.readlink()) == target
+    except OSError:
+        return False
+
+
+def _locked(links: Path, state: Path) -> int:
+    """Hold the lock on the names below ``links`` until the descriptor that is returned is closed."""
+    name = "devices" if links == Path("/dev/disk/azure") else "devices" + str(links.resolve()).replace("/", "-")
+    lock = Path(f"/run/localarm/{name[-240:]}.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except PermissionError:
+        raise DeviceError("making devices needs root (or run without any: --devices none)") from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(fd, 4096, 0).decode().strip()
+        os.close(fd)
+        raise DevicesOwned(f"another localarm owns {links} on this machine: {owner or lock}") from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"pid {os.getpid()}, state {state}\n".encode(), 0)
+    return fd
 
 
 class NoDevices:
