@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034
 # Shared by quickstart.sh and tests/run.sh: what gilder needs on a fresh Debian or Ubuntu machine. Source it.
 # Sets nothing up twice: only missing Debian packages are installed, and the venv is kept.
 
@@ -45,7 +46,7 @@ need_venv() {
 		fi
 	done
 	[ -n "$python" ] || fail "no Python 3.11 or later with venv was found" "install python3 and python3-venv"
-	stamp=$(cat pyproject.toml | cksum)@$(pwd)@$("$python" -c 'import sys; print(sys.version)')
+	stamp=$(cksum <pyproject.toml)@$(pwd)@$("$python" -c 'import sys; print(sys.version)')
 	if [ -x "$1/bin/python" ] && [ "$(cat "$1/.made-from" 2>/dev/null)" = "$stamp" ]; then
 		return 0
 	fi
