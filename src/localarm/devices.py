@@ -14,6 +14,7 @@ import fcntl
 import itertools
 import json
 import os
+import re
 import string
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from typing import Final, Protocol
 
 from localarm.loop import LoopDevice, NoLoopDevice, all_bound, bound
 
+_LOOP_NODE: Final = re.compile(r"/dev/loop([0-9]+)(?:p[0-9]+)?")
 _PARTITIONS: Final = 15  # Azure's own images number theirs up to 15
 
 
@@ -304,10 +306,16 @@ class LoopDevices:
         return path is not None and path.is_relative_to(self._state)
 
     def _drop_dead_links(self) -> None:
-        """Remove names by LUN that another world left when it was killed: nobody alive owns them, as we hold the lock.
+        """Remove what other worlds left when they were killed, as far as it is certainly dead.
 
-        Its loop devices are not ours to touch; it removes them when it is started again.
+        Nobody alive owns names by LUN here, as we hold the lock. A name like ``sdc`` is dead when its loop device has
+        no file: a world binds the file before it makes the name, and removes the name first. Loop devices of others
+        are not ours to touch; their world removes them when it is started again.
         """
+        for path in self._dev.glob("sd*"):
+            target = _LOOP_NODE.fullmatch(str(path.readlink())) if path.is_symlink() else None
+            if target is not None and LoopDevice(int(target[1])).backing_path() is None:
+                path.unlink(missing_ok=True)
         ours = {self._by_lun / f"lun{lun}" for lun in self._left}
         for link in set(self._by_lun.glob("lun*")) - ours:
             if link.is_symlink() and (not link.exists() or (link.parent / link.readlink()).is_symlink()):
