@@ -96,10 +96,12 @@ class LoopDevice:
     def read_partitions(self) -> None:
         """Make the kernel show the partitions of the table on the device, also where it reads no tables itself.
 
-        A device without a table is fine.
+        A device without a table is fine, and so are partitions that are shown already. (``partx --update`` will not
+        do here: up to util-linux 2.41 at least it looks only at as many numbers as there are partitions, so it misses
+        14 and 15 of a disk that has 1, 14 and 15.)
         """
         try:
-            subprocess.run(["partx", "--update", self.node], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+            subprocess.run(["partx", "--add", self.node], stdin=subprocess.DEVNULL, capture_output=True, check=False)
         except FileNotFoundError:
             raise NoLoopDevice("partx is missing; it comes with the Debian package util-linux") from None
 
