@@ -1,0 +1,112 @@
+"""Releases are shielded, bounded and accounted for, whatever goes wrong in the block or in them."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from gilder.model.errors import HostError, ReleaseFailed
+from gilder.runtime.release import MemoryLedger, Patience, Release, releasing, undone_on_failure
+
+
+class World:
+    """A thing that can be made and removed, with a removal that takes time or fails."""
+
+    def __init__(self, *, takes: float = 0.0, fails: bool = False) -> None:
+        self.there = False
+        self._takes = takes
+        self._fails = fails
+
+    async def remove(self) -> None:
+        await anyio.sleep(self._takes)
+        if self._fails:
+            raise HostError("the thing is stuck")
+        self.there = False
+
+    def release(self, *, within: float = 5.0, must: bool = False) -> Release:
+        return Release("thing", "x", "rm thing", self.remove, within, must)
+
+
+async def test_a_block_that_ends_well_gives_back() -> None:
+    world, ledger = World(), MemoryLedger()
+    async with releasing(ledger, world.release()):
+        world.there = True
+        assert [str(entry) for entry in ledger.held] == ["thing x"]
+    assert not world.there
+    assert not ledger.held
+    assert not ledger.residues
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_cancelled_block_still_gives_back_even_when_cancelled_again(again: bool) -> None:
+    world, ledger = World(takes=0.05), MemoryLedger()
+    with anyio.CancelScope() as outer:
+        async with anyio.create_task_group() as group:
+
+            async def hold() -> None:
+                async with releasing(ledger, world.release()):
+                    world.there = True
+                    group.cancel_scope.cancel()
+                    await anyio.sleep_forever()
+
+            group.start_soon(hold)
+            if again:
+                await anyio.sleep(0.01)
+                outer.cancel()
+    assert not world.there
+    assert not ledger.residues
+
+
+async def test_a_release_that_hangs_becomes_a_residue_in_time() -> None:
+    world, ledger = World(takes=60), MemoryLedger()
+    with anyio.fail_after(5):
+        async with releasing(ledger, world.release(within=0.05)):
+            world.there = True
+    assert [residue.remedy for residue in ledger.residues] == ["rm thing"]
+    assert not ledger.held
+
+
+async def test_a_failed_release_does_not_hide_the_error_of_the_block() -> None:
+    world, ledger = World(fails=True), MemoryLedger()
+    with pytest.raises(ValueError, match="the cause") as caught:
+        async with releasing(ledger, world.release(must=True)):
+            raise ValueError("the cause")
+    assert "left behind" in "".join(caught.value.__notes__)
+    assert len(ledger.residues) == 1
+
+
+async def test_what_must_be_released_stops_the_build_when_it_is_not() -> None:
+    world, ledger = World(fails=True), MemoryLedger()
+    with pytest.raises(ReleaseFailed, match="stuck"):
+        async with releasing(ledger, world.release(must=True)):
+            pass
+
+
+async def test_a_finished_thing_stays_and_a_failed_one_is_undone() -> None:
+    world, ledger = World(), MemoryLedger()
+    async with undone_on_failure(ledger, world.release()):
+        world.there = True
+    assert world.there
+    assert not ledger.held
+    with pytest.raises(ValueError, match="no"):
+        async with undone_on_failure(ledger, world.release()):
+            raise ValueError("no")
+    assert not world.there
+
+
+async def test_shortened_patience_ends_releases_under_way_and_later_ones() -> None:
+    patience = Patience()
+    world, ledger = World(takes=60), MemoryLedger(patience=patience)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+
+            async def hold() -> None:
+                async with releasing(ledger, world.release(within=600)):
+                    pass
+                async with releasing(ledger, world.release(within=600)):
+                    pass
+
+            group.start_soon(hold)
+            await anyio.sleep(0.02)
+            patience.shorten(0.05)
+    assert len(ledger.residues) == 2
