@@ -16,6 +16,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from gilder.host.holders import device_holders, mount_holders
 from gilder.host.run import run
 from gilder.model.errors import Busy, CommandFailed, DeviceMissing
 
@@ -174,20 +175,6 @@ async def wait_free(device: BlockDevice, within: float = 10.0) -> None:
 
 
 def holders_of(device: BlockDevice) -> list[str]:
-    """Who holds a disk: mounts in any namespace (by the process that has them) and devices stacked upon it."""
+    """Who holds a disk: mounts in any namespace and devices stacked upon it. Blocks a little."""
     numbers = {device.number, *partition_numbers(device).values()}
-    found = [f"device {h.name}" for n in sorted(numbers) for h in Path(f"/sys/dev/block/{n}/holders").glob("*")]
-    seen: set[str] = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            namespace = str((process / "ns/mnt").readlink())
-            if namespace in seen:
-                continue
-            seen.add(namespace)
-            lines = (process / "mountinfo").read_text(errors="replace").splitlines()
-            name = (process / "comm").read_text().strip()
-        except OSError:
-            continue
-        at = [fields[4] for fields in (line.split(" ") for line in lines) if fields[2] in numbers]
-        found += [f"the mount {path} (as seen by {name}, process {process.name})" for path in at]
-    return found
+    return device_holders(numbers) + mount_holders(numbers)

@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gilder.host.run import Completed, OnLine
-from gilder.host.sandbox import Sandbox
-from gilder.runtime.release import Ledger
+from gilder.host.sandbox import FileRefused, Sandbox
+from gilder.model.errors import HostError
+from gilder.runtime.release import Ledger, Release, releasing
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_HANDED_ON = (
+    "TERM",
+    "LANG",
+    "LC_ALL",
+    "DEBIAN_FRONTEND",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+)
+"""What a guest gets of gilder's environment, the proxies in capitals too. Not more: it holds Azure credentials."""
+
+_POLICY = "/usr/sbin/policy-rc.d"
+_DENY = b"#!/bin/sh\n# No services are started while this image is built.\nexit 101\n"
+"""101: action forbidden by policy (invoke-rc.d(8))."""
+
+
+def guest_environment() -> dict[str, str]:
+    """What programs in a guest are given unless told otherwise."""
+    handed_on = {name for word in _HANDED_ON for name in (word, word.upper())}
+    passed = {name: value for name, value in os.environ.items() if name in handed_on}
+    return {"PATH": _PATH, "HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", **passed}
 
 
 class Guest:
-    """A root filesystem inside a sandbox. Paths are the guest's own; every link in them is resolved beneath the root."""
+    """A root filesystem mounted in a sandbox. Paths are the guest's own; every link in them is resolved beneath the root.
+
+    The file methods raise `FileRefused` where the guest's file is not what is needed.
+    """
 
     def __init__(self, box: Sandbox, root: Path) -> None:
         self.box = box
@@ -23,39 +55,104 @@ class Guest:
         command: Sequence[str] | str,
         *,
         env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
         on_line: OnLine | None = None,
         check: bool = True,
         valid: Sequence[int] = (0,),
         timeout: float | None = None,
         linger: bool = True,
+        where: str = "in the chroot",
     ) -> Completed:
-        """Run a program, or a text by the guest's /bin/sh, in a chroot; `env` None: `guest_environment`."""
-        raise NotImplementedError
+        """Run a program, or a text by the guest's /bin/sh, in a chroot inside the sandbox (as `gilder.host.run.run`).
 
-    async def write(self, path: str, data: bytes, mode: int = 0o644) -> None: ...
-    async def read(self, path: str) -> bytes: ...
-    async def remove(self, path: str) -> None: ...
-    async def exists(self, path: str) -> bool: ...
+        `env` is the whole environment (None: `guest_environment`). What a script leaves running lives on until the
+        sandbox's processes are ended, unless not `linger`.
+        """
+        argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+        return await self.box.run(
+            self.box.wrapped(["chroot", str(self.root), *argv]),
+            env=guest_environment() if env is None else env,
+            stdin=stdin,
+            on_line=on_line,
+            check=check,
+            valid=valid,
+            timeout=timeout,
+            where=where,
+            linger=linger,
+        )
+
+    async def write(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Put a new file at `path`; what is there is replaced (a link itself, not what it leads to)."""
+        await self.box.ask("create", root=str(self.root), path=path, data=base64.b64encode(data).decode(), mode=mode)
+
+    async def read(self, path: str) -> bytes:
+        """The content of a regular file; links are followed inside the guest."""
+        return base64.b64decode(await self.box.ask("read", root=str(self.root), path=path))
+
+    async def remove(self, path: str) -> None:
+        """Remove a file or link, if it is there."""
+        await self.box.ask("remove", root=str(self.root), path=path)
+
+    async def exists(self, path: str) -> bool:
+        """Whether anything is at `path`, be it a link that leads nowhere."""
+        return await self.box.ask("status", root=str(self.root), path=path) is not None
 
 
 @asynccontextmanager
 async def copied_in(
-    guest: Guest, files: Sequence[str], ledger: Ledger, *, say: Callable[[str], None] = lambda text: None
+    guest: Guest, files: Sequence[str], ledger: Ledger, *, say: Callable[[str], None] | None = None
 ) -> AsyncIterator[None]:
-    """Hold copies of host files in the guest at the same paths; what was there comes back exactly afterwards."""
-    raise NotImplementedError
-    yield
+    """Hold copies of host files in the guest, each at the same path; what was there comes back exactly afterwards.
+
+    Raises HostError when a file cannot be read here or its directory is missing there.
+    """
+    async with _lending(guest, "files copied into", ledger) as token:
+        for file in files:
+            if say:
+                say(file)
+            try:
+                await guest.box.ask(
+                    "lend", root=str(guest.root), path=file, token=token, data=None, source=file, mode=None
+                )
+            except FileRefused as error:
+                raise HostError(f"copy_files: {file} cannot be copied into the image: {error.message}") from error
+        yield
 
 
 @asynccontextmanager
 async def services_denied(guest: Guest, ledger: Ledger) -> AsyncIterator[None]:
-    """Hold a policy-rc.d that keeps package scripts from starting services; does nothing without /usr/sbin."""
-    raise NotImplementedError
-    yield
+    """Hold a policy-rc.d that keeps package scripts from starting services on this machine, where /usr/sbin is there."""
+    async with _lending(guest, "policy-rc.d in", ledger) as token:
+        if await guest.exists("/usr/sbin"):
+            data = base64.b64encode(_DENY).decode()
+            await guest.box.ask(
+                "lend", root=str(guest.root), path=_POLICY, token=token, data=data, source=None, mode=0o755
+            )
+        yield
 
 
 @asynccontextmanager
-async def occupied(guest: Guest, ledger: Ledger) -> AsyncIterator[None]:
-    """Hold a guest that may have processes; when the block ends all of them are ended (before files are put back)."""
-    raise NotImplementedError
-    yield
+async def _lending(guest: Guest, what: str, ledger: Ledger) -> AsyncIterator[str]:
+    """Hold files lent to the guest under the token that is yielded; all go back when the block ends."""
+    token = f"gilder-{secrets.token_hex(6)}"
+
+    async def undo() -> None:
+        await guest.box.ask("give_back", root=str(guest.root), token=token)
+
+    remedy = f"do not use the disk: the original files are beside theirs, with {token} in their names"
+    async with releasing(ledger, Release(what, str(guest.root), remedy, undo, within=60, must=True)):
+        yield token
+
+
+@asynccontextmanager
+async def occupied(guest: Guest, ledger: Ledger, *, say: Callable[[str], None] | None = None) -> AsyncIterator[None]:
+    """Hold a guest that may have processes; when the block ends, all that still run are ended (and named to `say`)."""
+
+    async def undo() -> None:
+        ended = await guest.box.end_processes()
+        if ended and say:
+            say(f"Ended what the provisioners left running: {', '.join(ended)}")
+
+    remedy = f"{guest.box.enter_hint} -c 'kill -KILL -1'"
+    async with releasing(ledger, Release("processes", f"in {guest.root}", remedy, undo, within=90, must=True)):
+        yield

@@ -1,4 +1,8 @@
-"""Mounting a disk's root filesystem and what belongs into it; strictly unmounted when the block ends."""
+"""Mounting a disk's root filesystem and what belongs into it; strictly unmounted when the block ends.
+
+Strictly: what is still in use is reported and never detached lazily. A snapshot of a disk that is still mounted
+somewhere is a broken image that looks well.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,22 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gilder.host.sandbox import Sandbox
-from gilder.model.spec import ChrootMount
-from gilder.runtime.release import Ledger
+import anyio
+import anyio.to_thread
 
-VOLUMES = Path("/mnt/packer-amazon-chroot-volumes")
+from gilder.host.holders import file_holders
+from gilder.host.sandbox import VOLUMES, Sandbox
+from gilder.model.errors import Busy, CommandFailed, Refused
+from gilder.model.spec import ChrootMount
+from gilder.runtime.release import Ledger, Release, releasing
+
+__all__ = ["VOLUMES", "extra_mounted", "mounted"]
+
+Say = Callable[[str], None]
+
+
+def _unheard(text: str) -> None:
+    """Where nobody listens."""
 
 
 @asynccontextmanager
@@ -26,23 +41,108 @@ async def mounted(
 ) -> AsyncIterator[Path]:
     """Hold `device_path` (a partition or logical volume) mounted at `at` inside the sandbox; yields `at`.
 
-    `manual` is the rendered `manual_mount_command`; the mount path is appended and it is run by /bin/sh. When the block
-    ends: the sandbox's processes are ended, everything at and beneath `at` is unmounted, never lazily. Raises Busy (as
-    the cause of ReleaseFailed) when something foreign holds it.
+    `manual` is the rendered `manual_mount_command`: a shell runs it, with the mount path appended, and it makes its mount
+    point itself. `within` is how many seconds the unmount may take; it writes everything that was not yet written.
+
+    When the block ends the sandbox's processes are ended, then everything at and beneath `at` is unmounted. Raises
+    CommandFailed when it cannot be mounted, Refused when something is mounted there already, ReleaseFailed (caused by
+    Busy) when it is held by something foreign.
     """
-    raise NotImplementedError
-    yield at
+    if taken := box.mount_points(at):
+        raise Refused(f"{taken[0]} is mounted already", hint="choose another mount_path")
+
+    async def undo() -> None:
+        await _unmount(box, at)
+
+    remedy = f"{box.enter_hint} -c 'umount -R {at}'"
+    async with releasing(ledger, Release("mount", f"{device_path} at {at}", remedy, undo, within, must=True)):
+        if manual is not None:
+            await box.run(["/bin/sh", "-c", f"{manual} {at}"], where="manual_mount_command")
+        else:
+            await box.ask("make_directory", path=str(at))
+            words = [
+                word for option in [*options, *await _needed(box, device_path, options)] for word in ("-o", option)
+            ]
+            await box.run(box.wrapped(["mount", *words, device_path, str(at)]))
+        yield at
+
+
+async def _needed(box: Sandbox, device_path: str, options: Sequence[str]) -> list[str]:
+    """The options that a filesystem needs to be mounted beside its clones. XFS refuses a second filesystem of the same
+    UUID (mount(8), nouuid), and builds from one image all have the same."""
+    kind = await box.run(["blkid", "-p", "-s", "TYPE", "-o", "value", device_path], check=False)
+    given = {word for option in options for word in option.split(",")}
+    return ["nouuid"] if kind.tail == ("xfs",) and "nouuid" not in given else []
 
 
 @asynccontextmanager
 async def extra_mounted(
-    box: Sandbox,
-    root: Path,
-    mounts: Sequence[ChrootMount],
-    ledger: Ledger,
-    *,
-    say: Callable[[str], None] = lambda text: None,
+    box: Sandbox, root: Path, mounts: Sequence[ChrootMount], ledger: Ledger, *, say: Say = _unheard
 ) -> AsyncIterator[None]:
-    """Hold the extra mounts (`/proc`, `/sys`, `/dev` …) inside `root`; targets are resolved beneath it."""
-    raise NotImplementedError
-    yield
+    """Hold the extra mounts (`/proc`, `/sys`, `/dev` …) inside `root`, in the order given.
+
+    Their targets are resolved beneath the root and made if missing. The mount of `/proc` shows the sandbox's own
+    processes. When the block ends they are unmounted with everything beneath them, the last first.
+    """
+    targets: list[Path] = []
+
+    async def undo() -> None:
+        for target in reversed(targets):
+            await _unmount(box, target)
+
+    remedy = f"{box.enter_hint} -c 'umount -R {root}'"
+    async with releasing(ledger, Release("mounts", f"inside {root}", remedy, undo, within=60, must=True)):
+        for mount in mounts:
+            target = await _target(box, root, mount)
+            if target is None:
+                say(f"Not mounting {mount.target}: this machine's kernel has no {mount.type}")
+                continue
+            say(f"Mounting: {mount.target}")
+            targets.append(target)
+            kind = ["--bind"] if mount.type == "bind" else ["-t", mount.type]
+            await box.run(box.wrapped(["mount", *kind, mount.source, str(target)]), where="chroot_mounts")
+        yield
+
+
+async def _target(box: Sandbox, root: Path, mount: ChrootMount) -> Path | None:
+    """Where to mount; None for binfmt_misc on a machine that cannot have it (its directory is made by the kernel)."""
+    if mount.type == "binfmt_misc" and not await _has_binfmt_misc(box):
+        return None
+    like = mount.source if mount.type == "bind" else None
+    target = Path(await box.ask("mount_target", root=str(root), path=mount.target, like=like))
+    if target == root or root not in target.parents:
+        raise Refused(f"chroot_mounts: {mount.target} of the image leads to its root directory itself")
+    return target
+
+
+async def _has_binfmt_misc(box: Sandbox) -> bool:
+    if "binfmt_misc" in Path("/proc/filesystems").read_text().split():
+        return True
+    try:
+        return (await box.run(["modprobe", "binfmt_misc"], check=False)).status == 0
+    except CommandFailed:  # no modprobe here
+        return False
+
+
+async def _unmount(box: Sandbox, at: Path) -> None:
+    """Unmount what is at and beneath `at`, the last mounted first. Raises Busy with the holders' names."""
+    if not box.mount_points(at):
+        return
+    # What a guest's scripts left running would hold the mounts; nothing of it belongs into the image.
+    await box.end_processes()
+    while points := box.mount_points(at):
+        failed = await _umount_once(box, points)
+        if failed is not None:
+            systems = [box.seen_from_here(point).stat().st_dev for point in points]
+            holders = await anyio.to_thread.run_sync(file_holders, systems)
+            raise Busy(str(at), holders) from failed
+
+
+async def _umount_once(box: Sandbox, points: list[Path]) -> CommandFailed | None:
+    """Try to unmount all points; the failure if none of them went, else None."""
+    try:
+        await box.run(box.wrapped(["umount", *(str(point) for point in reversed(points))]))
+    except CommandFailed as failed:
+        if len(box.mount_points(points[0])) >= len(points):
+            return failed
+    return None

@@ -78,15 +78,15 @@ async def run(
         if on_line is not None:
             on_line(text, stream)
 
-    process = await _started([*prefix, *argv], argv, env, cwd, stdin is not None, where)
+    process = await start([*prefix, *argv], argv, env=env, cwd=cwd, talks=stdin is not None, where=where)
     try:
         with anyio.move_on_after(timeout) as limit:
             await _talk(process, stdin, heard)
     except BaseException:
-        await _gone(process)
+        await end(process)
         raise
     if limit.cancelled_caught or not linger:
-        await _gone(process)
+        await end(process)
     if limit.cancelled_caught:
         raise CommandTimedOut(argv, timeout or 0.0, tuple(tail), where=where)
     status = process.returncode
@@ -120,18 +120,25 @@ async def output(
     return "\n".join(lines)
 
 
-async def _started(
+async def start(
     line: Sequence[str],
     shown: Sequence[str],
-    env: Mapping[str, str] | None,
-    cwd: str | None,
-    talks: bool,
-    where: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    talks: bool = False,
+    where: str = "",
 ) -> Process:
+    """Start a program in a session of its own and return at once; whoever calls this must `end` it.
+
+    `shown` is what messages say of it. `talks` gives it a pipe as stdin. Raises CommandFailed (status 127) if it cannot
+    be started.
+    """
+    process: Process | None = None
     # Shielded: a cancellation while the event loop is making the process would lose what it has started.
     with anyio.CancelScope(shield=True):
         try:
-            return await anyio.open_process(
+            process = await anyio.open_process(
                 line,
                 stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -143,6 +150,8 @@ async def _started(
         except OSError as error:
             hint = f"is {line[0]} installed?" if isinstance(error, FileNotFoundError) else None
             raise CommandFailed(shown, 127, (str(error),), where=where, hint=hint) from error
+    assert process is not None, "the shield lets no cancellation through"
+    return process
 
 
 async def _talk(process: Process, stdin: bytes | None, heard: OnLine) -> None:
@@ -205,7 +214,7 @@ async def _lines(pipe: ByteReceiveStream, line: Callable[[str], None]) -> None:
             line(rest.removesuffix("\r"))
 
 
-async def _gone(process: Process, grace: float = TERM_GRACE) -> None:
+async def end(process: Process, grace: float = TERM_GRACE) -> None:
     """End a program and all of its session's process group: TERM, then KILL; returns when they are gone."""
     with anyio.CancelScope(shield=True):
         for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, math.inf)):

@@ -1,22 +1,79 @@
-"""One build's own mount, PID, UTS and IPC namespaces."""
+"""One build's own mount, PID, UTS and IPC namespaces.
+
+They are held by a keeper, process 1 inside, which dies with gilder: the kernel kills it when gilder's main thread is gone
+(PR_SET_PDEATHSIG, prctl(2)), and it ends with its stdin. With it go its processes and its mounts. Propagation is `slave`:
+what the host mounts shows inside, what it unmounts goes inside too (a private copy would pin it), and nothing shows outside.
+"""
 
 from __future__ import annotations
 
+import itertools
+import json
+import os
+import shlex
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
-from gilder.host.run import Completed, OnLine
+import anyio
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from gilder.host.run import Completed, OnLine, end, output, run, start
+from gilder.model.errors import HostError
 from gilder.model.spec import Delayed
-from gilder.runtime.release import Ledger
+from gilder.runtime.release import Ledger, Release, releasing
+
+VOLUMES = Path("/mnt/packer-amazon-chroot-volumes")
+"""Where builds mount their disks by default: inside a sandbox an own tmpfs, for a mount point that other namespaces can
+see can be removed by them, which silently unmounts what is mounted there."""
+
+_KEEPER = Path(__file__).with_name("keeper.py")
+_LONGEST_ANSWER = 256 * 2**20
+
+
+class FileRefused(HostError):
+    """A file of the guest (or the host's, to be copied there) could not be handled. `number` is the errno."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class Sandbox:
-    """The namespaces of one build, held by a tiny init (`pid`)."""
+    """The namespaces of one build, held by the keeper, whose process number on this machine is `pid`."""
 
-    name: str
-    pid: int
-    enter_hint: str
-    """The command by which a person enters it."""
+    def __init__(self, name: str, process: Process, wrapper: Delayed | None) -> None:
+        assert process.stdout is not None
+        self.name = name
+        self.pid = 0
+        self.wrapper = wrapper
+        self._process = process
+        self._answers = BufferedByteReceiveStream(process.stdout)
+        self._numbers = itertools.count(1)
+        self._turn = anyio.Lock()
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """The words before a command that make it run inside; raises HostError once the keeper is gone."""
+        if self._process.returncode is not None:
+            raise HostError(f"the sandbox of {self.name} is gone: its keeper has ended")
+        return ("nsenter", f"--target={self.pid}", "--mount", "--pid", "--uts", "--ipc", "--")
+
+    @property
+    def enter_hint(self) -> str:
+        """The command by which a person enters it."""
+        return shlex.join([*self.prefix[:-1], "/bin/sh"])
+
+    def wrapped(self, argv: Sequence[str]) -> tuple[str, ...]:
+        """A command as the template's `command_wrapper` has it: its `.Command` is the quoted command, run by a shell."""
+        return tuple(argv) if self.wrapper is None else self.shell(shlex.join(argv))
+
+    def shell(self, text: str) -> tuple[str, ...]:
+        """A user's command line, through the `command_wrapper` if there is one, as a command."""
+        return ("/bin/sh", "-c", text if self.wrapper is None else self.wrapper.render({"Command": text}))
 
     async def run(
         self,
@@ -30,22 +87,128 @@ class Sandbox:
         timeout: float | None = None,
         where: str = "",
         linger: bool = False,
-        wrapped: bool = True,
     ) -> Completed:
-        """As host.run.run, inside; through the `command_wrapper` if there is one and `wrapped`."""
-        raise NotImplementedError
+        """As `gilder.host.run.run`, inside."""
+        return await run(
+            argv,
+            prefix=self.prefix,
+            env=env,
+            stdin=stdin,
+            on_line=on_line,
+            check=check,
+            valid=valid,
+            timeout=timeout,
+            where=where,
+            linger=linger,
+        )
 
-    async def output(self, argv: Sequence[str], *, wrapped: bool = True, where: str = "") -> str:
-        """As host.run.output, inside."""
-        raise NotImplementedError
+    async def output(self, argv: Sequence[str], *, valid: Sequence[int] = (0,), where: str = "") -> str:
+        """As `gilder.host.run.output`, inside."""
+        return await output(argv, prefix=self.prefix, valid=valid, where=where)
 
-    async def end_processes(self, grace: float = 5.0) -> list[str]:
-        """End every process inside but the init; returns the names of those that were there when none is left."""
-        raise NotImplementedError
+    async def processes(self) -> list[str]:
+        """The names of the processes inside, the keeper aside."""
+        return list(await self.ask("processes"))
+
+    async def end_processes(self, grace: float = 2.0) -> list[str]:
+        """End every process inside but the keeper (TERM, KILL after `grace` seconds).
+
+        Returns, when none is left, the names of those that were there. Raises HostError if one cannot be ended.
+        """
+        return list(await self.ask("end_processes", grace=grace))
+
+    def mount_points(self, at: Path) -> list[Path]:
+        """Where something is mounted inside, at `at` and beneath it, in the order in which it was mounted."""
+        try:
+            lines = Path(f"/proc/{self.pid}/mountinfo").read_text(errors="surrogateescape").splitlines()
+        except OSError as error:
+            raise HostError(f"the sandbox of {self.name} is gone: {error}") from error
+        points = [Path(_plain(line.split(" ")[4])) for line in lines]
+        return [point for point in points if point == at or at in point.parents]
+
+    def seen_from_here(self, path: Path) -> Path:
+        """A way from gilder's own mount namespace to a path inside."""
+        return Path(f"/proc/{self.pid}/root{path}")
+
+    async def ask(self, operation: str, **words: object) -> Any:
+        """Have the keeper do something (a method of `gilder.host.keeper.Keeper`); raises FileRefused or HostError.
+
+        A cancelled question is still carried out; the next one waits for it.
+        """
+        number = next(self._numbers)
+        question = json.dumps({"id": number, "op": operation, "args": words}) + "\n"
+        async with self._turn:
+            assert self._process.stdin is not None
+            try:
+                await self._process.stdin.send(question.encode())
+                answer = await self._answer(number)
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, ConnectionError) as error:
+                raise HostError(f"the sandbox of {self.name} is gone: its keeper does not answer") from error
+        if "error" in answer:
+            raise FileRefused(answer["error"], answer["errno"])
+        return answer["value"]
+
+    async def _answer(self, number: int) -> dict[str, Any]:
+        while True:
+            answer: dict[str, Any] = json.loads(await self._answers.receive_until(b"\n", _LONGEST_ANSWER))
+            if answer["id"] == number:
+                return answer
+            # The answer to a question that was cancelled.
+
+    async def open(self) -> None:
+        """Wait until the keeper is ready; raises HostError with its reason if it is not."""
+        try:
+            with anyio.fail_after(30):
+                self.pid = (await self._answer(0))["value"]
+        except (anyio.EndOfStream, anyio.IncompleteRead, TimeoutError) as error:
+            assert self._process.stderr is not None
+            said = ""
+            with anyio.move_on_after(1):
+                said = (await BufferedByteReceiveStream(self._process.stderr).receive(4096)).decode(errors="replace")
+            hint = None if os.geteuid() == 0 else "gilder must run as root"
+            raise HostError(f"no sandbox for {self.name}: {said.strip() or error}", hint=hint) from error
+
+    async def close(self) -> None:
+        """Let the keeper end, and with it every process and mount inside; returns when they are gone."""
+        assert self._process.stdin is not None
+        await self._process.stdin.aclose()
+        with anyio.move_on_after(5):
+            await self._process.wait()
+        # `unshare` takes its child with it (--kill-child).
+        await end(self._process, grace=0)
 
 
 @asynccontextmanager
-async def sandbox(name: str, ledger: Ledger, *, wrapper: Delayed | None = None) -> AsyncIterator[Sandbox]:
-    """Hold the namespaces of one build. `wrapper` is the template's `command_wrapper` (`.Command`)."""
-    raise NotImplementedError
-    yield Sandbox()
+async def sandbox(
+    name: str, ledger: Ledger, *, wrapper: Delayed | None = None, volumes: Path = VOLUMES
+) -> AsyncIterator[Sandbox]:
+    """Hold the namespaces of one build. `wrapper` is the template's `command_wrapper`.
+
+    To be entered from the main thread: the keeper dies with the thread that started it. Raises HostError.
+    """
+    keeper = [sys.executable, "-I", "-S", str(_KEEPER), str(volumes), name]
+    spaces = ["--mount", "--pid", "--uts", "--ipc", "--propagation=slave", "--fork", "--kill-child"]
+    process: Process | None = None
+    box: Sandbox | None = None
+
+    async def undo() -> None:
+        if box is not None:
+            await box.close()
+        elif process is not None:
+            await end(process, grace=0)
+
+    remedy = f"pkill -KILL -f {shlex.quote(f'{_KEEPER} {volumes} {name}')}"
+    async with releasing(ledger, Release("sandbox", name, remedy, undo, within=30)):
+        process = await start(
+            ["setpriv", "--pdeathsig=KILL", "unshare", *spaces, "--", *keeper], ["unshare", *spaces], talks=True
+        )
+        box = Sandbox(name, process, wrapper)
+        await box.open()
+        yield box
+
+
+def _plain(path: str) -> str:
+    """A path of mountinfo, whose odd characters are written in octal (proc(5))."""
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        path = path.replace(code, character)
+    return path.removesuffix("//deleted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 from gilder.host.sandbox import Sandbox
@@ -19,4 +20,8 @@ async def run_commands(
 ) -> None:
     """Render each with `data` (`Device`, `MountPath`) and run it by /bin/sh on this machine, in the build's namespaces,
     through the `command_wrapper`. `where` names the option in errors. Raises CommandFailed at the first failure."""
-    raise NotImplementedError
+    for command in commands:
+        text = command.render(data)
+        context.say(f"Executing command: {text}")
+        # The user's own commands on the user's own machine: they get the environment that gilder was started with.
+        await box.run(box.shell(text), env=dict(os.environ), on_line=context.on_line, where=where, linger=True)

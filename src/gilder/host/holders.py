@@ -1,0 +1,68 @@
+"""Who keeps a filesystem or a disk from being let go: names for a person to act upon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+
+def file_holders(systems: Iterable[int]) -> list[str]:
+    """The processes that have a file, a directory, a program or a root in one of the filesystems, given by device number
+    (`st_dev`). By number and not by path: paths differ between mount namespaces. Blocks; run it in a thread."""
+    wanted = set(systems)
+    return [
+        f"{_name(process)} (process {process.name})"
+        for process in _processes()
+        if any(_system(link) in wanted for link in _links(process))
+    ]
+
+
+def mount_holders(numbers: Iterable[str]) -> list[str]:
+    """The mounts of block devices (MAJOR:MINOR), in every mount namespace, each with a process that sees it."""
+    wanted = set(numbers)
+    found = []
+    seen: set[str] = set()
+    for process in _processes():
+        try:
+            namespace = str((process / "ns/mnt").readlink())
+            if namespace in seen:
+                continue
+            seen.add(namespace)
+            lines = (process / "mountinfo").read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        at = [fields[4] for fields in (line.split(" ") for line in lines) if fields[2] in wanted]
+        found += [f"the mount {path} (as seen by {_name(process)}, process {process.name})" for path in at]
+    return found
+
+
+def device_holders(numbers: Iterable[str]) -> list[str]:
+    """The devices stacked upon block devices: LVM, RAID, multipath, encryption."""
+    return [f"device {h.name}" for n in sorted(numbers) for h in Path(f"/sys/dev/block/{n}/holders").glob("*")]
+
+
+def _processes() -> Iterator[Path]:
+    return Path("/proc").glob("[0-9]*")
+
+
+def _name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text(errors="replace").strip()
+    except OSError:
+        return "?"
+
+
+def _links(process: Path) -> Iterator[Path]:
+    yield from (process / name for name in ("root", "cwd", "exe"))
+    for folder in ("fd", "map_files"):
+        try:
+            yield from (process / folder).iterdir()
+        except OSError:
+            continue
+
+
+def _system(link: Path) -> int | None:
+    try:
+        return link.stat().st_dev
+    except OSError:
+        return None
