@@ -115,7 +115,7 @@ class LoopDevices:
         self._mutex = threading.Lock()
         self._shown: dict[int, _Shown] = {}
         self._made: set[Path] = set()
-        self._lock = _locked(links, self._state)
+        self._lock = _Lock.taken(links, self._state)
         self._left = self._leftovers()
         self._drop_dead_links()
 
@@ -183,7 +183,7 @@ class LoopDevices:
             with contextlib.suppress(DeviceBusy):
                 self.detach(lun)
         self.sweep()
-        os.close(self._lock)
+        self._lock.give_up()
 
     def _at(self, lun: int) -> _Shown:
         try:
@@ -337,24 +337,45 @@ def _points_to(link: Path, target: str) -> bool:
         return False
 
 
-def _locked(links: Path, state: Path) -> int:
-    """Hold the lock on the names below ``links`` until the descriptor that is returned is closed."""
-    name = "devices" if links == Path("/dev/disk/azure") else "devices" + str(links.resolve()).replace("/", "-")
-    lock = Path(f"/run/localarm/{name[-240:]}.lock")
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except PermissionError:
-        raise DeviceError("making devices needs root (or run without any: --devices none)") from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(fd, 4096, 0).decode().strip()
-        os.close(fd)
-        raise DevicesOwned(f"another localarm owns {links} on this machine: {owner or lock}") from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"pid {os.getpid()}, state {state}\n".encode(), 0)
-    return fd
+@dataclass(frozen=True)
+class _Lock:
+    """The right to the names below one directory of links, until it is given up or the process ends."""
+
+    file: Path
+    fd: int
+
+    @classmethod
+    def taken(cls, links: Path, state: Path) -> _Lock:
+        name = "devices" if links == Path("/dev/disk/azure") else "devices" + str(links.resolve()).replace("/", "-")
+        file = Path(f"/run/localarm/{name[-240:]}.lock")
+        while True:
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                lock = cls(file, os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
+            except PermissionError:
+                raise DeviceError("making devices needs root (or run without any: --devices none)") from None
+            try:
+                fcntl.flock(lock.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(lock.fd, 4096, 0).decode().strip()
+                os.close(lock.fd)
+                raise DevicesOwned(f"another localarm owns {links} on this machine: {owner or file}") from None
+            if lock._is_the_file():
+                os.ftruncate(lock.fd, 0)
+                os.pwrite(lock.fd, f"pid {os.getpid()}, state {state}\n".encode(), 0)
+                return lock
+            os.close(lock.fd)  # the former owner has just removed it: look again
+
+    def give_up(self) -> None:
+        if self._is_the_file():
+            self.file.unlink()
+        os.close(self.fd)
+
+    def _is_the_file(self) -> bool:
+        try:
+            return os.path.samestat(self.file.stat(), os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
 
 
 class NoDevices:

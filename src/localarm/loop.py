@@ -97,7 +97,7 @@ class LoopDevice:
         """Make the kernel show the partitions of the table on the device, also where it reads no tables itself.
 
         A device without a table is fine, and so are partitions that are shown already. (``partx --update`` will not
-        do here: up to util-linux 2.41 at least it looks only at as many numbers as there are partitions, so it misses
+        do here: seen with util-linux 2.38, it looks only at as many numbers as there are partitions, so it misses
         14 and 15 of a disk that has 1, 14 and 15.)
         """
         try:

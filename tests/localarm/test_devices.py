@@ -85,6 +85,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     assert made.loops() == []
     assert not made.links.exists()
     assert set(made.names()) <= set(before)
+    assert not list(Path("/run/localarm").glob(f"*{str(tmp_path).replace('/', '-')}*"))
 
 
 @pytest.fixture
