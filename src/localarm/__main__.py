@@ -1,0 +1,163 @@
+"""The command `localarm`: a strict local Azure (Resource Manager, instance metadata, tokens) for this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from localarm.server import Place
+    from localarm.settings import Settings
+
+DEFAULT_STATE = Path("/var/lib/localarm")
+AZURE_ASSET_TAG = "7783-7084-3265-9085-8269-3286-77"
+ASSET_TAG = Path("/sys/class/dmi/id/chassis_asset_tag")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status (0 done, 1 failed, 2 wrong usage)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(arguments)
+    if options.command in ("lease", "serve") and _on_azure():
+        print(
+            "localarm: this is a virtual machine in Azure; a local cloud would stand in the way of the real one "
+            "(LOCALARM_ON_AZURE=1 allows it)",
+            file=sys.stderr,
+        )
+        return 1
+    run = {"lease": _lease, "serve": _serve, "status": _status, "images": _images, "export": _export, "reset": _reset}
+    return run[options.command](options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="localarm", description="A strict local Azure: Resource Manager, instance metadata and tokens on loopback.")  # fmt: skip
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    lease = commands.add_parser("lease", help="start the server if it does not run, and keep it running until standard input ends; prints one line of JSON with its addresses")  # fmt: skip
+    serve = commands.add_parser("serve", help="run the server in the foreground")
+    status = commands.add_parser("status", help="say whether a server runs, and what the world holds")
+    images = commands.add_parser("images", help="list what was built: images, gallery image versions, snapshots")
+    export = commands.add_parser("export", help="write the raw disk of an image, version, snapshot or disk to a file")
+    reset = commands.add_parser("reset", help="forget the world: every resource and disk in its state directory")
+    for each in (lease, serve, status, images, export, reset):
+        each.add_argument("--state", type=Path, default=DEFAULT_STATE, metavar="DIR", help="where the world is kept (default %(default)s)")  # fmt: skip
+    export.add_argument("id", help="full id, or a name that only one of them has")
+    export.add_argument("file", type=Path, help="where to write the disk (sparse)")
+    for each in (lease, serve):
+        _world_options(each)
+    serve.add_argument("--host", default="127.0.0.1", help="address of the HTTPS door")
+    serve.add_argument("--port", type=int, default=0, help="its port (default: any free one)")
+    serve.add_argument("--metadata-host", default="127.0.0.1", help="address of the instance metadata (plain HTTP)")
+    serve.add_argument("--metadata-port", type=int, default=0, help="its port (default: any free one)")
+    serve.add_argument("--until-idle", action="store_true", help="end when the last lease is gone")
+    serve.add_argument("--ready-fd", type=int, default=-1, help=argparse.SUPPRESS)
+    return parser
+
+
+def _world_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--vm-name", default="build-host", help="name of the virtual machine that this machine plays")
+    parser.add_argument("--vm-size", default="Standard_D32s_v5", help="its size; decides how many data disks it takes")
+    parser.add_argument("--vm-zone", default="", help="its availability zone (default: none)")
+    parser.add_argument("--location", default="westeurope", help="its region")
+    parser.add_argument("--group", default="gilder-local", help="its resource group")
+    parser.add_argument("--latency", choices=("none", "recorded", "median"), default="none", help="how long operations take: not at all, as recorded on Azure, or the recorded medians")  # fmt: skip
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies every duration")
+    parser.add_argument("--throttle", choices=("on", "off", "auto"), default="auto", help="Azure's request limits (auto: on with --latency recorded)")  # fmt: skip
+    parser.add_argument("--concurrent-writes", choices=("refuse", "preempt"), default="refuse", help="what a second write to a virtual machine meets while one runs")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of everything drawn at random")
+    parser.add_argument("--devices", choices=("loop", "none"), default="loop", help="whether attached disks become devices (needs root)")  # fmt: skip
+    parser.add_argument("--links", type=Path, default=Path("/dev/disk/azure"), metavar="DIR", help="where the device names of data disks appear")  # fmt: skip
+    parser.add_argument("--catalogue", type=Path, default=DEFAULT_STATE / "catalogue", metavar="DIR", help="cache of platform images")  # fmt: skip
+
+
+def _on_azure() -> bool:
+    if os.environ.get("LOCALARM_ON_AZURE") == "1":
+        return False
+    try:
+        return ASSET_TAG.read_text().strip() == AZURE_ASSET_TAG
+    except OSError:
+        return False
+
+
+def _lease(options: argparse.Namespace) -> int:
+    from localarm import lease
+
+    return lease.run(options.state.absolute(), _passed_on(options))
+
+
+def _passed_on(options: argparse.Namespace) -> list[str]:
+    """The options of a lease that its server gets, as arguments."""
+    names = (
+        "vm_name", "vm_size", "vm_zone", "location", "group", "latency", "scale", "throttle", "concurrent_writes", "seed",
+        "devices", "links", "catalogue",
+    )  # fmt: skip
+    return [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    from localarm.settings import Settings
+
+    throttle = options.throttle == "on" or (options.throttle == "auto" and options.latency == "recorded")
+    return Settings(
+        group=options.group, location=options.location, latency=options.latency, scale=options.scale, throttle=throttle,
+        concurrent_writes=options.concurrent_writes, seed=options.seed, vm_name=options.vm_name, vm_size=options.vm_size,
+        vm_zone=options.vm_zone,
+    )  # fmt: skip
+
+
+def _place(options: argparse.Namespace) -> Place:
+    from localarm.server import Place
+
+    return Place(
+        options.state.absolute(), options.host, options.port, options.metadata_host, options.metadata_port, options.devices,
+        options.links, options.catalogue.absolute(), options.until_idle, options.ready_fd,
+    )  # fmt: skip
+
+
+def _serve(options: argparse.Namespace) -> int:
+    import logging
+
+    from localarm import server
+    from localarm.devices import DeviceError
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    place = _place(options)
+    try:
+        server.run(place, _settings(options))
+    except (server.Occupied, DeviceError, OSError) as error:
+        print(f"localarm: {error}", file=sys.stderr)
+        if place.ready_fd >= 0:
+            os.write(place.ready_fd, f"{error}\n".encode())
+        return 1
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from localarm import inspection
+
+    return inspection.status(options.state.absolute())
+
+
+def _images(options: argparse.Namespace) -> int:
+    from localarm import inspection
+
+    return inspection.images(options.state.absolute())
+
+
+def _export(options: argparse.Namespace) -> int:
+    from localarm import inspection
+
+    return inspection.export(options.state.absolute(), options.id, options.file)
+
+
+def _reset(options: argparse.Namespace) -> int:
+    from localarm import inspection
+
+    return inspection.reset(options.state.absolute())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

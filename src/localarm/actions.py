@@ -1,0 +1,34 @@
+"""Everything a step of an operation can do, by name (steps are data, see `operations`)."""
+
+from __future__ import annotations
+
+from localarm import disks, vms
+from localarm.messages import Json
+from localarm.operations import Operation
+from localarm.world import Action, World
+
+
+def settled(world: World, operation: Operation, args: Json, at: float) -> None:
+    """The last step where only the state changes."""
+    found = world.find(disks.operation_kind(operation), operation.target)
+    if found is not None:
+        world.put(found.with_properties(provisioningState="Succeeded"))
+
+
+def failed(world: World, operation: Operation, args: Json, at: float) -> None:
+    """What a failed operation leaves: the resource, in state Failed."""
+    found = world.find(disks.operation_kind(operation), operation.target)
+    if found is not None:
+        world.put(found.with_properties(provisioningState="Failed"))
+
+
+ACTIONS: dict[str, Action] = {
+    "settled": settled,
+    "failed": failed,
+    "removed": disks.removed,
+    "disk.created": disks.created,
+    "disk.resized": disks.resized,
+    "vm.device-here": vms.device_here,
+    "vm.device-gone": vms.device_gone,
+    "vm.settled": vms.settled,
+}

@@ -1,0 +1,106 @@
+"""A call: a request that is authenticated, addressed and parsed, on its way to a handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from localarm.arm import Address
+from localarm.errors import Refused, gateway
+from localarm.messages import Json, Request, Response
+from localarm.operations import Operation
+from localarm.resources import Resource, document
+from localarm.settings import Principal
+from localarm.world import World
+
+Handler = Callable[["Call"], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a handler gets."""
+
+    world: World
+    request: Request
+    address: Address
+    api_version: str
+    principal: Principal | None = None
+
+    @property
+    def id(self) -> str:
+        """Id of the addressed resource (the one an action is done to)."""
+        return self.address.resource.id
+
+    def body(self) -> Json:
+        """The JSON object of the request.
+
+        Raises:
+            Refused: 400, it is none.
+        """
+        try:
+            found = self.request.json()
+        except ValueError as error:
+            raise gateway(400, "InvalidRequestContent", f"The request content was invalid and could not be deserialized: '{error}'.") from error  # fmt: skip
+        if found is None:
+            found = {}
+        if not isinstance(found, dict):
+            raise gateway(400, "InvalidRequestContent", "The request content was invalid: an object was expected.")
+        return found
+
+    def resource(self, kind: str) -> Resource:
+        """The addressed resource.
+
+        Raises:
+            Refused: 404 as Resource Manager says it.
+        """
+        found = self.world.find(kind, self.id)
+        if found is None:
+            raise not_found(self.address.resource)
+        return found
+
+
+def not_found(address: Address) -> Refused:
+    """404 ResourceNotFound, by the gateway."""
+    path = f"{address.type}/" + "/".join(address.names)
+    if len(address.names) > 1:
+        path = f"{address.namespace}/" + "/".join(
+            f"{kind}/{name}" for kind, name in zip(address.types, address.names, strict=True)
+        )
+    message = (
+        f"The Resource '{path}' under resource group '{address.group}' was not found. "
+        "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+    )
+    return gateway(404, "ResourceNotFound", message)
+
+
+def echoed(call: Call, state: str, **properties: Any) -> Json:
+    """The first answer to a PUT: the request as it came, with name, id, type and `provisioningState`."""
+    body = call.body()
+    return document(
+        call.id, call.address.type, body.get("location", ""),
+        zones=body.get("zones"), tags=body.get("tags"), sku=body.get("sku"),
+        properties={**body.get("properties", {}), **properties, "provisioningState": state},
+    )  # fmt: skip
+
+
+def accepted(
+    call: Call, status: int, payload: Any, operation: Operation, *, location: bool, retry_after: int = 0
+) -> Response:
+    """The first answer of a long-running operation.
+
+    Args:
+        location: whether this kind of call sends `Location` beside `Azure-AsyncOperation` (see wire/README.md).
+        retry_after: seconds; 0 sends none.
+    """
+    headers = {"Azure-AsyncOperation": operation.url(call.request.base)}
+    if location:
+        headers["Location"] = operation.url(call.request.base, monitor=True)
+    if retry_after:
+        headers["Retry-After"] = str(retry_after)
+    return Response(status, payload, headers)
+
+
+def listed(items: list[Json]) -> Response:
+    """A collection that fits one page."""
+    return Response(200, {"value": items})

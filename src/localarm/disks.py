@@ -1,0 +1,291 @@
+"""Managed disks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from localarm import laws
+from localarm.arm import Address, key
+from localarm.calls import Call, accepted, echoed, listed, not_found
+from localarm.capture import GIB
+from localarm.clock import timestamp
+from localarm.errors import Refused, gateway, invalid
+from localarm.messages import Json, Response
+from localarm.operations import Operation, Step
+from localarm.platform_images import by_id
+from localarm.resources import Resource, document
+from localarm.world import World
+
+KIND = "disks"
+
+PREMIUM_TIERS = (
+    (4, "P1", 120, 25), (8, "P2", 120, 25), (16, "P3", 120, 25), (32, "P4", 120, 25), (64, "P6", 240, 50),
+    (128, "P10", 500, 100), (256, "P15", 1100, 125), (512, "P20", 2300, 150), (1024, "P30", 5000, 200),
+    (2048, "P40", 7500, 250), (4096, "P50", 7500, 250), (8192, "P60", 16000, 500), (16384, "P70", 18000, 750),
+    (32767, "P80", 20000, 900),
+)  # fmt: skip
+"""GiB up to which a tier goes, its name, IO operations and MB per second (Azure's managed-disk types page)."""
+
+
+def put(call: Call) -> Response:
+    """Create a disk, or update it when it is there."""
+    body = call.body()
+    laws.name_fits(call.address.name, 80)
+    laws.location_known(call.world, body)
+    found = call.world.find(KIND, call.id)
+    if found is not None:
+        return _update(call, found, body)
+    laws.below_disk_quota(call.world, call.address)
+    resource, kind, work = _made(call, body)
+    call.world.put(resource)
+    operation = _begin(call, kind, "disk.created", work)
+    return accepted(call, 202, echoed(call, "Updating"), operation, location=True, retry_after=2)
+
+
+def patch(call: Call) -> Response:
+    """Change size (it may only grow), sku or tags."""
+    return _update(call, call.resource(KIND), call.body(), patching=True)
+
+
+def get(call: Call) -> Response:
+    """Show a disk."""
+    return Response(200, call.resource(KIND).body)
+
+
+def lists(call: Call) -> Response:
+    """List the disks of a group or a subscription."""
+    return listed([each.body for each in call.world.all(KIND, call.address.parent.id)])
+
+
+def delete(call: Call) -> Response:
+    """Delete a disk that no machine lists."""
+    found = call.world.find(KIND, call.id)
+    if found is None:
+        return Response(204)
+    laws.not_attached(call.world, found)
+    laws.no_access_granted(found)
+    laws.not_changing(call.world, found)
+    call.world.put(found.with_properties(provisioningState="Deleting"))
+    operation = _begin(call, "disk.delete", "removed", None, shows_output=False)
+    return accepted(call, 202, None, operation, location=True)
+
+
+def created(world: World, operation: Operation, args: Json, at: float) -> Json | None:
+    """The last step of a create or update."""
+    found = world.find(operation_kind(operation), operation.target)
+    if found is None:
+        return None
+    return world.put(found.with_properties(provisioningState="Succeeded")).body
+
+
+def resized(world: World, operation: Operation, args: Json, at: float) -> Json | None:
+    """The last step of a resize: the blob grows too."""
+    found = world.find(KIND, operation.target)
+    if found is None:
+        return None
+    if found.blob:
+        world.blobs.resize(found.blob, args["gb"] * GIB)
+    return world.put(found.with_properties(provisioningState="Succeeded")).body
+
+
+def removed(world: World, operation: Operation, args: Json, at: float) -> None:
+    """The last step of any delete."""
+    found = world.find(operation_kind(operation), operation.target)
+    if found is not None:
+        world.remove(found)
+
+
+def operation_kind(operation: Operation) -> str:
+    """The kind of resource that an operation changes."""
+    address = Address.parse(operation.target)
+    assert address is not None
+    return address.kind
+
+
+def _begin(call: Call, kind: str, last: str, work: Json | None, *, shows_output: bool = True, **args: Any) -> Operation:
+    world = call.world
+    resource = world.find(KIND, call.id)
+    assert resource is not None
+    return world.begin(
+        "DiskOperations", kind, call.id, location=resource.location, api_version=call.api_version,
+        steps=[Step(world.clock() + world.lasts(kind), last, args)], work=work, shows_output=shows_output,
+    )  # fmt: skip
+
+
+def _made(call: Call, body: Json) -> tuple[Resource, str, Json | None]:
+    """The new disk, the kind of its operation, and the copying to do."""
+    properties = body.get("properties", {})
+    data = properties.get("creationData") or {}
+    option = data.get("createOption", "")
+    unique = call.world.new_id()
+    blob = f"disk-{unique}"
+    asked_gb = properties.get("diskSizeGB")
+    if option == "Empty":
+        gb = laws.size_given(asked_gb)
+        call.world.blobs.create(blob, gb * GIB)
+        return _resource(call, body, gb, unique, blob, {}, data), "disk.create.empty", None
+    if option == "FromImage":
+        return _from_image(call, body, data, unique, blob)
+    if option == "Copy":
+        return _copy(call, body, data, unique, blob)
+    raise invalid("creationData.createOption", f"The value '{option}' of parameter 'creationData.createOption' is not supported here.")  # fmt: skip
+
+
+def _from_image(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple[Resource, str, Json | None]:
+    reference = data.get("imageReference") or {}
+    image, address = by_id(call.world, str(reference.get("id", "")))
+    gb = max(int(body.get("properties", {}).get("diskSizeGB") or 0), image.size_gb)
+    laws.grows(body.get("properties", {}).get("diskSizeGB"), image.size_gb)
+    facts: Json = {"osType": image.os_type, "hyperVGeneration": image.hyperv_generation}
+    if image.architecture:
+        facts["supportedCapabilities"] = {"architecture": image.architecture}
+    creation = {"createOption": "FromImage", "imageReference": {"id": reference["id"]}}
+    work = {
+        "do": "platform", "image": [image.publisher, image.offer, image.sku, image.version],
+        "name": blob, "size": gb * GIB,
+    }  # fmt: skip
+    return _resource(call, body, gb, unique, blob, facts, creation), "disk.create.platform", work
+
+
+def _copy(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple[Resource, str, Json | None]:
+    source = source_of_copy(call.world, str(data.get("sourceResourceId") or data.get("sourceUri") or ""))
+    laws.same_region(source, str(body.get("location", "")))
+    size = source.properties["diskSizeGB"]
+    gb = max(int(body.get("properties", {}).get("diskSizeGB") or 0), size)
+    laws.grows(body.get("properties", {}).get("diskSizeGB"), size)
+    facts: Json = {name: source.properties[name] for name in ("osType", "hyperVGeneration", "supportedCapabilities") if name in source.properties}  # fmt: skip
+    creation = {
+        "createOption": "Copy",
+        "sourceResourceId": source.id,
+        "sourceUniqueId": source.properties.get("uniqueId"),
+    }
+    work = {"do": "copy", "sources": [source.blob], "name": blob, "size": gb * GIB}
+    kind = "disk.create.snapshot" if source.kind == "snapshots" else "disk.create.disk"
+    return _resource(call, body, gb, unique, blob, facts, creation), kind, work
+
+
+def source_of_copy(world: World, resource_id: str) -> Resource:
+    """The disk or snapshot that an id names.
+
+    Raises:
+        Refused: 404 when it is missing, 400 when the id is of something else.
+    """
+    address = Address.parse(resource_id)
+    if address is None or address.kind not in (KIND, "snapshots"):
+        raise invalid("sourceResourceId", f"The value '{resource_id}' of parameter 'sourceResourceId' is invalid.")
+    found = world.find(address.kind, resource_id)
+    if found is None:
+        raise not_found(address)
+    if found.state == "Deleting":
+        raise Refused(409, "Conflict", f"The resource '{found.name}' is being deleted.")
+    return found
+
+
+def _resource(call: Call, body: Json, gb: int, unique: str, blob: str, facts: Json, creation: Json) -> Resource:
+    sku = str((body.get("sku") or {}).get("name", "Standard_LRS"))
+    iops, rate, tier = performance(sku, gb)
+    asked = body.get("properties", {})
+    properties: Json = {
+        "osType": asked.get("osType") or facts.get("osType"),
+        "hyperVGeneration": asked.get("hyperVGeneration") or facts.get("hyperVGeneration"),
+        "supportedCapabilities": facts.get("supportedCapabilities"),
+        "creationData": creation,
+        "diskSizeGB": gb,
+        "diskIOPSReadWrite": iops,
+        "diskMBpsReadWrite": rate,
+        "encryption": asked.get("encryption") or {"type": "EncryptionAtRestWithPlatformKey"},
+        "networkAccessPolicy": asked.get("networkAccessPolicy", "AllowAll"),
+        "publicNetworkAccess": asked.get("publicNetworkAccess", "Enabled"),
+        "timeCreated": timestamp(call.world.clock()),
+        "provisioningState": "Creating",
+        "diskState": "Unattached",
+        "diskSizeBytes": gb * GIB,
+        "uniqueId": unique,
+        "tier": tier,
+    }
+    return Resource(
+        KIND,
+        document(
+            call.id, call.address.type, str(body["location"]).lower().replace(" ", ""),
+            zones=body.get("zones"), tags=body.get("tags"), sku={"name": sku, "tier": sku.partition("_")[0]},
+            properties={name: value for name, value in properties.items() if value is not None},
+        ),
+        blob,
+    )  # fmt: skip
+
+
+def performance(sku: str, gb: int) -> tuple[int, int, str | None]:
+    """IO operations and MB per second, and the performance tier (premium disks have one)."""
+    if not sku.startswith("Premium_"):
+        return 500, 60 if sku.startswith("Standard_") else 100, None
+    for up_to, tier, iops, rate in PREMIUM_TIERS:
+        if gb <= up_to:
+            return iops, rate, tier
+    return 20000, 900, "P80"
+
+
+def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) -> Response:
+    asked = body.get("properties", {})
+    gb = int(asked.get("diskSizeGB") or found.properties["diskSizeGB"])
+    laws.not_changing(call.world, found)
+    laws.grows(gb, found.properties["diskSizeGB"])
+    if not patching:
+        laws.same_creation(found, asked.get("creationData") or {})
+        laws.same_place(found, str(body.get("location", "")))
+    if gb != found.properties["diskSizeGB"]:
+        laws.not_attached_for_resize(call.world, found)
+    sku = str((body.get("sku") or found.body["sku"])["name"])
+    iops, rate, tier = performance(sku, gb)
+    changed = found.with_properties(
+        diskSizeGB=gb, diskSizeBytes=gb * GIB, diskIOPSReadWrite=iops, diskMBpsReadWrite=rate, tier=tier,
+        provisioningState="Updating",
+    ).with_body(sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags")))  # fmt: skip
+    call.world.put(changed)
+    kind = "disk.update.resize" if gb != found.properties["diskSizeGB"] else "disk.update"
+    operation = _begin(call, kind, "disk.resized", None, gb=gb)
+    payload = changed.body if patching else echoed(call, "Updating")
+    return accepted(call, 202, payload, operation, location=True, retry_after=0 if patching else 2)
+
+
+def own(world: World, disk: Resource, machine_id: str | None, at: float) -> None:
+    """Note on a disk who has it attached; None is nobody."""
+    state = "Attached" if machine_id else "Unattached"
+    changed = disk.with_properties(diskState=state)
+    properties = {name: value for name, value in changed.properties.items() if name != "LastOwnershipUpdateTime"}
+    if machine_id:
+        ordered: Json = {}
+        for name, value in properties.items():
+            ordered[name] = value
+            if name == "diskState":
+                ordered["LastOwnershipUpdateTime"] = timestamp(at)
+        properties = ordered
+    body = {name: value for name, value in changed.body.items() if name != "managedBy"}
+    if machine_id:
+        body = {**{n: body[n] for n in ("name", "id", "type", "location")}, "managedBy": machine_id, **body}
+    world.put(replace(changed, body={**body, "properties": properties}))
+
+
+def find_disk(world: World, disk_id: str) -> Resource:
+    """The disk with this id.
+
+    Raises:
+        Refused: 404 NotFound, as the disk provider says it.
+    """
+    found = world.find(KIND, disk_id)
+    if found is None or found.state == "Deleting":
+        name = key(disk_id).rpartition("/")[2]
+        raise gateway(404, "ResourceNotFound", f"Disk {name} is not found.") if not name else Refused(404, "NotFound", f"Disk {disk_id.rpartition('/')[2]} is not found.")  # fmt: skip
+    return found
+
+
+def made_empty(call: Call, disk_id: str, machine: Resource, gb: int, sku: str) -> Resource:
+    """An empty disk that a virtual machine's write brings along; it is there at once."""
+    unique = call.world.new_id()
+    call.world.blobs.create(f"disk-{unique}", gb * GIB)
+    address = Address.parse(disk_id)
+    assert address is not None
+    inner = replace(call, address=address)
+    body: Json = {"location": machine.location, "zones": machine.body.get("zones"), "sku": {"name": sku}}
+    found = _resource(inner, body, gb, unique, f"disk-{unique}", {}, {"createOption": "Empty"})
+    return call.world.put(found.with_properties(provisioningState="Succeeded"))

@@ -1,0 +1,78 @@
+"""Subscriptions and resource groups."""
+
+from __future__ import annotations
+
+from localarm import laws
+from localarm.calls import Call, listed
+from localarm.errors import gateway
+from localarm.messages import Json, Response
+from localarm.resources import Resource
+from localarm.world import World
+
+KIND = "resourcegroups"
+
+
+def subscription(call: Call) -> Response:
+    """Show a subscription."""
+    return Response(200, _subscription(call.world, call.address.subscription))
+
+
+def subscriptions(call: Call) -> Response:
+    """List the subscriptions."""
+    names = {call.world.settings.subscription: None, **{each[0]: None for each in call.world.settings.other_groups}}
+    found = listed([_subscription(call.world, name) for name in names])
+    found.payload["count"] = {"type": "Total", "value": len(names)}
+    return found
+
+
+def get(call: Call) -> Response:
+    """Show a resource group."""
+    return Response(200, laws.group_exists(call.world, call.address).body)
+
+
+def exists(call: Call) -> Response:
+    """204 when the group is there, else 404."""
+    return Response(204 if call.world.find(KIND, call.id) else 404)
+
+
+def put(call: Call) -> Response:
+    """Create a resource group, or change its tags."""
+    body = call.body()
+    location = laws.location_known(call.world, body)
+    found = call.world.find(KIND, call.id)
+    if found is not None:
+        laws.same_place(found, location)
+        return Response(200, call.world.put(found.with_body(tags=body.get("tags"))).body)
+    return Response(201, call.world.put(made(call.id, location, body.get("tags"))).body)
+
+
+def lists(call: Call) -> Response:
+    """List the resource groups of a subscription."""
+    return listed([each.body for each in call.world.all(KIND, f"/subscriptions/{call.address.subscription}")])
+
+
+def made(group_id: str, location: str, tags: Json | None = None) -> Resource:
+    """A resource group."""
+    body: Json = {"id": group_id, "name": group_id.rpartition("/")[2], "type": "Microsoft.Resources/resourceGroups", "location": location}  # fmt: skip
+    if tags is not None:
+        body["tags"] = tags
+    return Resource(KIND, {**body, "properties": {"provisioningState": "Succeeded"}})
+
+
+def known_subscription(world: World, name: str) -> None:
+    """The subscription exists.
+
+    Raises:
+        Refused: 404 SubscriptionNotFound.
+    """
+    names = {world.settings.subscription.lower(), *(each[0].lower() for each in world.settings.other_groups)}
+    if name.lower() not in names:
+        raise gateway(404, "SubscriptionNotFound", f"The subscription '{name}' could not be found.")
+
+
+def _subscription(world: World, name: str) -> Json:
+    return {
+        "id": f"/subscriptions/{name}", "authorizationSource": "RoleBased", "managedByTenants": [],
+        "subscriptionId": name, "tenantId": world.settings.tenant, "displayName": "localarm", "state": "Enabled",
+        "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "PayAsYouGo_2014-09-01", "spendingLimit": "Off"},
+    }  # fmt: skip

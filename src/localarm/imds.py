@@ -1,0 +1,121 @@
+"""Instance metadata and managed-identity tokens, as 169.254.169.254 answers them (plain HTTP)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from localarm.arm import key
+from localarm.messages import Json, Request, Response
+from localarm.resources import Resource
+from localarm.tokens import Tokens
+from localarm.world import World
+
+OLDEST = "2017-03-01"
+
+
+def metadata(world: World, tokens: Tokens, request: Request) -> Response | None:
+    """Answer a request to the metadata service; None when the path is not its."""
+    path = request.path.rstrip("/").lower()
+    if not path.startswith(("/metadata/instance", "/metadata/identity", "/metadata/versions")):
+        return None
+    if request.headers.get("metadata", "").lower() != "true":
+        return Response(400, {"error": "Bad request. Required metadata header not specified"})
+    if "x-forwarded-for" in request.headers:
+        return Response(400, {"error": "Bad request. X-Forwarded-For header is not allowed"})
+    if request.method != "GET":
+        return Response(405, {"error": "Method not allowed"})
+    if path == "/metadata/versions":
+        return Response(200, {"apiVersions": ["2017-08-01", "2018-02-01", "2019-03-11", "2020-06-01", "2021-02-01", "2021-12-13", "2025-04-07"]})  # fmt: skip
+    version = request.query.get("api-version", "")
+    if path.startswith("/metadata/identity/oauth2/token"):
+        return _token(world, tokens, request)
+    if version < OLDEST:
+        return Response(400, {"error": "Bad request. api-version was not specified in the request. For more information refer to aka.ms/azureimds", "newest-versions": ["2025-04-07", "2023-11-15", "2023-07-01"]})  # fmt: skip
+    found: Any = {"compute": _compute(world), "network": _network()}
+    for part in [part for part in request.path.split("/") if part][2:]:
+        found = _child(found, part)
+        if found is None:
+            return Response(404, {"error": "Not found"})
+    if request.query.get("format", "").lower() == "text" and not isinstance(found, dict | list):
+        return Response(200, str(found), {"Content-Type": "text/plain; charset=utf-8"})
+    if not isinstance(found, dict | list):
+        return Response(400, {"error": "Bad request. requested output format is not supported"})
+    return Response(200, found)
+
+
+def _child(found: Any, part: str) -> Any:
+    if isinstance(found, list):
+        return found[int(part)] if part.isdigit() and int(part) < len(found) else None
+    if isinstance(found, dict):
+        return {name.lower(): value for name, value in found.items()}.get(part.lower())
+    return None
+
+
+def _token(world: World, tokens: Tokens, request: Request) -> Response:
+    resource = request.query.get("resource", "")
+    if not resource:
+        return Response(
+            400, {"error": "invalid_request", "error_description": "Required query variable 'resource' is missing"}
+        )
+    wanted = request.query.get("client_id") or request.query.get("object_id") or request.query.get("principal_id")
+    for principal in world.settings.all_principals:
+        if key(principal.vm) == key(world.settings.host_id) and wanted in (
+            None,
+            principal.client_id,
+            principal.object_id,
+        ):
+            token, claims = tokens.issued(principal, resource)
+            lifetime = str(world.settings.token_lifetime)
+            return Response(200, {
+                "access_token": token, "client_id": principal.client_id, "expires_in": lifetime,
+                "expires_on": str(claims["exp"]), "ext_expires_in": lifetime, "not_before": str(claims["nbf"]),
+                "resource": resource, "token_type": "Bearer",
+            })  # fmt: skip
+    return Response(400, {"error": "invalid_request", "error_description": "Identity not found"})
+
+
+def _compute(world: World) -> Json:
+    machine = world.find("virtualmachines", world.settings.host_id)
+    assert machine is not None
+    tags: Json = machine.body.get("tags") or {}
+    storage = machine.properties["storageProfile"]
+    return {
+        "azEnvironment": "AzurePublicCloud", "additionalCapabilities": {"hibernationEnabled": "false"},
+        "customData": "", "evictionPolicy": "", "isHostCompatibilityLayerVm": "false", "licenseType": "",
+        "location": machine.location, "name": machine.name, "offer": "debian-13",
+        "osProfile": {
+            "adminUsername": "azureuser", "computerName": machine.name, "disablePasswordAuthentication": "true",
+        },
+        "osType": "Linux", "placementGroupId": "", "plan": {"name": "", "product": "", "publisher": ""},
+        "platformFaultDomain": "0", "platformUpdateDomain": "0", "priority": "Regular", "provider": "Microsoft.Compute",
+        "publicKeys": [], "publisher": "Debian", "resourceGroupName": machine.id.split("/")[4], "resourceId": machine.id,
+        "securityProfile": {"secureBootEnabled": "false", "virtualTpmEnabled": "false"}, "sku": "13-gen2",
+        "storageProfile": {
+            "dataDisks": [_disk(entry) for entry in storage.get("dataDisks", [])],
+            "imageReference": {"id": "", "offer": "debian-13", "publisher": "Debian", "sku": "13-gen2", "version": "latest"},
+            "osDisk": {**_disk(storage["osDisk"]), "osType": "Linux"}, "resourceDisk": {"size": "0"},
+        },
+        "subscriptionId": machine.id.split("/")[2], "tags": ";".join(f"{name}:{value}" for name, value in tags.items()),
+        "tagsList": [{"name": name, "value": value} for name, value in tags.items()], "userData": "", "version": "13",
+        "virtualMachineScaleSet": {"id": ""}, "vmId": machine.properties["vmId"], "vmScaleSetName": "",
+        "vmSize": machine.properties["hardwareProfile"]["vmSize"], "zone": _zone(machine),
+    }  # fmt: skip
+
+
+def _disk(entry: Json) -> Json:
+    found = {
+        "caching": entry["caching"], "createOption": entry["createOption"], "diskSizeGB": str(entry["diskSizeGB"]),
+        "image": {"uri": ""}, "managedDisk": entry["managedDisk"], "name": entry["name"], "vhd": {"uri": ""},
+        "writeAcceleratorEnabled": "false",
+    }  # fmt: skip
+    return {**found, "lun": str(entry["lun"])} if "lun" in entry else found
+
+
+def _zone(machine: Resource) -> str:
+    return str((machine.body.get("zones") or [""])[0])
+
+
+def _network() -> Json:
+    address = {"privateIpAddress": "10.0.0.4", "publicIpAddress": ""}
+    ipv4 = {"ipAddress": [address], "subnet": [{"address": "10.0.0.0", "prefix": "24"}]}
+    return {"interface": [{"ipv4": ipv4, "ipv6": {"ipAddress": []}, "macAddress": "000D3AF806EC"}]}

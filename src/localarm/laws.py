@@ -1,0 +1,193 @@
+"""Azure's rules, one small check each: it returns when the request is lawful and raises `Refused` when it is not.
+
+The wording follows recordings, users' reports and documentation (see docs/localarm-operations.md for which).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from localarm.arm import Address, key
+from localarm.errors import Refused, gateway, invalid, not_allowed
+from localarm.messages import Json
+from localarm.resources import Resource
+from localarm.sizes import SIZES
+from localarm.world import World
+
+
+def name_fits(name: str, longest: int, pattern: str = r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?") -> None:
+    """A resource's name has the allowed characters and length."""
+    if len(name) > longest or not re.fullmatch(pattern, name):
+        raise Refused(
+            400, "InvalidParameter",
+            f"The resource name '{name}' is invalid: at most {longest} characters, letters, digits, '_', '.' and '-', "
+            "beginning with a letter, digit or '_' and ending with a letter, digit or '_'.",
+            target="name",
+        )  # fmt: skip
+
+
+def location_known(world: World, body: Json) -> str:
+    """The request names a region, and one this world has. Returns it in its short form."""
+    location = str(body.get("location") or "").lower().replace(" ", "")
+    if not location:
+        raise gateway(400, "LocationRequired", "The location property is required for this definition.")
+    if location not in world.settings.regions:
+        known = ",".join(world.settings.regions)
+        raise gateway(400, "LocationNotAvailableForResourceType", f"The provided location '{location}' is not available for resource type. List of available regions for the resource type is '{known}'.")  # fmt: skip
+    return location
+
+
+def size_given(gb: Any) -> int:
+    """An empty disk says how large it is: 1 to 65536 GiB."""
+    if gb is None:
+        raise invalid("diskSizeGB", "Required parameter 'diskSizeGB' is missing (null).")
+    if not isinstance(gb, int) or isinstance(gb, bool) or not 1 <= gb <= 65536:
+        raise invalid("diskSizeGB", f"The value '{gb}' of parameter 'diskSizeGB' is out of range: 1 to 65536.")
+    return gb
+
+
+def grows(asked: Any, present: int) -> None:
+    """A size may only grow: below its source's, or its own present one, it is refused."""
+    if asked is None:
+        return
+    size_given(asked)
+    if asked < present:
+        raise Refused(400, "BadRequest", f"Disk size {asked}GB is smaller than the present size or that of the source, {present}GB. Only increasing the size of a disk is supported.")  # fmt: skip
+
+
+def same_region(source: Resource, location: str) -> None:
+    """A copy lies in the region of its source."""
+    location = location.lower().replace(" ", "")
+    if source.location != location:
+        raise Refused(400, "BadRequest", f"The source {source.id} in location '{source.location}' does not belong to the same region as the disk ('{location}').")  # fmt: skip
+
+
+def same_place(found: Resource, location: str) -> None:
+    """A resource cannot move to another region."""
+    location = location.lower().replace(" ", "")
+    if location and location != found.location:
+        raise gateway(409, "InvalidResourceLocation", f"The resource '{found.name}' already exists in location '{found.location}' in resource group. A resource with the same name cannot be created in location '{location}'. Please select a new resource name.")  # fmt: skip
+
+
+def same_creation(found: Resource, asked: Json) -> None:
+    """How a disk came about cannot be changed by writing it again."""
+    present = found.properties["creationData"]
+    for name in ("createOption", "sourceResourceId"):
+        if name in asked and key(str(asked[name])) != key(str(present.get(name, ""))):
+            raise Refused(409, "PropertyChangeNotAllowed", f"Changing property 'creationData.{name}' is not allowed.", target=f"creationData.{name}")  # fmt: skip
+
+
+def not_attached(world: World, disk: Resource) -> None:
+    """A disk that a machine lists cannot be deleted."""
+    for machine in world.all("virtualmachines"):
+        storage = machine.properties["storageProfile"]
+        entries = [*storage.get("dataDisks", []), storage.get("osDisk", {})]
+        if any(key((entry.get("managedDisk") or {}).get("id", "")) == disk.key for entry in entries):
+            raise not_allowed(f"Disk {disk.name} is attached to VM {machine.id}.")
+
+
+def not_attached_for_resize(world: World, disk: Resource) -> None:
+    """A disk that a running machine lists is not resized here."""
+    if disk.body.get("managedBy"):
+        raise Refused(409, "OperationNotAllowed", f"Cannot resize disk {disk.name} while it is attached to running VM {disk.body['managedBy']}. Resizing a disk of an Azure Virtual Machine requires the virtual machine to be deallocated. Please stop your VM and retry the operation.")  # fmt: skip
+
+
+def no_access_granted(disk: Resource) -> None:
+    """A disk or snapshot to which access is granted cannot be deleted, attached or changed."""
+    if disk.properties.get("diskState") in ("ActiveSAS", "ActiveUpload", "ReadyToUpload"):
+        raise not_allowed(
+            f"Disk {disk.name} has an active shared access signature. Call EndGetAccess on it and then retry."
+        )
+
+
+def not_changing(world: World, resource: Resource) -> None:
+    """No other operation runs on the resource."""
+    if world.running(resource.id):
+        raise Refused(409, "Conflict", f"The request on resource '{resource.name}' failed due to conflict with a concurrent request. To resolve it, please refer to https://aka.ms/activitylog to get more details on the conflicting requests.")  # fmt: skip
+
+
+def below_disk_quota(world: World, address: Address) -> None:
+    """A subscription has room for one more disk."""
+    present = len(world.all("disks", f"/subscriptions/{address.subscription}"))
+    if present >= world.settings.disk_quota:
+        raise not_allowed(f"Operation results in exceeding quota limits of Disks. Maximum allowed: {world.settings.disk_quota}, Current in use: {present}, Additional requested: 1.")  # fmt: skip
+
+
+def max_data_disks(machine: Resource) -> int:
+    """How many data disks the machine's size takes."""
+    size = SIZES.get(str(machine.properties["hardwareProfile"]["vmSize"]).lower())
+    return size.data_disks if size else 64
+
+
+def disks_fit(machine: Resource, count: int) -> None:
+    """A machine's size takes that many data disks."""
+    most = max_data_disks(machine)
+    if count > most:
+        raise Refused(409, "OperationNotAllowed", f"The maximum number of data disks allowed to be attached to a VM of this size is {most}.", target="dataDisks")  # fmt: skip
+
+
+def luns_differ(machine: Resource, luns: Iterable[int]) -> None:
+    """Every data disk has a LUN of its own, below the number the size allows."""
+    most = max(max_data_disks(machine), 1)
+    seen: set[int] = set()
+    for lun in luns:
+        if lun in seen:
+            raise invalid("dataDisk.lun", f"A disk at LUN {lun} already exists.")
+        if not 0 <= lun < most:
+            raise invalid(
+                "dataDisk.lun", f"The value '{lun}' of parameter 'dataDisk.lun' is out of range: 0 to {most - 1}."
+            )
+        seen.add(lun)
+
+
+def attachable(world: World, machine: Resource, disk: Resource) -> None:
+    """A disk is free, in the machine's region and zone, and of the machine's subscription."""
+    owner = str(disk.body.get("managedBy") or "")
+    if owner and key(owner) != machine.key:
+        raise Refused(409, "ConflictingUserInput", f"Disk '{disk.id}' cannot be attached as the disk is already owned by VM '{owner}'.")  # fmt: skip
+    for other in world.all("virtualmachines"):
+        entries = other.properties["storageProfile"].get("dataDisks", [])
+        listed = any(key(entry["managedDisk"]["id"]) == disk.key for entry in entries)
+        if listed and other.key != machine.key:
+            raise Refused(409, "ConflictingUserInput", f"Disk '{disk.id}' cannot be attached as the disk is already owned by VM '{other.id}'.")  # fmt: skip
+    if disk.location != machine.location:
+        raise Refused(400, "BadRequest", f"Disk '{disk.name}' in location '{disk.location}' cannot be attached to the VM in location '{machine.location}'.")  # fmt: skip
+    zone, disk_zone = (machine.body.get("zones") or [""])[0], (disk.body.get("zones") or [""])[0]
+    if disk_zone and zone != disk_zone:
+        raise Refused(400, "BadRequest", f"Disk {disk.name} cannot be attached to the VM because it is not in zone '{disk_zone}'.")  # fmt: skip
+    if zone and not disk_zone and not str(disk.body["sku"]["name"]).endswith("_ZRS"):
+        raise Refused(
+            400, "BadRequest", f"Disk {disk.name} cannot be attached to the VM because it is not in zone '{zone}'."
+        )
+    if key(disk.id).split("/")[2] != machine.key.split("/")[2]:
+        raise invalid("dataDisk.managedDisk.id", f"Subscription {machine.id.split('/')[2]} of the request must match the subscription {disk.id.split('/')[2]} contained in the managed disk id.")  # fmt: skip
+    if disk.state != "Succeeded":
+        raise Refused(
+            409, "Conflict", f"Disk '{disk.name}' is in provisioning state '{disk.state}' and cannot be attached yet."
+        )
+    no_access_granted(disk)
+
+
+def being_detached(machine: Resource, disk: Resource, entries: Iterable[Json]) -> None:
+    """A disk that is on its way out cannot be attached again before it is gone."""
+    for entry in entries:
+        if entry.get("toBeDetached") and key(entry["managedDisk"]["id"]) == disk.key:
+            raise Refused(409, "AttachDiskWhileBeingDetached", f"Cannot attach data disk '{disk.name}' to VM '{machine.name}' because the disk is currently being detached or the last detach operation failed. Please wait until the disk is completely detached and then try again or delete/detach the disk explicitly again.")  # fmt: skip
+
+
+def etag_matches(resource: Resource, headers: Any) -> None:
+    """`If-Match` names the present etag."""
+    wanted = str(headers.get("if-match", "")).strip()
+    if wanted and wanted != "*" and wanted.strip('"') != str(resource.etag):
+        raise Refused(412, "PreconditionFailed", f'Etag provided in if-match header {wanted} does not match etag "{resource.etag}" of resource.')  # fmt: skip
+
+
+def group_exists(world: World, address: Address) -> Resource:
+    """The resource group is there."""
+    group = f"/subscriptions/{address.subscription}/resourceGroups/{address.group}"
+    found = world.find("resourcegroups", group)
+    if found is None:
+        raise gateway(404, "ResourceGroupNotFound", f"Resource group '{address.group}' could not be found.")
+    return found

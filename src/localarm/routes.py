@@ -1,0 +1,112 @@
+"""Which Resource Manager calls exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from localarm import disks, groups, images, platform_images, polls, sizes, snapshots, vms
+from localarm.calls import Handler
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One call: a method on a shape of path.
+
+    Attributes:
+        path: the shape below the scope, names left out: `disks` and `disks/{}` are different shapes.
+        honoured: which properties of the request it acts on; others are accepted and ignored.
+        since: the oldest api-version that has it.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    honoured: str = ""
+    since: str = "2015-01-01"
+    scope: str = "group"
+    group_needed: bool = True
+
+
+COMPUTE = (
+    Route("PUT", "disks/{}", disks.put, "location, zones, tags, sku.name, diskSizeGB, creationData"),
+    Route("PATCH", "disks/{}", disks.patch, "tags, sku.name, diskSizeGB (grow only)"),
+    Route("GET", "disks/{}", disks.get),
+    Route("DELETE", "disks/{}", disks.delete),
+    Route("GET", "disks", disks.lists, scope="any"),
+    Route("PUT", "snapshots/{}", snapshots.put, "location, tags, sku.name, creationData (Copy, Empty), incremental"),
+    Route("PATCH", "snapshots/{}", snapshots.patch, "tags, sku.name"),
+    Route("GET", "snapshots/{}", snapshots.get),
+    Route("DELETE", "snapshots/{}", snapshots.delete),
+    Route("GET", "snapshots", snapshots.lists, scope="any"),
+    Route("PUT", "images/{}", images.put, "location, tags, storageProfile, hyperVGeneration"),
+    Route("PATCH", "images/{}", images.patch, "tags"),
+    Route("GET", "images/{}", images.get),
+    Route("DELETE", "images/{}", images.delete),
+    Route("GET", "images", images.lists, scope="any"),
+    Route("GET", "virtualMachines/{}", vms.get, "$expand=instanceView"),
+    Route("GET", "virtualMachines/{}/instanceView", vms.instance_view),
+    Route("PUT", "virtualMachines/{}", vms.put, "tags, storageProfile.dataDisks, If-Match"),
+    Route("PATCH", "virtualMachines/{}", vms.patch, "tags, storageProfile.dataDisks, If-Match"),
+    Route(
+        "POST",
+        "virtualMachines/{}/attachDetachDataDisks",
+        vms.attach_detach,
+        "dataDisksToAttach, dataDisksToDetach",
+        "2024-03-01",
+    ),  # fmt: skip
+    Route("GET", "virtualMachines", vms.lists, scope="any"),
+    Route("GET", "skus", sizes.skus, "$filter=location eq", scope="subscription"),
+    Route("GET", "locations/{}/publishers", platform_images.publishers, scope="subscription"),
+    Route("GET", "locations/{}/publishers/{}/artifacttypes/{}/offers", platform_images.offers, scope="subscription"),
+    Route(
+        "GET", "locations/{}/publishers/{}/artifacttypes/{}/offers/{}/skus", platform_images.skus, scope="subscription"
+    ),
+    Route(
+        "GET",
+        "locations/{}/publishers/{}/artifacttypes/{}/offers/{}/skus/{}/versions",
+        platform_images.versions,
+        "$top, $orderby, $expand",
+        scope="subscription",
+    ),  # fmt: skip
+    Route(
+        "GET",
+        "locations/{}/publishers/{}/artifacttypes/{}/offers/{}/skus/{}/versions/{}",
+        platform_images.version,
+        scope="subscription",
+    ),  # fmt: skip
+    Route("GET", "locations/{}/DiskOperations/{}", polls.status, scope="subscription"),
+    Route("GET", "locations/{}/operations/{}", polls.status, scope="subscription"),
+    Route("GET", "locations/{}/capsOperations/{}", polls.status, scope="subscription"),
+)
+"""Calls of the provider Microsoft.Compute."""
+
+RESOURCES = (
+    Route("GET", "", groups.subscription, scope="subscription"),
+    Route("GET", "resourceGroups", groups.lists, scope="subscription"),
+    Route("GET", "", groups.get),
+    Route("HEAD", "", groups.exists, group_needed=False),
+    Route("PUT", "", groups.put, "location, tags", group_needed=False),
+)
+"""Calls of Resource Manager itself."""
+
+
+def _table(namespace: str, routes: tuple[Route, ...]) -> dict[tuple[str, str, str, str], Route]:
+    found = {}
+    for route in routes:
+        scopes = ("group", "subscription") if route.scope == "any" else (route.scope,)
+        for scope in scopes:
+            found[route.method, namespace, scope, route.path.lower()] = route
+    return found
+
+
+TABLE = {**_table("microsoft.compute", COMPUTE), **_table("", RESOURCES)}
+
+
+def shape(types: tuple[str, ...], names: tuple[str, ...]) -> str:
+    """The shape of a path: its types, with `{}` for each name."""
+    parts = []
+    for index, kind in enumerate(types):
+        parts.append(kind.lower())
+        if index < len(names):
+            parts.append("{}")
+    return "/".join(parts)

@@ -1,0 +1,105 @@
+"""What a world is told at birth: who and where it is, how strict and how slow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Someone who may ask for tokens: a managed identity (no secret) or an application.
+
+    Attributes:
+        roles: (scope, role) pairs; the roles are `Owner`, `Contributor` and `Reader`.
+        vm: id of the virtual machine whose system-assigned identity this is.
+    """
+
+    client_id: str
+    object_id: str
+    secret: str = ""
+    roles: tuple[tuple[str, str], ...] = ()
+    vm: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A virtual machine that exists from the start."""
+
+    name: str
+    group: str
+    location: str
+    size: str
+    zone: str = ""
+    subscription: str = ""
+
+
+TENANT = "7e4a9c1e-5b1d-4c55-9a53-0c1d6f5e2a10"
+SUBSCRIPTION = "5b5c7d2e-8f3a-4d6b-9c1e-2f4a6b8c0d1e"
+APPLICATION = "c2f1a6d4-3e5b-4a7c-8d9e-0f1a2b3c4d5e"
+APPLICATION_SECRET = "local-secret"  # noqa: S105 - opens nothing but this local world
+
+
+def default_principals(subscription: str, host: str) -> tuple[Principal, ...]:
+    """The build host's managed identity, and an application for client-secret logins; both may do everything."""
+    everything = ((f"/subscriptions/{subscription}", "Contributor"),)
+    return (
+        Principal(
+            "a1e6b0c4-6d7f-4b8a-9e2c-3d4f5a6b7c8d", "f0d9e8c7-b6a5-4433-9221-100f0e0d0c0b", roles=everything, vm=host
+        ),
+        Principal(APPLICATION, "0e9d8c7b-6a5f-4e3d-8c2b-1a0f9e8d7c6b", APPLICATION_SECRET, everything),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One world.
+
+    Attributes:
+        machines: the first is the one this machine plays: its metadata is served and its disks become devices.
+        latency: `none` (operations end at once), `recorded` (drawn from recorded durations) or `median`.
+        scale: multiplies every duration.
+        throttle: whether the token buckets of Azure are on.
+        concurrent_writes: what a second write to a virtual machine meets while one runs: `refuse` (409), or `preempt`
+            (the first ends `OperationPreempted`).
+        seed: of everything drawn at random.
+        token_lifetime: seconds.
+    """
+
+    tenant: str = TENANT
+    subscription: str = SUBSCRIPTION
+    group: str = "gilder-local"
+    location: str = "westeurope"
+    machines: tuple[Machine, ...] = ()
+    other_groups: tuple[tuple[str, str, str], ...] = ()
+    principals: tuple[Principal, ...] = ()
+    regions: tuple[str, ...] = ("westeurope", "northeurope", "eastus", "eastus2", "westus", "westus2", "swedencentral")
+    latency: Literal["none", "recorded", "median"] = "none"
+    scale: float = 1.0
+    throttle: bool = False
+    concurrent_writes: Literal["refuse", "preempt"] = "refuse"
+    seed: int = 0
+    token_lifetime: int = 86399
+    disk_quota: int = 50_000
+    vm_name: str = "build-host"
+    vm_size: str = "Standard_D32s_v5"
+    vm_zone: str = ""
+
+    @property
+    def all_machines(self) -> tuple[Machine, ...]:
+        """`machines`, or the default one."""
+        return self.machines or (Machine(self.vm_name, self.group, self.location, self.vm_size, self.vm_zone),)
+
+    @property
+    def host_id(self) -> str:
+        """Id of the machine this machine plays."""
+        host = self.all_machines[0]
+        return (
+            f"/subscriptions/{host.subscription or self.subscription}/resourceGroups/{host.group}"
+            f"/providers/Microsoft.Compute/virtualMachines/{host.name}"
+        )
+
+    @property
+    def all_principals(self) -> tuple[Principal, ...]:
+        """`principals`, or the default ones."""
+        return self.principals or default_principals(self.subscription, self.host_id)

@@ -1,0 +1,127 @@
+"""Snapshots of managed disks."""
+
+from __future__ import annotations
+
+from localarm import laws
+from localarm.calls import Call, accepted, echoed, listed
+from localarm.capture import GIB, captured
+from localarm.clock import timestamp
+from localarm.disks import source_of_copy
+from localarm.errors import invalid
+from localarm.messages import Json, Response
+from localarm.operations import Step
+from localarm.resources import Resource, document
+
+KIND = "snapshots"
+
+
+def put(call: Call) -> Response:
+    """Take a snapshot of a disk (`creationData.createOption: Copy`), or update sku and tags of one."""
+    body = call.body()
+    laws.name_fits(call.address.name, 80)
+    location = laws.location_known(call.world, body)
+    found = call.world.find(KIND, call.id)
+    if found is not None:
+        return _update(call, found, body)
+    properties = body.get("properties", {})
+    data = properties.get("creationData") or {}
+    unique = call.world.new_id()
+    blob = f"snapshot-{unique}"
+    if data.get("createOption") == "Empty":
+        gb = laws.size_given(properties.get("diskSizeGB"))
+        call.world.blobs.create(blob, gb * GIB)
+        kind, work, creation, facts = "snapshot.create.empty", None, dict(data), {}
+    elif data.get("createOption") == "Copy":
+        source = source_of_copy(call.world, str(data.get("sourceResourceId") or data.get("sourceUri") or ""))
+        laws.same_region(source, location)
+        gb = source.properties["diskSizeGB"]
+        work = captured(call.world, source, blob)
+        kind = "snapshot.create.incremental" if properties.get("incremental") else "snapshot.create.full"
+        creation = {
+            "createOption": "Copy",
+            "sourceResourceId": source.id,
+            "sourceUniqueId": source.properties.get("uniqueId"),
+        }
+        facts = source.properties
+    else:
+        raise invalid("creationData.createOption", f"The value '{data.get('createOption')}' of parameter 'creationData.createOption' is invalid.")  # fmt: skip
+    resource = Resource(KIND, _document(call, body, location, gb, creation, facts, unique), blob)
+    call.world.put(resource)
+    operation = call.world.begin(
+        "DiskOperations", kind, call.id, location=location, api_version=call.api_version,
+        steps=[Step(call.world.clock() + call.world.lasts(kind), "disk.created")], work=work, shows_output=True,
+    )  # fmt: skip
+    return accepted(call, 202, echoed(call, "Updating"), operation, location=True, retry_after=2)
+
+
+def get(call: Call) -> Response:
+    """Show a snapshot."""
+    return Response(200, call.resource(KIND).body)
+
+
+def lists(call: Call) -> Response:
+    """List the snapshots of a group or a subscription."""
+    return listed([each.body for each in call.world.all(KIND, call.address.parent.id)])
+
+
+def patch(call: Call) -> Response:
+    """Change sku or tags."""
+    return _update(call, call.resource(KIND), call.body(), patching=True)
+
+
+def delete(call: Call) -> Response:
+    """Delete a snapshot; what was made of it stays."""
+    found = call.world.find(KIND, call.id)
+    if found is None:
+        return Response(204)
+    laws.no_access_granted(found)
+    laws.not_changing(call.world, found)
+    call.world.put(found.with_properties(provisioningState="Deleting"))
+    operation = call.world.begin(
+        "DiskOperations", "snapshot.delete", call.id, location=found.location, api_version=call.api_version,
+        steps=[Step(call.world.clock() + call.world.lasts("snapshot.delete"), "removed")],
+    )  # fmt: skip
+    return accepted(call, 202, None, operation, location=True)
+
+
+def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) -> Response:
+    laws.not_changing(call.world, found)
+    if not patching:
+        laws.same_place(found, str(body.get("location", "")))
+        laws.same_creation(found, body.get("properties", {}).get("creationData") or {})
+    sku = str((body.get("sku") or found.body["sku"])["name"])
+    changed = found.with_properties(provisioningState="Updating").with_body(
+        sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags"))
+    )
+    call.world.put(changed)
+    operation = call.world.begin(
+        "DiskOperations", "snapshot.update", call.id, location=found.location, api_version=call.api_version,
+        steps=[Step(call.world.clock() + call.world.lasts("snapshot.update"), "disk.created")], shows_output=True,
+    )  # fmt: skip
+    payload = changed.body if patching else echoed(call, "Updating")
+    return accepted(call, 202, payload, operation, location=True, retry_after=0 if patching else 2)
+
+
+def _document(call: Call, body: Json, location: str, gb: int, creation: Json, facts: Json, unique: str) -> Json:
+    asked = body.get("properties", {})
+    sku = str((body.get("sku") or {}).get("name", "Standard_LRS"))
+    properties: Json = {
+        "osType": asked.get("osType") or facts.get("osType"),
+        "hyperVGeneration": asked.get("hyperVGeneration") or facts.get("hyperVGeneration"),
+        "supportedCapabilities": facts.get("supportedCapabilities"),
+        "creationData": creation,
+        "diskSizeGB": gb,
+        "encryption": asked.get("encryption") or {"type": "EncryptionAtRestWithPlatformKey"},
+        "incremental": bool(asked.get("incremental", False)),
+        "networkAccessPolicy": asked.get("networkAccessPolicy", "AllowAll"),
+        "publicNetworkAccess": asked.get("publicNetworkAccess", "Enabled"),
+        "timeCreated": timestamp(call.world.clock()),
+        "provisioningState": "Creating",
+        "diskState": "Unattached",
+        "diskSizeBytes": gb * GIB,
+        "uniqueId": unique,
+    }
+    return document(
+        call.id, call.address.type, location, tags=body.get("tags"), sku={"name": sku, "tier": sku.partition("_")[0]},
+        properties={name: value for name, value in properties.items() if value is not None},
+    )  # fmt: skip

@@ -1,0 +1,313 @@
+"""The world: every resource and operation, what is still to happen, and what should not have happened."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from localarm.arm import key
+from localarm.blobs import BlobError
+from localarm.clock import Clock, timestamp
+from localarm.devices import DeviceError, Devices
+from localarm.errors import Refused
+from localarm.messages import Json
+from localarm.operations import Family, Operation, Step
+from localarm.resources import Resource
+from localarm.settings import Settings
+from localarm.state import State
+
+
+class Blobs(Protocol):
+    """The blob store, as far as the world uses it (`localarm.blobs.BlobStore`)."""
+
+    def create(self, name: str, size_bytes: int) -> Any: ...
+    def copy(self, source: Path | str, name: str, size_bytes: int | None = None) -> Any: ...
+    def share(self, name: str, as_name: str) -> Any: ...
+    def thaw(self, name: str) -> Any: ...
+    def resize(self, name: str, size_bytes: int) -> Any: ...
+    def delete(self, name: str) -> Any: ...
+    def path(self, name: str) -> Path: ...
+    def exists(self, name: str) -> bool: ...
+    def names(self) -> Iterable[str]: ...
+
+
+class Image(Protocol):
+    """A platform image (`localarm.catalogue.PlatformImage`)."""
+
+    @property
+    def publisher(self) -> str: ...
+    @property
+    def offer(self) -> str: ...
+    @property
+    def sku(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def size_gb(self) -> int: ...
+    @property
+    def hyperv_generation(self) -> str: ...
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def os_type(self) -> str: ...
+
+
+class Images(Protocol):
+    """The catalogue of platform images (`localarm.catalogue.Catalogue`)."""
+
+    def images(self) -> Iterable[Image]: ...
+    def blob(self, image: Any) -> Path: ...
+
+
+Job = Callable[[], None]
+Workshop = Callable[[Job, Callable[[BaseException | None], None]], None]
+"""Runs a job (off the event loop, where there is one) and calls back, in the world's thread, when it is over."""
+
+
+def inline_workshop(job: Job, over: Callable[[BaseException | None], None]) -> None:
+    """A workshop that works at once."""
+    try:
+        job()
+    except Exception as error:  # noqa: BLE001 - the operation fails with it, whatever it is
+        over(error)
+    else:
+        over(None)
+
+
+Action = Callable[["World", Operation, Json, float], Any]
+"""What a step does: (world, operation, arguments, moment). What it returns becomes the operation's output."""
+
+
+class World:
+    """All state, behind no door. Synchronous, single-threaded; clock, ids and chance are injected."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        new_id: Callable[[], str],
+        state: State,
+        blobs: Blobs,
+        devices: Devices,
+        catalogue: Images,
+        actions: Mapping[str, Action],
+        work: Mapping[str, Callable[[World, Json], None]],
+        workshop: Workshop = inline_workshop,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.new_id = new_id
+        self.state = state
+        self.blobs = blobs
+        self.devices = devices
+        self.catalogue = catalogue
+        self.lasts: Callable[[str], float] = lambda kind: 0.0
+        self.chance = random.Random(settings.seed)  # noqa: S311 - latencies, not secrets
+        self.violations: list[Json] = []
+        self.stirred: Callable[[], None] = lambda: None
+        self._actions = actions
+        self._work = work
+        self._workshop = workshop
+        self._resources: dict[str, dict[str, Resource]] = {}
+        self._operations: dict[str, Operation] = {}
+        self._running: dict[str, Operation] = {}
+        self._changed: dict[str, Resource | None] = {}
+        self._changed_operations: dict[str, Operation | None] = {}
+        self._new_violations: list[Json] = []
+        self._doomed_blobs: list[str] = []
+        self._load()
+
+    # Resources
+
+    def find(self, kind: str, resource_id: str) -> Resource | None:
+        """The resource of this kind with this id, in any case; None when there is none."""
+        return self._resources.get(kind, {}).get(key(resource_id))
+
+    def all(self, kind: str, below: str = "") -> list[Resource]:
+        """Every resource of a kind whose id lies below an id, in the order they were made."""
+        prefix = key(below) + "/" if below else ""
+        return [each for id_key, each in self._resources.get(kind, {}).items() if id_key.startswith(prefix)]
+
+    def kinds(self) -> list[str]:
+        """Which kinds of resources there are."""
+        return list(self._resources)
+
+    def put(self, resource: Resource) -> Resource:
+        """Write a resource."""
+        self._resources.setdefault(resource.kind, {})[resource.key] = resource
+        self._changed[resource.key] = resource
+        return resource
+
+    def remove(self, resource: Resource) -> None:
+        """Forget a resource; its blob goes once that is written down."""
+        self._resources.get(resource.kind, {}).pop(resource.key, None)
+        self._changed[resource.key] = None
+        blobs = [resource.blob, *resource.hidden.get("blobs", {}).values()]
+        self._doomed_blobs += [blob for blob in blobs if blob]
+
+    def violate(self, law: str, **details: Any) -> None:
+        """Note that a client did what Azure lets happen but no client should do."""
+        found = {"law": law, "time": timestamp(self.clock()), **details}
+        self.violations.append(found)
+        self._new_violations.append(found)
+
+    # Operations
+
+    def begin(
+        self,
+        family: Family,
+        kind: str,
+        target: str,
+        *,
+        location: str,
+        api_version: str,
+        steps: Iterable[Step],
+        work: Json | None = None,
+        shows_output: bool = False,
+    ) -> Operation:
+        """Start an operation; it goes on as time passes (`advance`)."""
+        operation = Operation(
+            self.new_id(), family, kind, target.split("/")[2], location, api_version, target, self.clock(),
+            steps=tuple(sorted(steps, key=lambda step: step.at)), work=work, shows_output=shows_output,
+        )  # fmt: skip
+        self._keep(operation)
+        if work is not None:
+            self._start_work(operation)
+        return operation
+
+    def operation(self, operation_id: str) -> Operation | None:
+        """An operation by its guid."""
+        return self._operations.get(operation_id)
+
+    def running(self, target: str = "") -> list[Operation]:
+        """The operations that are not over, on one resource or on all."""
+        wanted = key(target)
+        return [each for each in self._running.values() if not target or key(each.target) == wanted]
+
+    def end(self, operation: Operation, status: str, error: Json | None) -> None:
+        """End an operation before its time (preempted, injected)."""
+        assert status in ("Failed", "Canceled")
+        self._keep(operation.over(self.clock(), "Failed" if status == "Failed" else "Canceled", error))
+
+    def next_due(self) -> float | None:
+        """When the next step is due; None when nothing is to come by time alone."""
+        return min(
+            (each.steps[0].at for each in self._running.values() if each.work is None and each.steps), default=None
+        )
+
+    def advance(self) -> None:
+        """Do what is due, in order of time."""
+        now = self.clock()
+        while True:
+            ready = [
+                each for each in self._running.values() if each.work is None and each.steps and each.steps[0].at <= now
+            ]
+            if not ready:
+                break
+            self._step(min(ready, key=lambda each: each.steps[0].at))
+        self.commit()
+
+    def commit(self) -> None:
+        """Write down what changed, then delete the blobs that nothing names any more."""
+        if self._changed or self._changed_operations or self._new_violations:
+            self.state.save(self._changed.items(), self._changed_operations.items(), self._new_violations)
+            self._changed, self._changed_operations, self._new_violations = {}, {}, []
+        doomed, self._doomed_blobs = self._doomed_blobs, []
+        for blob in doomed:
+            if self.blobs.exists(blob):
+                self.blobs.delete(blob)
+
+    def close(self) -> None:
+        """Power the machine off: write down the rest and take the devices away."""
+        self.commit()
+        self.devices.close()
+        self.state.close()
+
+    # Inside
+
+    def _keep(self, operation: Operation) -> None:
+        self._operations[operation.id] = operation
+        self._changed_operations[operation.id] = operation
+        if operation.status == "InProgress":
+            self._running[operation.id] = operation
+        else:
+            self._running.pop(operation.id, None)
+
+    def _step(self, operation: Operation) -> None:
+        step, rest = operation.steps[0], operation.steps[1:]
+        self._keep(replace(operation, steps=rest))
+        current = self._operations[operation.id]
+        try:
+            if operation.fate is not None and not rest:
+                status, code, message = operation.fate
+                self._fail(current, {"code": code, "message": message}, status)
+                return
+            output = self._actions[step.do](self, current, step.args, step.at)
+        except Refused as refusal:
+            self._fail(current, refusal.error())
+            return
+        except (OSError, RuntimeError, DeviceError, BlobError) as error:  # what the machine refuses ends the operation
+            self._fail(current, {"code": "InternalExecutionError", "message": str(error)})
+            return
+        if not rest and self._operations[operation.id].status == "InProgress":
+            self._keep(self._operations[operation.id].over(step.at, "Succeeded", output=output))
+
+    def _fail(self, operation: Operation, error: Json, status: str = "Failed") -> None:
+        self._actions["failed"](self, operation, {}, self.clock())
+        self.end(operation, status, error)
+
+    def _start_work(self, operation: Operation) -> None:
+        work = operation.work
+        assert work is not None
+        if any(name in work.get("sources", ()) for name in self._being_made()):
+            return  # it starts when its source is there
+        self._workshop(lambda: self._work[work["do"]](self, work), lambda error: self._work_over(operation.id, error))
+
+    def _work_over(self, operation_id: str, error: BaseException | None) -> None:
+        operation = self._running.get(operation_id)
+        if operation is None:
+            return
+        made = (operation.work or {}).get("name")
+        now = self.clock()
+        steps = tuple(replace(step, at=max(step.at, now)) for step in operation.steps)
+        operation = replace(operation, work=None, steps=steps)
+        self._keep(operation)
+        if error is not None:
+            self._fail(operation, {"code": "InternalExecutionError", "message": str(error) or type(error).__name__})
+        for other in [each for each in self._running.values() if self._waits_for(each, made)]:
+            self._start_work(other)
+        self.stirred()
+
+    def _being_made(self) -> set[str]:
+        return {each.work["name"] for each in self._running.values() if each.work is not None and "name" in each.work}
+
+    @staticmethod
+    def _waits_for(operation: Operation, made: str | None) -> bool:
+        return operation.work is not None and made in operation.work.get("sources", ())
+
+    def _load(self) -> None:
+        resources, operations, self.violations = self.state.load()
+        for resource in resources:
+            self._resources.setdefault(resource.kind, {})[resource.key] = resource
+        for operation in operations:
+            self._operations[operation.id] = operation
+            if operation.status == "InProgress":
+                self._running[operation.id] = operation
+
+    def resume(self) -> None:
+        """After a restart: sweep blobs nothing names, and go on with the work that was interrupted."""
+        named = {blob for kind in self._resources.values() for each in kind.values() for blob in _blobs_of(each)}
+        for blob in list(self.blobs.names()):
+            if blob not in named:
+                self.blobs.delete(blob)
+        for operation in [each for each in self._running.values() if each.work is not None]:
+            self._start_work(operation)
+        self.advance()
+
+
+def _blobs_of(resource: Resource) -> list[str]:
+    return [resource.blob, *resource.hidden.get("blobs", {}).values()]
