@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass, field
 
 from gilder.azure.disks import DiskPlan, DiskSource, Empty, FromDisk, FromGalleryVersion, FromPlatformImage, disk_facts
-from gilder.azure.images import image_exists, platform_version
+from gilder.azure.galleries import VersionPlan, definition_facts, misfit, regions_with, version_facts
+from gilder.azure.images import ImagePlan, image_exists, platform_version
 from gilder.azure.snapshots import SnapshotPlan, snapshot_exists
 from gilder.build.site import Site
 from gilder.model.errors import Refused
+from gilder.model.ids import ArmId
 from gilder.model.spec import BuildSpec, GalleryVersion, HyperVGeneration, ManagedDisk, PlatformImage
 
 _LONGEST_NAME = 80
@@ -22,6 +24,8 @@ class BuildPlan:
 
     disk: DiskPlan
     snapshot: SnapshotPlan
+    image: ImagePlan | None
+    version: VersionPlan | None
     source: str
     run: str
     remarks: tuple[str, ...] = field(default=())
@@ -53,7 +57,53 @@ async def planned(spec: BuildSpec, site: Site) -> BuildPlan:
         incremental=spec.snapshot_incremental,
         tags=site.tags(spec.name),
     )
-    return BuildPlan(disk, snapshot, described, site.run, _remarks(spec, generation))
+    image, version = _image(spec, site, snapshot_id), await _version(spec, site, snapshot_id, generation)
+    return BuildPlan(disk, snapshot, image, version, described, site.run, _remarks(spec, generation))
+
+
+def _image(spec: BuildSpec, site: Site, snapshot: ArmId) -> ImagePlan | None:
+    if spec.image_resource_id is None or spec.skip_create_image:
+        return None
+    return ImagePlan(
+        id=spec.image_resource_id,
+        location=site.machine.location,
+        snapshot=snapshot,
+        generation=spec.image_hyperv_generation,
+        caching=spec.os_disk_cache_type,
+        sku=spec.os_disk_storage_account_type,
+        data_caching=spec.data_disk_cache_type,
+        data_sku=spec.data_disk_storage_account_type,
+        tags=spec.tags,
+    )
+
+
+async def _version(spec: BuildSpec, site: Site, snapshot: ArmId, generation: str) -> VersionPlan | None:
+    wanted = spec.shared_image_destination
+    if wanted is None or spec.skip_create_image:
+        return None
+    version = wanted.version_id(site.machine.id.subscription)
+    definition = await definition_facts(site.arm, version.parent())
+    if definition is None:
+        raise Refused(
+            f"the image definition {version.parent()} does not exist",
+            hint="create it first: az sig image-definition create",
+        )
+    if (why := misfit(definition, generation)) is not None:
+        raise Refused(f"the image definition {definition.id.name} does not fit: {why}", hint="use another definition")
+    if await version_facts(site.arm, version):
+        raise Refused(f"the image version {version} exists already", hint="choose another image_version")
+    return VersionPlan(
+        id=version,
+        location=site.machine.location,
+        snapshot=snapshot,
+        regions=regions_with(site.machine.location, wanted.target_regions),
+        caching=spec.os_disk_cache_type,
+        data_caching=spec.data_disk_cache_type,
+        exclude_from_latest=wanted.exclude_from_latest,
+        shallow=wanted.replication_mode == "Shallow",
+        end_of_life=wanted.end_of_life_date,
+        tags=spec.tags,
+    )
 
 
 async def _source(spec: BuildSpec, site: Site) -> tuple[DiskSource, str, str]:
@@ -78,7 +128,12 @@ async def _source(spec: BuildSpec, site: Site) -> tuple[DiskSource, str, str]:
                 )
             return FromDisk(disk.id), str(disk.id), ""
         case GalleryVersion() as version:
-            return FromGalleryVersion(version.id), str(version.id), ""
+            found_version = await version_facts(site.arm, version.id)
+            if found_version is None:
+                raise Refused(f"the source image version {version.id} does not exist", hint="correct `source`")
+            definition = await definition_facts(site.arm, version.id.parent())
+            generation = definition.generation if definition else ""
+            return FromGalleryVersion(found_version.id), str(found_version.id), generation
 
 
 async def _must_be_new(spec: BuildSpec, site: Site) -> None:

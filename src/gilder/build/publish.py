@@ -1,46 +1,71 @@
-"""From a snapshot to what the user asked for."""
+"""From a snapshot to what the user asked for: a managed image, a gallery image version, or both side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import anyio
+
+from gilder.azure.galleries import RegionProgress, VersionPlan, delete_version, publish_version
 from gilder.azure.images import ImagePlan, create_image, delete_image
+from gilder.build.plan import BuildPlan
 from gilder.build.site import Site
 from gilder.build.story import Story
-from gilder.model.errors import UserError
+from gilder.model.errors import GilderError
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
-from gilder.model.spec import BuildSpec
 from gilder.runtime.release import Ledger, Release, undone_on_failure
 
-_DELETING = 600.0
+_DELETING = 900.0
 """Seconds for removing what could not be finished."""
 
 
-def image_plan(spec: BuildSpec, site: Site, snapshot: ArmId, image: ArmId) -> ImagePlan:
-    """The managed image to make: pure."""
-    return ImagePlan(
-        id=image,
-        location=site.machine.location,
-        snapshot=snapshot,
-        generation=spec.image_hyperv_generation,
-        caching=spec.os_disk_cache_type,
-        sku=spec.os_disk_storage_account_type,
-        data_caching=spec.data_disk_cache_type,
-        data_sku=spec.data_disk_storage_account_type,
-        tags=spec.tags,
-    )
+async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> tuple[ArmId, ...]:
+    """Make what the plan says; raises GilderError, and then leaves nothing half-made.
+
+    When one of two destinations fails, the other is finished all the same and named in the error.
+    """
+    done: list[ArmId] = []
+    errors: list[GilderError] = []
+
+    async def make(thing: ImagePlan | VersionPlan) -> None:
+        try:
+            match thing:
+                case ImagePlan():
+                    await _image(thing, site, ledger)
+                case VersionPlan():
+                    await _version(thing, site, ledger, story)
+            done.append(thing.id)
+        except GilderError as error:
+            errors.append(error)
+
+    wanted = [thing for thing in (plan.image, plan.version) if thing is not None]
+    with story.telling(Stage.PUBLISH, ", ".join("/".join(thing.id.names) for thing in wanted)):
+        async with anyio.create_task_group() as group:
+            for thing in wanted:
+                group.start_soon(make, thing)
+        if errors:
+            for artifact in done:
+                errors[0].add_note(f"{artifact} was published")
+            raise errors[0]
+    return tuple(thing.id for thing in wanted)
 
 
-async def publish(spec: BuildSpec, site: Site, snapshot: ArmId, ledger: Ledger, story: Story) -> tuple[ArmId, ...]:
-    """Make the image; raises CloudError, and then leaves no half-made one."""
-    if spec.shared_image_destination is not None:
-        raise UserError("shared_image_destination is not supported yet", hint="use image_resource_id")
-    if (image := spec.image_resource_id) is None:
-        return ()
-    plan = image_plan(spec, site, snapshot, image)
-    remove = Release(
-        "image", image.name, f"az image delete --ids {image}", lambda: delete_image(site.arm, image), _DELETING
-    )
-    with story.telling(Stage.PUBLISH, image.name):
-        async with undone_on_failure(ledger, remove):
-            await create_image(site.arm, plan)
-    return (image,)
+async def _image(plan: ImagePlan, site: Site, ledger: Ledger) -> None:
+    image = plan.id
+    remedy = f"az image delete --ids {image}"
+    undo = Release("image", image.name, remedy, lambda: delete_image(site.arm, image), _DELETING)
+    async with undone_on_failure(ledger, undo):
+        await create_image(site.arm, plan)
+
+
+async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story) -> None:
+    version = plan.id
+    remedy = f"az sig image-version delete --ids {version}"
+    undo = Release("image version", version.name, remedy, lambda: delete_version(site.arm, version), _DELETING)
+
+    def tell(regions: Sequence[RegionProgress]) -> None:
+        story.say("replication: " + ", ".join(f"{r.region} {r.state.lower()} {r.percent} %" for r in regions))
+
+    async with undone_on_failure(ledger, undo):
+        await publish_version(site.arm, plan, tell)

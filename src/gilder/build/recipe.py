@@ -49,6 +49,6 @@ async def _from_plan(
             if spec.os_disk_cache_type is not Caching.READ_WRITE:
                 await snapshots.take()  # still attached: the detach is off the critical path
                 slot.release_soon()
-                return await publish(spec, site, snapshots.os_disk, ledger, story)
+                return await publish(plan, site, ledger, story)
         await snapshots.take()  # a ReadWrite cache of the host is written back only by the detach
-        return await publish(spec, site, snapshots.os_disk, ledger, story)
+        return await publish(plan, site, ledger, story)

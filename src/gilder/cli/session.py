@@ -45,7 +45,7 @@ async def build_all(file: TemplateFile, options: BuildOptions, lease: Lease | No
     stopping = Stopping(lambda text: click.echo(f"==> {text}", err=True))
     with LogFiles(options.logs) as logs:
         plain = PlainLines(lambda line: click.echo(line, err=True))
-        async with signals_heard(stopping), _site(cloud, auth, machine, options.run) as site:
+        async with _site(cloud, auth, machine, options.run) as site, signals_heard(stopping):
             policy = RunOptions(options.parallel_builds, options.fail_fast)
             outcomes = await Run(site, _both(plain, logs), stopping, policy).outcomes(loaded.builds)
         for line in summary(outcomes, {spec.name: logs.path(spec.name) for spec in loaded.builds}):

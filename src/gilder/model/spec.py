@@ -146,6 +146,12 @@ class GalleryDestination(Spec):
     end_of_life_date: str | None = None
     """gilder's own: RFC 3339."""
 
+    def version_id(self, subscription: str) -> ArmId:
+        """The id of the version; `subscription` counts where the template names none."""
+        names = (self.gallery_name, self.image_name, self.image_version)
+        types = ("galleries", "images", "versions")
+        return ArmId(self.subscription or subscription, self.resource_group, "Microsoft.Compute", types, names)
+
 
 class Auth(Spec):
     """Who gilder is towards Azure; everything empty means the managed identity of the VM."""

@@ -1,0 +1,252 @@
+"""Gallery image versions: reading what builds start from, publishing what they made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import anyio
+from azure.core.exceptions import AzureError
+from azure.mgmt.compute import models
+
+from gilder.azure.arm import Arm
+from gilder.azure.operations import slow_looks
+from gilder.model.errors import CloudError, NotFound
+from gilder.model.ids import ArmId
+from gilder.model.spec import Caching, TargetRegion
+
+_PROGRESS_EVERY = 15.0
+"""Seconds between looks at the replication of the regions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """An image definition, as far as an image must fit it."""
+
+    id: ArmId
+    location: str
+    os_type: str
+    os_state: str
+    generation: str
+    architecture: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFacts:
+    """A gallery image version: its exact id, and the LUNs of its data disks."""
+
+    id: ArmId
+    location: str
+    regions: tuple[str, ...]
+    data_luns: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionPlan:
+    """A gallery image version to publish from snapshots. `location` is the gallery's region of the definition."""
+
+    id: ArmId
+    location: str
+    snapshot: ArmId
+    regions: tuple[TargetRegion, ...]
+    caching: Caching
+    data_snapshots: dict[int, ArmId] = field(default_factory=dict)
+    data_caching: Caching = Caching.READ_ONLY
+    exclude_from_latest: bool = False
+    shallow: bool = False
+    end_of_life: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionProgress:
+    """How far the replication to one region is."""
+
+    region: str
+    state: str
+    percent: int
+
+
+def _same_region(one: str, other: str) -> bool:
+    """`West Europe` and `westeurope` are one region."""
+    return one.replace(" ", "").lower() == other.replace(" ", "").lower()
+
+
+async def definition_facts(arm: Arm, definition: ArmId) -> Definition | None:
+    """The image definition as it is, None when there is none."""
+    definitions = arm.client(definition.subscription).gallery_images
+    at = (definition.resource_group, *definition.names)
+    try:
+        found = await arm.ask(f"reading the image definition {definition.name}", lambda: definitions.get(*at))
+    except NotFound:
+        return None
+    told = found.properties
+    return Definition(
+        definition,
+        found.location,
+        str((told and told.os_type) or ""),
+        str((told and told.os_state) or ""),
+        str((told and told.hyper_v_generation) or "V1"),
+        str((told and told.architecture) or "x64"),
+    )
+
+
+async def version_facts(arm: Arm, version: ArmId) -> VersionFacts | None:
+    """A version as it is (`latest` resolved: the newest that is not excluded from it), None when there is none."""
+    if version.name.lower() == "latest":
+        return await _newest(arm, version.parent())
+    versions = arm.client(version.subscription).gallery_image_versions
+    at = (version.resource_group, *version.names)
+    try:
+        found = await arm.ask(f"reading the image version {version.name}", lambda: versions.get(*at))
+    except NotFound:
+        return None
+    return _facts(version, found)
+
+
+def _facts(version: ArmId, found: models.GalleryImageVersion) -> VersionFacts:
+    told = found.properties
+    publishing = told.publishing_profile if told else None
+    storage = told.storage_profile if told else None
+    regions = tuple(region.name for region in (publishing.target_regions if publishing else None) or [])
+    luns = tuple(sorted(disk.lun for disk in (storage.data_disk_images if storage else None) or []))
+    return VersionFacts(version, found.location, regions, luns)
+
+
+async def _newest(arm: Arm, definition: ArmId) -> VersionFacts | None:
+    versions = arm.client(definition.subscription).gallery_image_versions
+
+    async def listed() -> list[models.GalleryImageVersion]:
+        at = (definition.resource_group, *definition.names)
+        return [found async for found in versions.list_by_gallery_image(*at)]
+
+    try:
+        found = await arm.ask(f"listing the versions of {definition.name}", listed)
+    except NotFound:
+        return None
+    usable = [version for version in found if _in_latest(version)]
+    if not usable:
+        return None
+    newest = max(usable, key=lambda version: _ordered(version.name or ""))
+    types, names = (*definition.types, "versions"), (*definition.names, newest.name or "")
+    exact = ArmId(definition.subscription, definition.resource_group, definition.provider, types, names)
+    return _facts(exact, newest)
+
+
+def _in_latest(version: models.GalleryImageVersion) -> bool:
+    told = version.properties
+    if told is None or told.provisioning_state != "Succeeded":
+        return False
+    return not (told.publishing_profile and told.publishing_profile.exclude_from_latest)
+
+
+def _ordered(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else -1 for part in version.split("."))
+
+
+def _body(plan: VersionPlan) -> models.GalleryImageVersion:
+    regions = [
+        models.TargetRegion(
+            name=region.name,
+            regional_replica_count=region.replicas,
+            storage_account_type=region.storage_account_type.value,
+        )
+        for region in plan.regions
+    ]
+    publishing = models.GalleryImageVersionPublishingProfile(
+        target_regions=regions, exclude_from_latest=plan.exclude_from_latest
+    )
+    if plan.shallow:
+        publishing.replication_mode = models.ReplicationMode.SHALLOW
+    if plan.end_of_life is not None:
+        publishing.end_of_life_date = datetime.fromisoformat(plan.end_of_life)
+    storage = models.GalleryImageVersionStorageProfile(
+        os_disk_image=models.GalleryOSDiskImage(
+            host_caching=plan.caching.value, source=models.GalleryDiskImageSource(id=str(plan.snapshot))
+        ),
+        data_disk_images=[
+            models.GalleryDataDiskImage(
+                lun=lun,
+                host_caching=plan.data_caching.value,
+                source=models.GalleryDiskImageSource(id=str(snapshot)),
+            )
+            for lun, snapshot in sorted(plan.data_snapshots.items())
+        ],
+    )
+    properties = models.GalleryImageVersionProperties(publishing_profile=publishing, storage_profile=storage)
+    return models.GalleryImageVersion(location=plan.location, tags=dict(plan.tags), properties=properties)
+
+
+async def publish_version(
+    arm: Arm, plan: VersionPlan, tell: Callable[[Sequence[RegionProgress]], None] = lambda regions: None
+) -> None:
+    """Publish a version and wait until it is replicated to every region; raises CloudError.
+
+    `tell` hears of the replication from time to time.
+    """
+    versions = arm.client(plan.id.subscription).gallery_image_versions
+    at = (plan.id.resource_group, *plan.id.names)
+    doing = f"publishing the image version {'/'.join(plan.id.names)}"
+    operation = await arm.change(doing, versions.begin_create_or_update, *at, _body(plan))
+    failure: CloudError | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(_watch, arm, plan.id, tell)
+        try:
+            await arm.finished(plan.id.subscription, operation, slow_looks())
+        except CloudError as error:
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _watch(arm: Arm, version: ArmId, tell: Callable[[Sequence[RegionProgress]], None]) -> None:
+    versions = arm.client(version.subscription).gallery_image_versions
+    at = (version.resource_group, *version.names)
+    last: list[RegionProgress] = []
+    while True:
+        await anyio.sleep(_PROGRESS_EVERY)
+        try:
+            found = await versions.get(*at, expand="ReplicationStatus")
+        except AzureError:
+            continue  # a look that fails costs a line of progress, never the publishing
+        status = found.properties.replication_status if found.properties else None
+        now = [
+            RegionProgress(str(region.region), str(region.state), int(region.progress or 0))
+            for region in (status.summary if status else None) or []
+        ]
+        if now != last:
+            tell(now)
+            last = now
+
+
+async def delete_version(arm: Arm, version: ArmId) -> None:
+    """Delete a version if it is there; raises CloudError."""
+    if await version_facts(arm, version) is None:
+        return
+    versions = arm.client(version.subscription).gallery_image_versions
+    at = (version.resource_group, *version.names)
+    try:
+        operation = await arm.change(f"deleting the image version {version.name}", versions.begin_delete, *at)
+        await arm.finished(version.subscription, operation, slow_looks())
+    except NotFound:
+        return
+
+
+def misfit(definition: Definition, generation: str) -> str | None:
+    """Why a generalized Linux image of this Hyper-V generation ("": unknown) does not fit; None if it does."""
+    if definition.os_type.lower() != "linux":
+        return f"it is for {definition.os_type}"
+    if definition.os_state.lower() != "generalized":
+        return f"it is for {definition.os_state} images"
+    if generation and definition.generation.lower() != generation.lower():
+        return f"it is for generation {definition.generation} and the source is {generation}"
+    return None
+
+
+def regions_with(location: str, regions: tuple[TargetRegion, ...]) -> tuple[TargetRegion, ...]:
+    """The target regions, with the source's own region added where it is missing: Azure demands it."""
+    if any(_same_region(region.name, location) for region in regions):
+        return regions
+    return (TargetRegion(name=location), *regions)
