@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import PurePosixPath
 
 from gilder.model.vm import VmFacts
 from gilder.template.go_builtins import GO_BUILTINS
 from gilder.template.go_evaluate import Callee, FunctionFailed
+from gilder.template.go_printf import Value
 from gilder.template.go_time import go_time, rfc3339, strftime
 from gilder.template.inputs import OFFLINE_VM, Inputs
 from gilder.template.spelling import did_you_mean, listed
@@ -37,6 +38,8 @@ class Scope:
     in_variables: bool = False
     build_name: str = ""
     build_type: str = ""
+    data: Mapping[str, Value] = field(default_factory=dict)
+    """What `{{.Name}}` means, as far as it is known when the template is loaded."""
     build: Callable[[str], str] | None = None
     """The value that the build gives while it runs; None: not in this place."""
 

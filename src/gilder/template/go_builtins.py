@@ -110,7 +110,7 @@ def _call(*_: Value) -> Value:
     raise FunctionFailed("there are no values here that can be called")
 
 
-GO_BUILTINS: Mapping[str, Callee] = {
+GO_BUILTINS: dict[str, Callee] = {
     "and": Callee(lambda *v: v, (object,), object),  # and `or`: see Evaluation, they stop early
     "or": Callee(lambda *v: v, (object,), object),
     "not": Callee(lambda v: not truth(v), (object,)),

@@ -64,9 +64,9 @@ class _Continue(Exception):
 
 
 class Evaluation:
-    """One evaluation: functions, data and variables. Of `strict` data a missing name is an error, else no value."""
+    """One evaluation: functions, data and variables. With `strict` a missing name is an error, else no value."""
 
-    def __init__(self, functions: Mapping[str, Callee], data: Mapping[str, Value], *, strict: bool) -> None:
+    def __init__(self, functions: Mapping[str, Callee], data: Mapping[str, Value], *, strict: bool = True) -> None:
         self._functions = functions
         self._data = data
         self._strict = strict
@@ -184,9 +184,9 @@ class Evaluation:
     def _fields(self, value: Value, names: Sequence[str], at: Operand) -> Value:
         for name in names:
             if isinstance(value, Mapping):
-                if name not in value and value is self._data and self._strict:
+                if name not in value and self._strict:
                     raise TemplateMistake(
-                        f"there is no .{name} here",
+                        missing_field(name),
                         at.start,
                         at.end,
                         hint=did_you_mean(name, value, otherwise=f"what is known: {known_names(value)}"),
@@ -227,6 +227,11 @@ class Evaluation:
             if truth(value) == (name == "or"):
                 return value
         return value
+
+
+def missing_field(name: str) -> str:
+    """What is said when a template asks for data that it does not have."""
+    return f"there is no .{name} here"
 
 
 def known_names(data: Mapping[str, Value]) -> str:

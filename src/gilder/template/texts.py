@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gilder.model.errors import UserError
 from gilder.template.functions import Scope, functions
-from gilder.template.go_evaluate import Evaluation, FunctionFailed
+from gilder.template.go_evaluate import Evaluation, FunctionFailed, known_names, missing_field
 from gilder.template.go_lexer import LEFT, TemplateMistake
 from gilder.template.go_parser import parse
-from gilder.template.go_printf import Value
-from gilder.template.go_syntax import Action, Dot, Field, Function, Statement, Syntax, Variable, walk
+from gilder.template.go_syntax import Action, Branch, Dot, Field, Function, Statement, Syntax, Variable, walk
 from gilder.template.spelling import did_you_mean, listed
 
 _MAX_EXPANSIONS = 20
 """A variable's text may itself hold placeholders of a run-time text; deeper than this it is a circle."""
 
 
-def render(text: str, scope: Scope, data: Mapping[str, Value] | None = None) -> str:
-    """The text with its placeholders filled in, once; a missing field of `data` is `<no value>` as in Packer.
-
-    Raises TemplateMistake.
-    """
+def render(text: str, scope: Scope) -> str:
+    """The text with its placeholders filled in, once. Raises TemplateMistake."""
     if LEFT not in text:
         return text
     callables = functions(scope)
-    return Evaluation(callables, data or {}, strict=False).text(parse(text, callables))
+    return Evaluation(callables, scope.data).text(parse(text, callables))
 
 
 @dataclass(frozen=True)
@@ -56,20 +52,26 @@ def _expand(text: str, scope: Scope, data: Mapping[str, str], depth: int) -> str
     if depth > _MAX_EXPANSIONS:
         raise TemplateMistake("this text contains itself without end", 0, len(text))
 
-    def user(name: str) -> str:
-        value = scope.user(name)
-        try:
-            return _expand(value, scope, data, depth + 1)
-        except TemplateMistake as mistake:
-            raise FunctionFailed(f"in the variable {name}: {mistake.message}", hint=mistake.hint) from None
-
     def build(key: str) -> str:
         if key not in data:
             raise FunctionFailed(f"the build does not tell {key} here")
         return data[key]
 
+    user = _expanding(scope, lambda value: _expand(value, scope, data, depth + 1))
     callables = functions(replace(scope, user=user, build=build))
-    return Evaluation(callables, data, strict=True).text(parse(text, callables))
+    return Evaluation(callables, {**scope.data, **data}).text(parse(text, callables))
+
+
+def _expanding(scope: Scope, expand: Callable[[str], str]) -> Callable[[str], str]:
+    """The function `user` in a run-time text: what a variable holds may itself have placeholders for run time."""
+
+    def user(name: str) -> str:
+        try:
+            return expand(scope.user(name))
+        except TemplateMistake as mistake:
+            raise FunctionFailed(f"in the variable {name}: {mistake.message}", hint=mistake.hint) from None
+
+    return user
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +88,9 @@ def run_time_text(text: str, scope: Scope, promise: Promise) -> RunTimeText:
     return RunTimeText(text, scope)
 
 
-def _check(text: str, scope: Scope, promise: Promise, depth: int) -> None:
+def _check(text: str, scope: Scope, promise: Promise, depth: int) -> str:
     if LEFT not in text or depth > _MAX_EXPANSIONS:
-        return
-
-    def user(name: str) -> str:
-        value = scope.user(name)
-        try:
-            _check(value, scope, promise, depth + 1)
-        except TemplateMistake as mistake:
-            raise FunctionFailed(f"in the variable {name}: {mistake.message}", hint=mistake.hint) from None
-        return value
+        return text
 
     def build(key: str) -> str:
         if key not in promise.build:
@@ -106,40 +100,44 @@ def _check(text: str, scope: Scope, promise: Promise, depth: int) -> None:
             )
         return key
 
+    user = _expanding(scope, lambda value: _check(value, scope, promise, depth + 1))
     callables = functions(replace(scope, user=user, build=build))
     statements = parse(text, callables)
     nodes = [node for statement in statements for node in walk(statement)]
-    _check_fields(nodes, promise)
-    for statement in _known_now(statements):
-        Evaluation(callables, {}, strict=False).text((statement,))
+    _check_fields(nodes, promise.fields | scope.data.keys())
+    if any(isinstance(node, Function) and node.name == "vm" for node in nodes):
+        scope.asked_vm()  # it may be called only at run time, but the facts must be there then
+    for statement in _known_now(statements, scope):
+        Evaluation(callables, scope.data).text((statement,))
+    return text
 
 
-def _check_fields(nodes: Sequence[Syntax], promise: Promise) -> None:
-    if any(isinstance(n, Action) is False and getattr(n, "keyword", "") in ("with", "range") for n in nodes):
+def _check_fields(nodes: Sequence[Syntax], known: Collection[str]) -> None:
+    if any(isinstance(node, Branch) and node.keyword in ("with", "range") for node in nodes):
         return  # there the dot means something else
     for node in nodes:
-        if isinstance(node, Field) and node.names[0] not in promise.fields:
-            known = ", ".join(f".{name}" for name in sorted(promise.fields)) or "nothing"
-            raise TemplateMistake(
-                f"there is no .{node.names[0]} here",
-                node.start,
-                node.end,
-                hint=did_you_mean(node.names[0], promise.fields, otherwise=f"what is known: {known}"),
-            )
+        if isinstance(node, Field) and node.names[0] not in known:
+            names = known_names(dict.fromkeys(known))
+            hint = did_you_mean(node.names[0], known, otherwise=f"what is known: {names}")
+            raise TemplateMistake(missing_field(node.names[0]), node.start, node.end, hint=hint)
 
 
-def _known_now(statements: Iterable[Statement]) -> list[Statement]:
+def _known_now(statements: Iterable[Statement], scope: Scope) -> list[Statement]:
     """The actions whose value does not wait for data: they are tried at once, to find mistakes early."""
     return [
-        s
-        for s in statements
-        if isinstance(s, Action)
-        and not any(isinstance(n, Field | Dot | Variable) for n in walk(s))
-        and not _uses_build_value(s)
+        statement
+        for statement in statements
+        if isinstance(statement, Action)
+        and not any(_waits(node, scope) for node in walk(statement))
+        and not _uses_build_value(statement)
     ]
+
+
+def _waits(node: Syntax, scope: Scope) -> bool:
+    return isinstance(node, Dot | Variable) or (isinstance(node, Field) and node.names[0] not in scope.data)
 
 
 def _uses_build_value(statement: Action) -> bool:
     """Whether a value of the running build is an argument of something: then its check cannot be tried now."""
-    calls = [n for n in walk(statement) if isinstance(n, Function)]
-    return any(n.name == "build" for n in calls) and len(calls) > 1
+    calls = [node for node in walk(statement) if isinstance(node, Function)]
+    return any(node.name == "build" for node in calls) and len(calls) > 1

@@ -1,0 +1,312 @@
+"""Tables into the values of a model: types, weak typing, unknown keys, places. Every mistake is noted; none raises."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import ValidationError
+
+from gilder.model.diagnostics import Span
+from gilder.model.ids import ArmId
+from gilder.model.spec import ChrootMount, Delayed, Spec
+from gilder.template import weak
+from gilder.template.nodes import Array, Node, Null, Table, Text, kind
+from gilder.template.reading import Reading
+from gilder.template.spelling import closest, did_you_mean, listed
+from gilder.template.texts import Promise
+from gilder.template.weak import NOT_GIVEN, NotGiven, Unfit
+
+S = TypeVar("S", bound=Spec)
+
+
+class _Invalid:
+    """Stands for a value whose mistake is noted already."""
+
+
+_INVALID = _Invalid()
+Outcome = object
+"""A value for the model, NOT_GIVEN, or _INVALID."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a table may hold: option → type, as the model annotates it."""
+
+    noun: str
+    """What the table describes, for messages."""
+    options: Mapping[str, Any]
+    promises: Mapping[str, Promise] = field(default_factory=dict)
+    """What the run-time texts among the options may count on."""
+    durations: frozenset[str] = frozenset()
+    """Options that are written as durations and become seconds."""
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    """Options of the reference that mean nothing here → why."""
+
+
+def options_of(model: type[Spec], *without: str) -> dict[str, Any]:
+    """The options that a model's fields stand for."""
+    return {name: f.annotation for name, f in model.model_fields.items() if name not in without}
+
+
+@dataclass
+class Decoded:
+    """The values given, and where: path (`shared_image_destination.target_regions.0.name`) → span."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, Span] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    sound: bool = True
+    """Whether nothing was wrong."""
+
+    def place(self, *path: object) -> Span | None:
+        """Where a value stands, or the nearest thing around it."""
+        for n in range(len(path), 0, -1):
+            if span := self.places.get(".".join(str(p) for p in path[:n])):
+                return span
+        return None
+
+
+def decode(table: Table, shape: Shape, reading: Reading) -> Decoded:
+    """The values of a table's options; what is wrong is noted and left out."""
+    decoder = _Decoder(shape, reading)
+    decoder.result.values = decoder.table(table, shape.options, "", shape.noun, shape.ignored)
+    return decoder.result
+
+
+class _Decoder:
+    def __init__(self, shape: Shape, reading: Reading) -> None:
+        self.shape = shape
+        self.reading = reading
+        self.result = Decoded()
+
+    def wrong(self, summary: str, where: Span, hint: str = "") -> _Invalid:
+        self.result.sound = False
+        self.reading.notes.error(summary, where, hint)
+        return _INVALID
+
+    def table(
+        self, table: Table, options: Mapping[str, Any], path: str, noun: str, ignored: Mapping[str, str]
+    ) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, node in table.entries:
+            name = self.reading.text(key, "a key")
+            if name is None:
+                self.result.sound = False
+            elif name in ignored:
+                self.reading.notes.warning(f"{noun}: the option {name} is ignored", key.region.span, ignored[name])
+            elif name not in options:
+                hint = did_you_mean(name, options, otherwise=f"what is known: {listed(options)}")
+                self.wrong(f"{noun}: there is no option {name!r}", key.region.span, hint)
+            else:
+                full = f"{path}{name}"
+                self.result.places[full] = node.region.span
+                self.result.nodes[full] = node
+                value = self.value(options[name], node, full)
+                if not isinstance(value, NotGiven | _Invalid):
+                    values[name] = value
+        return values
+
+    def value(self, annotation: Any, node: Node, path: str) -> Outcome:
+        """The value that a node is where `annotation` is wanted."""
+        try:
+            return self._value(_plain(annotation), node, path)
+        except Unfit as unfit:
+            return self.wrong(f"{path}: {unfit}", node.region.span, unfit.hint)
+
+    def _value(self, wanted: Any, node: Node, path: str) -> Outcome:
+        origin = get_origin(wanted)
+        if origin is tuple:
+            return self._list(get_args(wanted)[0], node, path)
+        if origin is dict:
+            return self._mapping(node, path)
+        if wanted is Delayed:
+            return self._later(node, path)
+        if wanted is ChrootMount:
+            return self._mount(node, path)
+        if isinstance(wanted, type) and issubclass(wanted, Spec):
+            return self._spec(wanted, node, path)
+        return self._scalar(wanted, node, path)
+
+    def _scalar(self, wanted: Any, node: Node, path: str) -> Outcome:
+        rendered: str | None = None
+        if isinstance(node, Text):
+            rendered = self.reading.text(node, path)
+            if rendered is None:
+                self.result.sound = False
+                return _INVALID
+        if path in self.shape.durations:
+            return weak.as_seconds(node, rendered)
+        plain: Callable[[Node, str | None], Any] | None = {int: weak.as_integer, bool: weak.as_bool}.get(wanted)
+        if plain:
+            return plain(node, rendered)
+        text = weak.as_text(node, rendered)
+        if isinstance(text, NotGiven) or wanted is str:
+            return text
+        if wanted is ArmId:
+            return _arm_id(text)
+        choices = _choices(wanted)
+        return _one_of(text, choices) if choices else text
+
+    def _list(self, item: Any, node: Node, path: str) -> Outcome:
+        items = weak.elements(node)
+        if isinstance(node, Text):
+            return self._split(item, node, path)
+        values = [self.value(item, element, f"{path}.{i}") for i, element in enumerate(items)]
+        for i, element in enumerate(items):
+            self.result.places[f"{path}.{i}"] = element.region.span
+        if any(isinstance(value, _Invalid) for value in values):
+            return _INVALID
+        return tuple("" if isinstance(value, NotGiven) else value for value in values)
+
+    def _split(self, item: Any, node: Text, path: str) -> Outcome:
+        """One text where a list is wanted: Packer splits it at its commas."""
+        if _plain(item) not in (str, Delayed, int):
+            raise Unfit("expected a list, found a text", "write a list between [ and ]")
+        rendered = node.value if _plain(item) is Delayed else self.reading.text(node, path)
+        if rendered is None:
+            self.result.sound = False
+            return _INVALID
+        if not rendered:
+            return ()
+        if "," in rendered:
+            self.reading.notes.warning(
+                f"{path}: one text where a list is expected is split at its commas", node.region.span, "write a list"
+            )
+        parts = [Text(part, node.region) for part in rendered.split(",")]
+        values = [self.value(item, part, f"{path}.{i}") for i, part in enumerate(parts)]
+        return _INVALID if any(isinstance(v, _Invalid) for v in values) else tuple(values)
+
+    def _mapping(self, node: Node, path: str) -> Outcome:
+        if isinstance(node, Array) and all(isinstance(item, Table) for item in node.items):
+            node = Table(tuple(e for item in node.items if isinstance(item, Table) for e in item.entries), node.region)
+        if isinstance(node, Null):
+            return NOT_GIVEN
+        if not isinstance(node, Table):
+            raise Unfit(f"expected an object of texts, found {kind(node)}", 'write {"name": "value"}')
+        found: dict[str, str] = {}
+        for key, content in node.entries:
+            name = self.reading.text(key, f"a key of {path}")
+            value = self.value(str, content, f"{path}.{key.value}")
+            self.result.places[f"{path}.{key.value}"] = content.region.span
+            if name is None or isinstance(value, _Invalid):
+                self.result.sound = False
+                return _INVALID
+            found[name] = "" if isinstance(value, NotGiven) else str(value)
+        return found
+
+    def _later(self, node: Node, path: str) -> Outcome:
+        if not isinstance(node, Text):
+            text = weak.as_text(node, None)
+            if isinstance(text, NotGiven):
+                return text
+            node = Text(text, node.region)
+        if not node.value and "." not in path:
+            return NOT_GIVEN
+        promise = self.shape.promises.get(path.partition(".")[0], Promise())
+        found = self.reading.later(node, path, promise)
+        if found is None:
+            self.result.sound = False
+        return _INVALID if found is None else found
+
+    def _mount(self, node: Node, path: str) -> Outcome:
+        if isinstance(node, Table):
+            return self._spec(ChrootMount, node, path)
+        parts = self.value(tuple[str, ...], node, path) if isinstance(node, Array) else ()
+        if isinstance(parts, _Invalid):
+            return parts
+        if not isinstance(parts, tuple) or len(parts) != 3 or not all(parts):
+            hint = 'each is a list of three texts: ["bind", "/dev", "/dev"] (type, source, directory in the guest)'
+            raise Unfit(f"a mount has a type, a source and a directory; found {_size(node)}", hint)
+        return dict(zip(("type", "source", "target"), parts, strict=True))
+
+    def _spec(self, model: type[Spec], node: Node, path: str) -> Outcome:
+        if isinstance(node, Array) and len(node.items) == 1:
+            node = node.items[0]
+        if isinstance(node, Null):
+            return NOT_GIVEN
+        if not isinstance(node, Table):
+            raise Unfit(f"expected an object, found {kind(node)}", f"its options are {listed(model.model_fields)}")
+        before = self.result.sound
+        self.result.sound = True
+        values = self.table(node, options_of(model), f"{path}.", path, {})
+        missing = [n for n, f in model.model_fields.items() if f.is_required() and n not in values]
+        for name in missing:
+            if f"{path}.{name}" not in self.result.places:
+                self.wrong(f"{path}: {name} is missing", node.region.span)
+            elif self.result.sound:
+                self.wrong(f"{path}.{name} is empty", self.result.places[f"{path}.{name}"])
+        inner, self.result.sound = self.result.sound, before and self.result.sound
+        return values if inner else _INVALID
+
+
+def _size(node: Node) -> str:
+    if isinstance(node, Array):
+        return f"a list of {len(node.items)}" + (", some empty" if len(node.items) == 3 else "")
+    return kind(node)
+
+
+def _plain(annotation: Any) -> Any:
+    """The type without `| None` and without pydantic's annotations."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _plain(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        members = [a for a in get_args(annotation) if a is not type(None)]
+        return _plain(members[0]) if len(members) == 1 else annotation
+    return annotation
+
+
+def _choices(wanted: Any) -> tuple[str, ...]:
+    if get_origin(wanted) is Literal:
+        return tuple(str(a) for a in get_args(wanted))
+    if isinstance(wanted, type) and issubclass(wanted, Enum):
+        return tuple(str(member.value) for member in wanted)
+    return ()
+
+
+def _one_of(text: str, choices: tuple[str, ...]) -> str:
+    """The choice that a text means: Azure takes no notice of case, and people of `-` and `_`."""
+
+    def folded(word: str) -> str:
+        return word.casefold().replace("-", "").replace("_", "")
+
+    for choice in choices:
+        if folded(choice) == folded(text):
+            return choice
+    near = closest(text, choices)
+    hint = f"allowed: {listed(choices)}" + (f'\ndid you mean "{near}"?' if near else "")
+    raise Unfit(f'"{text}" is not allowed', hint)
+
+
+def _arm_id(text: str) -> ArmId:
+    try:
+        return ArmId.parse(text)
+    except ValueError as error:
+        raise Unfit(str(error)) from None
+
+
+_WORDS: dict[str, str] = {
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "missing": "is missing",
+    "string_pattern_mismatch": "has the wrong form",
+}
+
+
+def built(model: type[S], values: Mapping[str, Any], decoded: Decoded, reading: Reading, at: Span) -> S | None:
+    """The model's value; None when the model refuses, which is then noted."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as refused:
+        for error in refused.errors(include_url=False):
+            name = ".".join(str(part) for part in error["loc"])
+            words = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
+            summary = words.format(**error.get("ctx", {})) if error["type"] in _WORDS else words
+            reading.notes.error(f"{name}: {summary}" if name else summary, decoded.place(*error["loc"]) or at)
+        return None

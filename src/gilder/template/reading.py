@@ -1,0 +1,75 @@
+"""What is at hand while a template is read: where mistakes are collected, and how a text gets its meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gilder.model.diagnostics import Diagnostic, Severity, Span
+from gilder.template.functions import Scope
+from gilder.template.go_lexer import TemplateMistake
+from gilder.template.nodes import Text
+from gilder.template.texts import Promise, RunTimeText, render, run_time_text
+
+
+class Notes:
+    """The diagnostics found so far; the same one is kept once, however many builds share the mistake."""
+
+    def __init__(self) -> None:
+        self._found: dict[Diagnostic, None] = {}
+
+    def error(self, summary: str, where: Span | None, hint: str = "") -> None:
+        """A mistake; nothing will be built."""
+        self.add(Diagnostic(Severity.ERROR, summary, hint, where))
+
+    def warning(self, summary: str, where: Span | None, hint: str = "") -> None:
+        """Something that is allowed but probably not meant."""
+        self.add(Diagnostic(Severity.WARNING, summary, hint, where))
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """One found elsewhere."""
+        self._found[diagnostic] = None
+
+    @property
+    def errors(self) -> int:
+        """How many errors there are."""
+        return sum(d.severity is Severity.ERROR for d in self._found)
+
+    def in_order(self) -> tuple[Diagnostic, ...]:
+        """All of them, in the order of the text."""
+
+        def place(diagnostic: Diagnostic) -> tuple[str, int, int]:
+            where = diagnostic.where
+            return (where.file, where.line, where.column) if where else ("", 0, 0)
+
+        return tuple(sorted(self._found, key=place))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the texts of one build are read."""
+
+    notes: Notes
+    scope: Scope
+
+    def within(self, scope: Scope) -> Reading:
+        """The same with another scope."""
+        return replace(self, scope=scope)
+
+    def text(self, node: Text, name: str) -> str | None:
+        """The meaning of a text; None when it has a mistake, which is then noted. `name` says what it is for."""
+        try:
+            return render(node.value, self.scope)
+        except TemplateMistake as mistake:
+            self._note(mistake, node, name)
+            return None
+
+    def later(self, node: Text, name: str, promise: Promise) -> RunTimeText | None:
+        """A text for run time; None when it has a mistake, which is then noted."""
+        try:
+            return run_time_text(node.value, self.scope, promise)
+        except TemplateMistake as mistake:
+            self._note(mistake, node, name)
+            return None
+
+    def _note(self, mistake: TemplateMistake, node: Text, name: str) -> None:
+        self.notes.error(f"{name}: {mistake.message}", node.part(mistake.start, mistake.end), mistake.hint)
