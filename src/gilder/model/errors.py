@@ -6,7 +6,7 @@ GilderError
   CloudError       Azure said no
     NotFound · Denied · Throttled · Conflict · OperationFailed · Unreachable
   HostError        this machine said no
-    CommandFailed (CommandTimedOut) · Busy · DeviceMissing
+    CommandFailed (CommandTimedOut) · ScriptFailed · ProvisionerTimedOut · Busy · DeviceMissing
   ReleaseFailed    something could not be given back; says what is left and how to remove it
 """
 
@@ -100,6 +100,22 @@ class CommandTimedOut(CommandFailed):
         self.message = f"{shlex.join(argv)}{place} did not end within {seconds:g} s{last}"
         self.args = (self.message,)
         self.seconds = seconds
+
+
+class ScriptFailed(HostError):
+    """A provisioner's script ended with a status that the template does not allow; `tail` are its last lines."""
+
+    def __init__(self, script: str, status: int, allowed: Sequence[int], tail: Sequence[str] = ()) -> None:
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        only = f" (allowed: {', '.join(map(str, allowed))})" if tuple(allowed) != (0,) else ""
+        last = "".join(f"\n    {line}" for line in tuple(tail)[-8:])
+        super().__init__(f"{script} {how}{only}" + (f"; its last lines:{last}" if last else ""))
+        self.status = status
+        self.tail = tuple(tail)
+
+
+class ProvisionerTimedOut(HostError):
+    """A provisioner took longer than its `timeout`; it was ended."""
 
 
 class Busy(HostError):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from gilder.host.guest import Guest
 from gilder.model.spec import Provisioner
 from gilder.provision.context import ProvisionContext
+from gilder.provision.shell import run_shell
+from gilder.provision.wrap import wrapped
 
 
 async def provision(guest: Guest, provisioners: Sequence[Provisioner], context: ProvisionContext) -> None:
-    """Run provisioners in order. Raises GilderError (CommandFailed, ScriptFailed …) at the first that fails for good."""
-    raise NotImplementedError
+    """Run provisioners in order. Raises GilderError (ScriptFailed, ProvisionerTimedOut, HostError …) at the first that
+    fails for good."""
+    for spec in provisioners:
+        await wrapped(spec.type, spec.wrap, context, partial(run_shell, guest, spec, context))
