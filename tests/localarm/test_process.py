@@ -1,0 +1,137 @@
+"""The server process: leases, the SDK of the field as client, kill -9."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.identity.aio import ManagedIdentityCredential
+from azure.mgmt.compute.aio import ComputeManagementClient
+
+from localarm.settings import SUBSCRIPTION
+
+GROUP = "gilder-local"
+
+
+class Lease:
+    """A running `localarm lease`."""
+
+    def __init__(self, state: Path, *options: str) -> None:
+        argv = [sys.executable, "-m", "localarm", "lease", "--state", str(state), "--devices=none"]
+        argv += [f"--catalogue={state / 'catalogue'}", *options]
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        self.facts: dict[str, Any] = json.loads(line) if line else {}
+
+    def end(self) -> tuple[int, str]:
+        """Close standard input; returns exit status and what it said."""
+        _, said = self.process.communicate(timeout=10)
+        return self.process.returncode, said.decode()
+
+    def wait_server_gone(self) -> None:
+        deadline = time.monotonic() + 5
+        while Path(f"/proc/{self.facts['pid']}").exists():
+            assert time.monotonic() < deadline, "the server outlives its last lease"
+            time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def leased(state: Path, *options: str) -> Iterator[Lease]:
+    lease = Lease(state, *options)
+    try:
+        yield lease
+    finally:
+        if lease.process.poll() is None:
+            lease.end()
+        if lease.facts:
+            lease.wait_server_gone()
+
+
+def metadata(lease: Lease, path: str, **headers: str) -> Any:
+    request = urllib.request.Request(lease.facts["metadata_url"] + path, headers={"Metadata": "true", **headers})
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.load(answer)
+
+
+def test_a_lease_starts_the_server_and_its_end_ends_it(tmp_path: Path) -> None:
+    with leased(tmp_path) as lease:
+        assert metadata(lease, "/metadata/instance/compute?api-version=2021-02-01")["resourceGroupName"] == GROUP
+    assert not list((tmp_path).glob("*.tmp"))
+
+
+def test_leases_share_one_server_which_outlives_all_but_the_last(tmp_path: Path) -> None:
+    with leased(tmp_path) as one:
+        with leased(tmp_path) as two:
+            assert one.facts == two.facts
+            assert one.end()[0] == 0
+            assert metadata(two, "/metadata/versions")["apiVersions"]
+            one.facts = {}
+
+
+def test_a_killed_client_ends_its_lease(tmp_path: Path) -> None:
+    lease = Lease(tmp_path)
+    lease.process.kill()
+    lease.process.communicate()
+    lease.wait_server_gone()
+
+
+def test_a_client_that_comes_while_the_server_ends_gets_a_server(tmp_path: Path) -> None:
+    for _ in range(5):
+        lease = Lease(tmp_path)
+        assert lease.end() == (0, "")
+    with leased(tmp_path) as last:
+        assert last.facts["pid"]
+    lease.wait_server_gone()
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "world.sqlite").mkdir()
+    lease = Lease(tmp_path)
+    status, said = lease.end()
+    assert status == 1
+    assert "unable to open database file" in said
+
+
+async def test_the_sdk_of_the_field_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with leased(tmp_path) as lease:
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", lease.facts["metadata_url"])
+        ca = lease.facts["ca_file"]
+        async with (
+            ManagedIdentityCredential() as credential,
+            ComputeManagementClient(
+                credential, SUBSCRIPTION, lease.facts["resource_manager"], connection_verify=ca, polling_interval=0,
+                credential_scopes=[lease.facts["resource_manager"] + "/.default"],
+            ) as client,
+        ):  # fmt: skip
+            made = await client.disks.begin_create_or_update(
+                GROUP, "d", {"location": "westeurope", "creationData": {"createOption": "Empty"}, "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 4}},
+            )  # fmt: skip
+            disk = await made.result()
+            assert disk.disk_state == "Unattached"
+            change = await client.virtual_machines.begin_attach_detach_data_disks(
+                GROUP, "build-host", {"dataDisksToAttach": [{"diskId": disk.id}]}, polling_interval=0
+            )
+            await change.wait()
+            machine = await client.virtual_machines.get(GROUP, "build-host")
+            assert [entry.lun for entry in machine.storage_profile.data_disks] == [0]
+            assert machine.etag == '"2"'
+
+
+def test_a_killed_server_comes_back_with_its_world(tmp_path: Path) -> None:
+    with leased(tmp_path) as lease:
+        os.kill(lease.facts["pid"], signal.SIGKILL)
+        lease.wait_server_gone()
+        assert lease.end() == (1, "localarm: the server has ended\n")
+    with leased(tmp_path) as again:
+        assert metadata(again, "/metadata/instance?api-version=2017-08-01")["compute"]["name"] == "build-host"
