@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gilder.template.inputs import Inputs
+from gilder.template.legacy import load_legacy
 from gilder.template.loaded import Loaded
 
 
@@ -12,4 +13,4 @@ def load(text: str, *, file: str, inputs: Inputs) -> Loaded:
     Never raises for a user's mistake: every mistake of the file is a diagnostic of the result. `file` is shown in
     them, and its directory is where `template_dir` points.
     """
-    return Loaded()
+    return load_legacy(text, file=file, inputs=inputs)

@@ -1,0 +1,76 @@
+"""One `azure-chroot` builder block into a build spec."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gilder.model.diagnostics import Span
+from gilder.model.spec import Auth, BuildSpec
+from gilder.template.checks import check_build
+from gilder.template.decode import Decoded, Shape, built, decode, options_of
+from gilder.template.nodes import Table
+from gilder.template.reading import Reading
+from gilder.template.sources import parse_source
+from gilder.template.texts import Promise, RunTimeText
+from gilder.template.weak import Unfit
+
+TYPE = "azure-chroot"
+_DEVICE = Promise(frozenset({"Device"}))
+_MOUNTED = Promise(frozenset({"Device", "MountPath"}))
+_SECRET_OPTIONS = ("client_secret", "client_cert_password", "client_jwt", "oidc_request_token")
+AUTH_OPTIONS = options_of(Auth)
+BUILD_OPTIONS = options_of(
+    BuildSpec, "name", "auth", "provisioners", "error_cleanup_provisioner", "post_processors", "sensitive"
+)
+
+SHAPE = Shape(
+    noun=TYPE,
+    options=AUTH_OPTIONS | BUILD_OPTIONS | {"source": str},
+    promises={
+        "command_wrapper": Promise(frozenset({"Command"})),
+        "pre_mount_commands": _DEVICE,
+        "mount_path": _DEVICE,
+        "manual_mount_command": _MOUNTED,
+        "post_mount_commands": _MOUNTED,
+        "pre_unmount_commands": _MOUNTED,
+    },
+    ignored={"client_cert_token_timeout": "the SDK chooses how long its assertions live"},
+)
+
+
+def read_build(name: str, table: Table, reading: Reading, at: Span, **more: Any) -> tuple[BuildSpec | None, Decoded]:
+    """The build that a table of builder options means, with what `more` says of it (provisioners …).
+
+    None when anything in it is wrong, which is then noted; also the options with their places.
+    """
+    before = reading.notes.errors
+    decoded = decode(table, SHAPE, reading)
+    values = dict(decoded.values)
+    if "source" in values:
+        _replace_source(values, decoded, reading)
+    _drop_trivial_wrapper(values)
+    if not values.get("from_scratch") and "copy_files" not in decoded.nodes:
+        values["copy_files"] = ("/etc/resolv.conf",)
+    check_build(values, decoded, reading.notes, at)
+    if reading.notes.errors > before or not decoded.sound:
+        return None, decoded
+    auth = {key: values.pop(key) for key in AUTH_OPTIONS if key in values}
+    secrets = tuple(str(auth[key]) for key in _SECRET_OPTIONS if key in auth)
+    more["sensitive"] = (*more.get("sensitive", ()), *secrets)
+    return built(BuildSpec, {"name": name, "auth": auth, **values, **more}, decoded, reading, at), decoded
+
+
+def _replace_source(values: dict[str, Any], decoded: Decoded, reading: Reading) -> None:
+    try:
+        values["source"] = parse_source(values["source"])
+    except Unfit as unfit:
+        del values["source"]
+        decoded.sound = False
+        reading.notes.error(f"source: {unfit}", decoded.place("source"), unfit.hint)
+
+
+def _drop_trivial_wrapper(values: dict[str, Any]) -> None:
+    """A wrapper that wraps nothing is none: then commands run as argument vectors, without a shell on this machine."""
+    wrapper = values.get("command_wrapper")
+    if isinstance(wrapper, RunTimeText) and "".join(wrapper.text.split()) == "{{.Command}}":
+        del values["command_wrapper"]

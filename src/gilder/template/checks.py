@@ -1,0 +1,197 @@
+"""What the options of one build must fulfil together, and what single values must be beyond their type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gilder.model.diagnostics import Span
+from gilder.model.ids import ArmId
+from gilder.template.decode import Decoded
+from gilder.template.naming import complaint
+from gilder.template.reading import Notes
+
+_CLOUDS = frozenset(("public", "china", "germany", "usgovernment"))
+_MAX_OS_DISK_GB = 4095
+"""Limit of Azure for OS disks (learn.microsoft.com, "Scalability and performance targets for VM disks")."""
+_ID_TYPES: Mapping[str, tuple[str, str]] = {
+    "image_resource_id": ("images", "image"),
+    "temporary_os_disk_id": ("disks", "disk"),
+    "temporary_os_disk_snapshot_id": ("snapshots", "snapshot"),
+}
+_ID_PREFIXES: Mapping[str, tuple[str, str]] = {
+    "temporary_data_disk_id_prefix": ("disks", "disk"),
+    "temporary_data_disk_snapshot_id": ("snapshots", "snapshot"),
+}
+
+
+def check_build(values: Mapping[str, Any], decoded: Decoded, notes: Notes, at: Span) -> None:
+    """Note what is wrong with the options of a build; `at` is where to point when nothing better is known."""
+    checks = _Checks(values, decoded, notes, at)
+    checks.destination()
+    checks.origin()
+    checks.ids()
+    checks.gallery()
+    checks.disk()
+    checks.mounting()
+    checks.auth()
+    checks.tags()
+
+
+class _Checks:
+    def __init__(self, values: Mapping[str, Any], decoded: Decoded, notes: Notes, at: Span) -> None:
+        self.values, self.decoded, self.notes, self.at = values, decoded, notes, at
+
+    def wrong(self, summary: str, hint: str = "", *path: object) -> None:
+        self.notes.error(summary, self.decoded.place(*path) or self.at, hint)
+
+    def written(self, option: str) -> bool:
+        """Whether the option is there, though its value may be wrong: that is noted already."""
+        return option in self.values or (option in self.decoded.nodes and not self.empty(option))
+
+    def empty(self, option: str) -> bool:
+        return self.decoded.sound and option not in self.values
+
+    def destination(self) -> None:
+        if self.values.get("skip_create_image") or self.written("image_resource_id"):
+            return
+        if not self.written("shared_image_destination"):
+            hint = "image_resource_id makes a managed image, shared_image_destination a gallery image version; both are fine"
+            self.wrong("one of image_resource_id and shared_image_destination must be given", hint)
+
+    def origin(self) -> None:
+        if not self.values.get("from_scratch"):
+            if not self.written("source"):
+                self.wrong("source is missing", "give a source, or from_scratch: true for an empty disk")
+            return
+        if self.written("source"):
+            self.wrong("source and from_scratch exclude each other", "remove one of them", "source")
+        for option, purpose in (
+            ("os_disk_size_gb", "the size of the empty disk"),
+            ("pre_mount_commands", "commands that partition and format the empty disk"),
+        ):
+            if not self.written(option) or self.values.get(option) == ():
+                self.wrong(f"from_scratch needs {option}: {purpose}", "", "from_scratch")
+
+    def ids(self) -> None:
+        for option, (type_, what) in _ID_TYPES.items():
+            id_ = self.values.get(option)
+            if isinstance(id_, ArmId):
+                self.id(option, id_, type_, what)
+        for option, (type_, what) in _ID_PREFIXES.items():
+            prefix = self.values.get(option)
+            if isinstance(prefix, str):
+                try:
+                    self.id(option, ArmId.parse(prefix + "0"), type_, what)
+                except ValueError as error:
+                    self.wrong(f"{option}: {error}", f"the prefix of an id of type {type_}", option)
+        encryption = self.values.get("disk_encryption_set_id")
+        if isinstance(encryption, ArmId) and not encryption.is_type("diskEncryptionSets"):
+            self.wrong(
+                "disk_encryption_set_id: not a disk encryption set",
+                "…/diskEncryptionSets/NAME",
+                "disk_encryption_set_id",
+            )
+
+    def id(self, option: str, id_: ArmId, type_: str, what: str) -> None:
+        if not id_.is_type(type_):
+            hint = f"expected …/providers/Microsoft.Compute/{type_}/NAME"
+            if option == "image_resource_id" and id_.is_type("galleries", "images", "versions"):
+                hint += "\nfor a gallery image version, use shared_image_destination"
+            self.wrong(f"{option}: a resource of type {id_.type} will not do", hint, option)
+            return
+        self.name(option, what, id_.name, option)
+        self.name(option, "resource group", id_.resource_group, option)
+
+    def name(self, option: str, what: str, name: str, *path: object) -> None:
+        if rule := complaint(what, name):
+            article = "an" if what[0] in "aeiou" else "a"
+            self.wrong(f'{option}: "{name}" cannot be the name of {article} {what}', f"allowed: {rule}", *path)
+
+    def gallery(self) -> None:
+        destination = self.values.get("shared_image_destination")
+        if not isinstance(destination, Mapping):
+            return
+        option = "shared_image_destination"
+        for key, what in (
+            ("subscription", "subscription"),
+            ("resource_group", "resource group"),
+            ("gallery_name", "gallery"),
+            ("image_name", "image definition"),
+            ("image_version", "image version"),
+        ):
+            if key in destination:
+                self.name(f"{option}.{key}", what, destination[key], option, key)
+        seen: dict[str, int] = {}
+        for i, region in enumerate(destination.get("target_regions", ())):
+            name = str(region["name"]).replace(" ", "").lower()
+            if name in seen:
+                self.wrong(f"{option}: the region {region['name']} is named twice", "", option, "target_regions", i)
+            seen[name] = i
+        end = destination.get("end_of_life_date")
+        if end is not None and not re.fullmatch(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))?", end):
+            hint = "write it as RFC 3339: 2030-01-31T00:00:00Z"
+            self.wrong(f'{option}.end_of_life_date: "{end}" is no date', hint, option, "end_of_life_date")
+
+    def disk(self) -> None:
+        size = self.values.get("os_disk_size_gb")
+        if isinstance(size, int) and not 1 <= size <= _MAX_OS_DISK_GB:
+            hint = f"allowed: 1 to {_MAX_OS_DISK_GB} GiB"
+            self.wrong(f"os_disk_size_gb: an OS disk cannot have {size} GiB", hint, "os_disk_size_gb")
+        for kind in ("os", "data"):
+            option, cache = f"{kind}_disk_storage_account_type", f"{kind}_disk_cache_type"
+            if self.values.get(option) in ("UltraSSD_LRS", "PremiumV2_LRS"):
+                if kind == "os":
+                    hint = "Azure has no OS disks of this type; use Premium_LRS, StandardSSD_LRS or Standard_LRS"
+                    self.wrong(f"{option}: {self.values[option]} will not do for an OS disk", hint, option)
+                elif self.values.get(cache, "ReadOnly") != "None":
+                    self.wrong(f"{option}: {self.values[option]} allows no caching", f"set {cache} to None", option)
+
+    def mounting(self) -> None:
+        partition = self.values.get("mount_partition")
+        if partition is not None and not re.fullmatch(r"0*[1-9][0-9]{0,2}", partition):
+            hint = "write the number of the root partition, such as 1"
+            self.wrong(f'mount_partition: "{partition}" is no partition number', hint, "mount_partition")
+        path = self.values.get("mount_path")
+        if path is not None and not path.text.lstrip().startswith(("/", "{{")):
+            self.wrong(f'mount_path: "{path.text}" is not an absolute path', "start it with /", "mount_path")
+        for i, mount in enumerate(self.values.get("chroot_mounts", ())):
+            if not mount["target"].startswith("/"):
+                where = ("chroot_mounts", i)
+                self.wrong(f'chroot_mounts: "{mount["target"]}" is not an absolute path', "start it with /", *where)
+        for i, file in enumerate(self.values.get("copy_files", ())):
+            if not file.startswith("/"):
+                self.wrong(f'copy_files: "{file}" is not an absolute path', "start it with /", "copy_files", i)
+
+    def auth(self) -> None:
+        cloud = self.values.get("cloud_environment_name")
+        if cloud is not None and cloud.lower().removeprefix("azure").removesuffix("cloud") not in _CLOUDS:
+            hint = "allowed: Public, China, Germany or USGovernment"
+            self.wrong(f'cloud_environment_name: "{cloud}" is not allowed', hint, "cloud_environment_name")
+        if "subscription_id" in self.values:
+            self.name("subscription_id", "subscription", self.values["subscription_id"], "subscription_id")
+        if self.values.get("use_azure_cli_auth"):
+            return
+        proofs = ("client_secret", "client_cert_path", "client_jwt")
+        given = [p for p in proofs if p in self.values]
+        if len(given) > 1:
+            self.wrong(f"{' and '.join(given)} exclude each other", "give one of them", given[1])
+        if given and "client_id" not in self.values:
+            self.wrong(f"{given[0]} needs client_id", "the application id of the service principal", given[0])
+        oidc = "oidc_request_url" in self.values
+        if "client_id" in self.values and "tenant_id" in self.values and not given and not oidc:
+            hint = "without one, client_id names a user-assigned identity of the VM, and tenant_id has no use"
+            self.wrong(f"client_id with tenant_id needs one of {', '.join(proofs)}", hint, "client_id")
+
+    def tags(self) -> None:
+        tags = self.values.get("tags", {})
+        if len(tags) > 50:
+            self.wrong(f"tags: {len(tags)} are too many", "Azure allows 50", "tags")
+        for key, value in tags.items():
+            if not 1 <= len(key) <= 512 or re.search(r"[<>%&\\?/]", key):
+                self.wrong(
+                    f'tags: "{key}" cannot be a name', "1 to 512 characters, without < > % & \\ ? /", "tags", key
+                )
+            if len(value) > 256:
+                self.wrong(f'tags: the value of "{key}" is too long', "256 characters at most", "tags", key)
