@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 from anyio.abc import ByteReceiveStream, Process
@@ -214,28 +215,40 @@ async def _lines(pipe: ByteReceiveStream, line: Callable[[str], None]) -> None:
             line(rest.removesuffix("\r"))
 
 
-async def end(process: Process, grace: float = TERM_GRACE) -> None:
-    """End a program and all of its session's process group: TERM, then KILL; returns when they are gone."""
+async def end(process: Process, grace: float | None = None) -> None:
+    """End a program and its process group: TERM, KILL after `grace` seconds (None: TERM_GRACE); returns when all are gone."""
+    group = process.pid
     with anyio.CancelScope(shield=True):
-        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, math.inf)):
+        for number, patience in ((signal.SIGTERM, TERM_GRACE if grace is None else grace), (signal.SIGKILL, math.inf)):
             deadline = anyio.current_time() + patience
-            if not _signal_group(process.pid, number):
-                break
             pause = 0.002
-            while _signal_group(process.pid, 0) and anyio.current_time() < deadline:
+            _signal(group, number)
+            while _lives(group) and anyio.current_time() < deadline:
                 await anyio.sleep(pause)
                 pause = min(pause * 2, 0.05)
         await process.aclose()
 
 
-def _signal_group(group: int, number: int) -> bool:
-    """Signal a process group; False if it has no member. It cannot be another's: a group's number is not reused while
-    it has members, and its leader was started by us."""
+def _signal(group: int, number: int) -> bool:
+    """Signal a process group; False if it has no member. It cannot be another's: its number is not used again while it
+    has members, and its leader was started here."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        # A member changed its user; as root this does not happen. It is still a member.
-        return True
     return True
+
+
+def _lives(group: int) -> bool:
+    """Whether a process group has a member that still runs. Zombies do not count: who inherits an orphan may take its
+    time to fetch what is left of it."""
+    if not _signal(group, 0):
+        return False
+    for process in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = process.read_text(errors="replace").rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue
+        if its_group == str(group) and state not in "ZX":
+            return True
+    return False

@@ -51,12 +51,16 @@ async def run_shell(guest: Guest, spec: ShellProvisioner, context: ProvisionCont
 async def _run_one(
     guest: Guest, spec: ShellProvisioner, context: ProvisionContext, script: _Script, path: str, command: str
 ) -> None:
-    await _put(guest, path, script.data, 0o755)
-    done = await guest.run(command, on_line=context.on_line, check=False)
+    async def undo() -> None:
+        if not spec.skip_clean:
+            await guest.remove(path)
+
+    # Removed also after a failure, which `continue_on_error` may have survived: a script may hold secrets.
+    async with closing(undo, within=30):
+        await _put(guest, path, script.data, 0o755)
+        done = await guest.run(command, on_line=context.on_line, check=False)
     if done.status not in spec.valid_exit_codes:
         raise ScriptFailed(script.name, done.status, spec.valid_exit_codes, done.tail)
-    if not spec.skip_clean:
-        await guest.remove(path)
 
 
 async def _put(guest: Guest, path: str, data: bytes, mode: int) -> None:

@@ -32,13 +32,15 @@ async def wrapped(kind: str, wrap: Wrap, context: ProvisionContext, step: Step) 
 async def _tried(kind: str, wrap: Wrap, context: ProvisionContext, step: Step) -> None:
     for left in range(wrap.max_retries, -1, -1):
         try:
-            return await _once(kind, wrap, context, step)
+            await _once(kind, wrap, context, step)
         except GilderError as error:
             if not left:
                 if wrap.max_retries:
                     error.add_note(f"the {kind} provisioner was tried {wrap.max_retries + 1} times")
                 raise
             context.say(f"Provisioner failed with {error.message!r}, retrying with {left} trie(s) left")
+        else:
+            return
 
 
 async def _once(kind: str, wrap: Wrap, context: ProvisionContext, step: Step) -> None:

@@ -1,0 +1,135 @@
+"""Programs are started, heard, bounded and ended here."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import anyio
+import pytest
+
+from gilder.host.run import LONGEST_LINE, output, run
+from gilder.model.errors import CommandFailed, CommandTimedOut
+from tests.host.disks import running
+
+
+async def test_output_is_heard_line_by_line_while_the_program_runs() -> None:
+    heard: list[tuple[str, str, float]] = []
+    text = "echo one; sleep 0.3; echo two >&2; printf three"
+    done = await run(["sh", "-c", text], on_line=lambda line, stream: heard.append((line, stream, time.monotonic())))
+    assert [(line, stream) for line, stream, _ in heard] == [("one", "stdout"), ("two", "stderr"), ("three", "stdout")]
+    assert heard[1][2] - heard[0][2] > 0.2
+    assert done.tail == ("one", "two", "three")
+
+
+async def test_ten_thousand_lines_arrive_and_only_the_last_are_kept() -> None:
+    heard: list[str] = []
+    done = await run(["seq", "10000"], on_line=lambda line, _: heard.append(line))
+    assert heard == [str(n) for n in range(1, 10001)]
+    assert done.tail[-1] == "10000"
+    assert len(done.tail) == 40
+
+
+async def test_a_listener_slower_than_the_program_loses_nothing() -> None:
+    heard: list[str] = []
+
+    def slow(line: str, stream: str) -> None:
+        heard.append(line)
+        time.sleep(0.001)
+
+    await run(["seq", "-f", "%0200.0f", "1", "600"], on_line=slow)
+    assert len(heard) == 600
+
+
+async def test_bytes_that_are_not_utf8_and_split_characters_do_no_harm() -> None:
+    text = r"printf 'caf\303'; sleep 0.05; printf '\251 \377\376\r\nend'"
+    assert await output(["sh", "-c", text]) == "café \ufffd\ufffd\nend"
+
+
+async def test_a_line_without_end_is_cut() -> None:
+    heard: list[str] = []
+    await run(["head", "-c", "200000", "/dev/zero"], on_line=lambda line, _: heard.append(line))
+    assert sum(map(len, heard)) == 200000
+    assert max(map(len, heard)) <= LONGEST_LINE
+
+
+async def test_a_failure_shows_the_command_as_one_would_paste_it_and_the_last_line() -> None:
+    with pytest.raises(CommandFailed) as caught:
+        await run(["sh", "-c", "echo 'no luck' >&2; exit 7"], where="in the attic")
+    assert caught.value.status == 7
+    assert (
+        str(caught.value)
+        == "sh -c 'echo '\"'\"'no luck'\"'\"' >&2; exit 7' (in the attic) ended with status 7: no luck"
+    )
+
+
+async def test_other_statuses_may_be_valid() -> None:
+    assert (await run(["sh", "-c", "exit 7"], valid=(0, 7))).status == 7
+    assert (await run(["sh", "-c", "kill -9 $$"], check=False)).status == -9
+
+
+async def test_a_missing_program_is_status_127_and_named() -> None:
+    with pytest.raises(CommandFailed, match="no-such-program") as caught:
+        await run(["no-such-program"])
+    assert caught.value.status == 127
+    assert caught.value.hint == "is no-such-program installed?"
+
+
+async def test_the_environment_is_explicit_and_stdin_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARM_CLIENT_SECRET", "very-secret")
+    assert "very-secret" not in await output(["env"])
+    assert await output(["cat"]) == ""
+    assert await output(["cat"], stdin=b"given\n") == "given"
+    assert await output(["env"], env={"A": "1"}) == "A=1"
+
+
+async def test_a_program_that_does_not_read_its_stdin_is_no_error() -> None:
+    assert (await run(["true"], stdin=b"x" * 1_000_000)).status == 0
+
+
+async def test_a_program_has_a_session_of_its_own() -> None:
+    theirs = await output([sys.executable, "-c", "import os; print(os.getsid(0), os.getpid())"])
+    sid, pid = theirs.split()
+    assert sid == pid != str(os.getsid(0))
+
+
+async def test_a_timeout_ends_the_program_and_says_so() -> None:
+    began = time.monotonic()
+    with pytest.raises(CommandTimedOut, match=r"did not end within 0.2 s; its last line: busy"):
+        await run(["sh", "-c", "echo busy; sleep 87654"], timeout=0.2)
+    assert time.monotonic() - began < 3
+    assert running("sleep 87654") == []
+
+
+async def test_a_program_that_ignores_term_is_killed_with_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gilder.host.run.TERM_GRACE", 0.2)
+    with pytest.raises(CommandTimedOut):
+        await run(["sh", "-c", "trap '' TERM; sleep 87653 & while :; do sleep 87653; done"], timeout=0.2)
+    assert running("sleep 87653") == []
+
+
+async def test_a_cancelled_run_returns_when_its_processes_are_gone() -> None:
+    with anyio.move_on_after(0.2) as scope:
+        await run(["sh", "-c", "sleep 87652 & sleep 87652"])
+    assert scope.cancelled_caught
+    assert running("sleep 87652") == []
+
+
+async def test_what_a_program_leaves_in_its_session_is_ended() -> None:
+    began = time.monotonic()
+    assert (await run(["sh", "-c", "sleep 87651 & echo done"])).tail == ("done",)
+    assert time.monotonic() - began < 3
+    assert running("sleep 87651") == []
+
+
+async def test_many_at_once() -> None:
+    seen: list[str] = []
+
+    async def one(n: int) -> None:
+        seen.append(await output(["echo", str(n)]))
+
+    async with anyio.create_task_group() as group:
+        for n in range(50):
+            group.start_soon(one, n)
+    assert sorted(map(int, seen)) == list(range(50))
