@@ -27,6 +27,9 @@ T = TypeVar("T")
 PATIENCE = 300.0
 """Seconds that a request is tried again for before its last refusal counts."""
 
+_WORTH_TELLING = 3.0
+"""Seconds of waiting for another try from which on a person hears of it."""
+
 _PASSING = {
     "RetryableError",
     "InternalExecutionError",
@@ -47,11 +50,14 @@ class Arm:
         cloud: Cloud,
         credential: AsyncTokenCredential,
         transport: AsyncHttpTransport[Any, Any],
+        *,
+        tell: Callable[[str], None] = lambda text: None,
         rng: Random | None = None,
     ) -> None:
         self.cloud = cloud
         self._credential = credential
         self._transport = transport
+        self._tell = tell
         self._rng = rng or Random()  # noqa: S311 — jitter, not a secret
         self._clients: dict[str, ComputeManagementClient] = {}
 
@@ -88,6 +94,8 @@ class Arm:
             wait = max(next(waits), asked or 0.0)
             if not _worth_repeating(refusal, repeatable) or anyio.current_time() + wait > deadline:
                 raise refusal
+            if wait > _WORTH_TELLING:
+                self._tell(f"{refusal.message}; again in {wait:.0f} s")
             await anyio.sleep(wait)
 
     async def change(
@@ -161,9 +169,12 @@ def _worth_repeating(refusal: CloudError, repeatable: bool) -> bool:
 
 @asynccontextmanager
 async def connected(
-    cloud: Cloud, credential: AsyncTokenCredential, transport: AsyncHttpTransport[Any, Any]
+    cloud: Cloud,
+    credential: AsyncTokenCredential,
+    transport: AsyncHttpTransport[Any, Any],
+    tell: Callable[[str], None] = lambda text: None,
 ) -> AsyncIterator[Arm]:
-    """A connection that is closed when the block ends."""
-    arm = Arm(cloud, credential, transport)
+    """A connection that is closed when the block ends. `tell` hears of waits that a person would wonder about."""
+    arm = Arm(cloud, credential, transport, tell=tell)
     async with closing(arm.close, within=5):
         yield arm

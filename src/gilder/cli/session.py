@@ -72,7 +72,7 @@ async def _site(cloud: Cloud, auth: Auth, machine: Machine, run: str) -> AsyncIt
     credential = credential_for(auth, cloud, transport)
     lock = LOCKS / f"{sha256(str(machine.id).lower().encode()).hexdigest()[:16]}.lock"
     devices = LunDevices()
-    async with connected(cloud, credential, transport) as arm:
+    async with connected(cloud, credential, transport, lambda text: click.echo(f"==> {text}", err=True)) as arm:
         writer = SlotWriter(arm, machine.id, devices, lambda: file_locked(lock))
         yield Site(arm, machine, writer, devices, run)
 
