@@ -1,0 +1,99 @@
+"""Debian by mmdebstrap, partitioned as Debian's images on Azure are."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from localarm.catalogue.making import CatalogueError, Making
+from localarm.catalogue.partitions import (
+    BIOS_BOOT,
+    EFI_SYSTEM,
+    MIB,
+    ROOT_ARM64,
+    ROOT_X64,
+    Partition,
+    fill_ext4,
+    format_vfat,
+    write_table,
+)
+
+SIZE_GB: Final = 30
+"""As on Azure; as a sparse file it takes no more space than a smaller one."""
+
+_PACKAGES: Final = ("ca-certificates", "dbus", "iproute2", "netbase", "systemd-sysv", "udev")
+_MIRROR: Final = "http://deb.debian.org"
+_AZURE_DNS: Final = "168.63.129.16"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A Debian release: its number and its code name."""
+
+    number: int
+    name: str
+
+    def make(self, making: Making, disk: Path, size_bytes: int) -> None:
+        """Write the disk: 1 root ext4, 14 BIOS boot, 15 EFI system partition.
+
+        There is no kernel and no boot loader on it: gilder changes it in a chroot, where none is used.
+        """
+        if os.geteuid() != 0:
+            raise CatalogueError(f"making Debian {self.number} needs root")
+        making.tell(f"making Debian {self.number} with mmdebstrap: about a minute, once")
+        tree = making.folder / "root"
+        include = ",".join(_PACKAGES)
+        making.run(
+            "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={include}", self.name, tree, *self.sources
+        )
+        root, bios, esp = layout()
+        _finish(tree)
+        making.tell(f"writing the disk of Debian {self.number}")
+        write_table(making, disk, size_bytes, [root, bios, esp])
+        fill_ext4(making, disk, root, tree)
+        format_vfat(making, disk, esp)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Lines for apt."""
+        archive, security = f"{_MIRROR}/debian", f"{_MIRROR}/debian-security"
+        return (
+            f"deb {archive} {self.name} main",
+            f"deb {archive} {self.name}-updates main",
+            f"deb {security} {self.name}-security main",
+        )
+
+
+RELEASES: Final = (Release(13, "trixie"), Release(12, "bookworm"))
+
+
+def layout() -> tuple[Partition, Partition, Partition]:
+    """Root, BIOS boot and EFI partition, at the places they have in Debian's cloud images."""
+    root_type = ROOT_ARM64 if platform.machine() == "aarch64" else ROOT_X64
+    return (
+        Partition(1, root_type, 128 * MIB),
+        Partition(14, BIOS_BOOT, 1 * MIB, 3 * MIB),
+        Partition(15, EFI_SYSTEM, 4 * MIB, 124 * MIB),
+    )
+
+
+def next_version(made: tuple[str, ...]) -> str:
+    """``0.YYYYMMDD.N``, like the versions of Debian's images on Azure: today's date (UTC), and the next number."""
+    today = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d")
+    numbers = [int(version.rsplit(".", 1)[1]) for version in made if version.startswith(f"0.{today}.")]
+    return f"0.{today}.{max(numbers, default=-1) + 1}"
+
+
+def _finish(tree: Path) -> None:
+    """What makes one machine differ from the next is left out, as in any image."""
+    (tree / "etc/machine-id").write_text("")
+    (tree / "etc/hostname").write_text("localhost\n")
+    (tree / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
+    resolver = tree / "etc/resolv.conf"
+    resolver.unlink(missing_ok=True)
+    resolver.write_text(f"nameserver {_AZURE_DNS}\n")
+    (tree / "etc/fstab").write_text("# <device> <mount point> <type> <options> <dump> <pass>\n")
