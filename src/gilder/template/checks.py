@@ -110,10 +110,8 @@ class _Checks:
             self.wrong(f'{option}: "{name}" cannot be the name of {article} {what}', f"allowed: {rule}", *path)
 
     def gallery(self) -> None:
-        destination = self.values.get("shared_image_destination")
-        if not isinstance(destination, Mapping):
-            return
         option = "shared_image_destination"
+        destination = self.decoded.tables.get(option, {})
         for key, what in (
             ("subscription", "subscription"),
             ("resource_group", "resource group"),
@@ -125,7 +123,7 @@ class _Checks:
                 self.name(f"{option}.{key}", what, destination[key], option, key)
         seen: dict[str, int] = {}
         for i, region in enumerate(destination.get("target_regions", ())):
-            name = str(region["name"]).replace(" ", "").lower()
+            name = str(region.get("name", i)).replace(" ", "").lower()
             if name in seen:
                 self.wrong(f"{option}: the region {region['name']} is named twice", "", option, "target_regions", i)
             seen[name] = i

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -48,8 +49,9 @@ class Shape:
 
 
 def options_of(model: type[Spec], *without: str) -> dict[str, Any]:
-    """The options that a model's fields stand for."""
-    return {name: f.annotation for name, f in model.model_fields.items() if name not in without}
+    """The options that a model's fields stand for: name → type, with its limits."""
+    fields = {name: f for name, f in model.model_fields.items() if name not in without}
+    return {n: Annotated[f.annotation, *f.metadata] if f.metadata else f.annotation for n, f in fields.items()}
 
 
 @dataclass
@@ -59,6 +61,8 @@ class Decoded:
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Span] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Values of tables inside, by path; also of those that are incomplete."""
     sound: bool = True
     """Whether nothing was wrong."""
 
@@ -113,9 +117,11 @@ class _Decoder:
     def value(self, annotation: Any, node: Node, path: str) -> Outcome:
         """The value that a node is where `annotation` is wanted."""
         try:
-            return self._value(_plain(annotation), node, path)
+            value = self._value(_plain(annotation), node, path)
+            _limits(annotation, value)
         except Unfit as unfit:
-            return self.wrong(f"{path}: {unfit}", node.region.span, unfit.hint)
+            return self.wrong(f"{shown(path)}: {unfit}", node.region.span, unfit.hint)
+        return value
 
     def _value(self, wanted: Any, node: Node, path: str) -> Outcome:
         origin = get_origin(wanted)
@@ -134,7 +140,7 @@ class _Decoder:
     def _scalar(self, wanted: Any, node: Node, path: str) -> Outcome:
         rendered: str | None = None
         if isinstance(node, Text):
-            rendered = self.reading.text(node, path)
+            rendered = self.reading.text(node, shown(path))
             if rendered is None:
                 self.result.sound = False
                 return _INVALID
@@ -166,7 +172,7 @@ class _Decoder:
         """One text where a list is wanted: Packer splits it at its commas."""
         if _plain(item) not in (str, Delayed, int):
             raise Unfit("expected a list, found a text", "write a list between [ and ]")
-        rendered = node.value if _plain(item) is Delayed else self.reading.text(node, path)
+        rendered = node.value if _plain(item) is Delayed else self.reading.text(node, shown(path))
         if rendered is None:
             self.result.sound = False
             return _INVALID
@@ -207,7 +213,7 @@ class _Decoder:
         if not node.value and "." not in path:
             return NOT_GIVEN
         promise = self.shape.promises.get(path.partition(".")[0], Promise())
-        found = self.reading.later(node, path, promise)
+        found = self.reading.later(node, shown(path), promise)
         if found is None:
             self.result.sound = False
         return _INVALID if found is None else found
@@ -232,15 +238,33 @@ class _Decoder:
             raise Unfit(f"expected an object, found {kind(node)}", f"its options are {listed(model.model_fields)}")
         before = self.result.sound
         self.result.sound = True
-        values = self.table(node, options_of(model), f"{path}.", path, {})
+        values = self.table(node, options_of(model), f"{path}.", shown(path), {})
+        self.result.tables[path] = values
         missing = [n for n, f in model.model_fields.items() if f.is_required() and n not in values]
         for name in missing:
             if f"{path}.{name}" not in self.result.places:
-                self.wrong(f"{path}: {name} is missing", node.region.span)
+                self.wrong(f"{shown(path)}: {name} is missing", node.region.span)
             elif self.result.sound:
-                self.wrong(f"{path}.{name} is empty", self.result.places[f"{path}.{name}"])
+                self.wrong(f"{shown(path)}.{name} is empty", self.result.places[f"{path}.{name}"])
         inner, self.result.sound = self.result.sound, before and self.result.sound
         return values if inner else _INVALID
+
+
+def shown(path: str) -> str:
+    """A path as a person writes it: `chroot_mounts[0]`."""
+    return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", path)
+
+
+def _limits(annotation: Any, value: Outcome) -> None:
+    """Raise Unfit when a number is outside the limits of its annotation."""
+    if get_origin(annotation) is not Annotated or not isinstance(value, int):
+        return
+    for limit in get_args(annotation)[1:]:
+        least, most = getattr(limit, "ge", None), getattr(limit, "le", None)
+        if (least is not None and value < least) or (most is not None and value > most):
+            raise Unfit(
+                f"{value} is not allowed", f"it must be at {'least' if most is None else 'most'} {most or least}"
+            )
 
 
 def _size(node: Node) -> str:

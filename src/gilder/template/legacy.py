@@ -76,6 +76,7 @@ class _Template:
             if spec is not None:
                 specs.append(spec)
         self.one_name_each(specs, builders)
+        self.check_unused([b for b in blocks if b], names, reading)
         return Loaded(
             builds=tuple(specs),
             diagnostics=self.notes.in_order(),
@@ -213,6 +214,12 @@ class _Template:
         )
         origins[name] = decoded.places
         return None if broken else spec
+
+    def check_unused(self, blocks: list[Block], names: frozenset[str], reading: Reading) -> None:
+        """Provisioners that no build runs are read all the same, for their mistakes."""
+        for block in blocks:
+            if not any(block.is_for(name) for name in names):
+                read_provisioner(block, "", reading.within(replace(self.scope, build_name=TYPE, build_type=TYPE)))
 
     def one_name_each(self, specs: list[BuildSpec], builders: list[_Builder]) -> None:
         names = [spec.name for spec in specs]

@@ -16,6 +16,8 @@ class Notes:
 
     def __init__(self) -> None:
         self._found: dict[Diagnostic, None] = {}
+        self.looking_at: Span | None = None
+        """The text that is being filled in: where a warning stands that comes from inside a function."""
 
     def error(self, summary: str, where: Span | None, hint: str = "") -> None:
         """A mistake; nothing will be built."""
@@ -57,6 +59,7 @@ class Reading:
 
     def text(self, node: Text, name: str) -> str | None:
         """The meaning of a text; None when it has a mistake, which is then noted. `name` says what it is for."""
+        self.notes.looking_at = node.region.span
         try:
             return render(node.value, self.scope)
         except TemplateMistake as mistake:
@@ -65,6 +68,7 @@ class Reading:
 
     def later(self, node: Text, name: str, promise: Promise) -> RunTimeText | None:
         """A text for run time; None when it has a mistake, which is then noted."""
+        self.notes.looking_at = node.region.span
         try:
             return run_time_text(node.value, self.scope, promise)
         except TemplateMistake as mistake:

@@ -102,7 +102,7 @@ class Variables:
                 raise FunctionFailed(f"there is no variable {name}", hint=did_you_mean(name, self.names()))
             self.notes.warning(
                 f"there is no variable {name!r}; its value is empty",
-                None,
+                self.notes.looking_at,
                 did_you_mean(name, self.names(), otherwise='declare it under "variables"'),
             )
             return ""
