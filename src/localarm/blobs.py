@@ -136,15 +136,10 @@ class BlobStore:
         """Write the raw disk to ``file`` (sparse), which appears when it is complete and replaces what was there."""
         temporary = file.with_name(f"{_TEMPORARY}{file.name}-{secrets.token_hex(4)}")
         try:
-            with self._opened(self.path(name)) as read_fd:
-                fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-                try:
-                    length = os.fstat(read_fd).st_size
-                    _copy_data(read_fd, fd, length)
-                    os.ftruncate(fd, length)
-                finally:
-                    os.close(fd)
+            copy_sparse(self.path(name), temporary)
             temporary.replace(file)
+        except FileNotFoundError as error:
+            raise BlobError(f"no file {error.filename}") from None
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -194,6 +189,14 @@ class BlobStore:
                 if os.fstat(fd).st_nlink == 1:
                     return temporary, fd
             os.close(fd)
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy a file to a new one with holes wherever the source has no data, allocated or not."""
+    with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
+        length = os.fstat(reader.fileno()).st_size
+        _copy_data(reader.fileno(), writer.fileno(), length)
+        writer.truncate(length)
 
 
 def _remove_unless_locked(leftover: Path) -> None:
