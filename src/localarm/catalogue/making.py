@@ -11,6 +11,7 @@ from typing import Final
 
 _PACKAGES: Final = {
     "busybox": "busybox-static",
+    "fallocate": "util-linux",
     "mke2fs": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
     "mmdebstrap": "mmdebstrap",
