@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localarm import disks, vms
+from localarm import access, disks, groups, machines, versions, vms
 from localarm.messages import Json
 from localarm.operations import Operation
 from localarm.world import Action, World
@@ -31,4 +31,11 @@ ACTIONS: dict[str, Action] = {
     "vm.device-here": vms.device_here,
     "vm.device-gone": vms.device_gone,
     "vm.settled": vms.settled,
+    "vm.made": machines.made,
+    "vm.power": machines.powered,
+    "vm.removed": machines.removed,
+    "version.made": versions.made,
+    "access.granted": access.granted,
+    "access.revoked": access.revoked,
+    "group.removed": groups.removed,
 }

@@ -13,7 +13,7 @@ from localarm.endpoints import endpoints
 from localarm.errors import Refused, gateway
 from localarm.imds import metadata
 from localarm.messages import Json, Request, Response
-from localarm.routes import TABLE, Route, shape
+from localarm.routes import TABLE, TAGS, Route, shape
 from localarm.settings import Principal
 from localarm.tokens import Tokens, login
 from localarm.world import World
@@ -67,10 +67,16 @@ class Application:
         if not address.subscription:
             return groups.subscriptions(call)
         groups.known_subscription(self.world, address.subscription)
+        if request.path.lower().rstrip("/").endswith("/providers/microsoft.resources/tags/default"):
+            self._allowed(principal, request, address)
+            if request.method not in TAGS:
+                raise _unknown(request)
+            return TAGS[request.method](call)
         route = self._route(request, address, version)
         self._allowed(principal, request, address)
         if address.group and route.group_needed:
             laws.group_exists(self.world, address)
+            laws.parent_exists(self.world, address)
         return route.handler(call)
 
     def _route(self, request: Request, address: Address, version: str) -> Route:

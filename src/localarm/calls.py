@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from localarm.arm import Address
+from localarm.arm import Address, key
 from localarm.errors import Refused, gateway
 from localarm.messages import Json, Request, Response
 from localarm.operations import Operation
 from localarm.resources import Resource, document
 from localarm.settings import Principal
 from localarm.world import World
+
+GATEWAY_MEMORY = 10.0
+"""Seconds after a delete in which the gateway still asks the provider, which says 404 in its own words (recorded)."""
 
 Handler = Callable[["Call"], Response]
 
@@ -55,9 +58,18 @@ class Call:
             Refused: 404 as Resource Manager says it.
         """
         found = self.world.find(kind, self.id)
-        if found is None:
-            raise not_found(self.address.resource)
-        return found
+        if found is not None:
+            return found
+        deleted = self.world.gone.get(key(self.id), float("-inf"))
+        if self.world.clock() - deleted < GATEWAY_MEMORY:
+            raise _provider_not_found(kind, self.address.name)
+        raise not_found(self.address.resource)
+
+
+def _provider_not_found(kind: str, name: str) -> Refused:
+    if kind in ("disks", "snapshots"):
+        return Refused(404, "NotFound", f"{kind.removesuffix('s').capitalize()} {name} is not found.")
+    return Refused(404, "NotFound", "The entity was not found in this Azure location.")
 
 
 def not_found(address: Address) -> Refused:

@@ -79,7 +79,13 @@ def do_thaw(world: World, work: Json) -> None:
         world.blobs.thaw(name)
 
 
-WORK: dict[str, Any] = {"copy": do_copy, "share": do_share, "platform": do_platform, "thaw": do_thaw}
+def do_several(world: World, work: Json) -> None:
+    """Several pieces of work of one operation."""
+    for each in work["works"]:
+        WORK[each["do"]](world, each)
+
+
+WORK: dict[str, Any] = {"copy": do_copy, "share": do_share, "platform": do_platform, "thaw": do_thaw, "several": do_several}
 
 
 def shared(world: World, blob: str) -> bool:

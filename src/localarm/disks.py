@@ -14,6 +14,7 @@ from localarm.errors import Refused, gateway, invalid
 from localarm.messages import Json, Response
 from localarm.operations import Operation, Step
 from localarm.platform_images import by_id
+from localarm.replication import resolved
 from localarm.resources import Resource, document
 from localarm.world import World
 
@@ -129,12 +130,16 @@ def _made(call: Call, body: Json) -> tuple[Resource, str, Json | None]:
         return _from_image(call, body, data, unique, blob)
     if option == "Copy":
         return _copy(call, body, data, unique, blob)
+    if option == "Upload":
+        return _upload(call, body, data, unique, blob)
     raise invalid("creationData.createOption", f"The value '{option}' of parameter 'creationData.createOption' is not supported here.")  # fmt: skip
 
 
 def _from_image(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple[Resource, str, Json | None]:
+    if data.get("galleryImageReference"):
+        return _from_gallery(call, body, data, unique, blob)
     reference = data.get("imageReference") or {}
-    image, address = by_id(call.world, str(reference.get("id", "")))
+    image = by_id(call.world, str(reference.get("id", "")))
     gb = max(int(body.get("properties", {}).get("diskSizeGB") or 0), image.size_gb)
     laws.grows(body.get("properties", {}).get("diskSizeGB"), image.size_gb)
     facts: Json = {"osType": image.os_type, "hyperVGeneration": image.hyperv_generation}
@@ -146,6 +151,49 @@ def _from_image(call: Call, body: Json, data: Json, unique: str, blob: str) -> t
         "name": blob, "size": gb * GIB,
     }  # fmt: skip
     return _resource(call, body, gb, unique, blob, facts, creation), "disk.create.platform", work
+
+
+def _from_gallery(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple[Resource, str, Json | None]:
+    reference = data["galleryImageReference"]
+    if "id" not in reference:
+        raise Refused(404, "GalleryImageNotFound", "localarm has no shared or community galleries.", target="galleryImageReference")
+    version = resolved(call.world, str(reference["id"]), str(body["location"]))
+    place = "os" if reference.get("lun") is None else str(reference["lun"])
+    source = version.hidden["blobs"].get(place)
+    if source is None:
+        raise invalid("galleryImageReference.lun", f"The gallery image version has no data disk at LUN {place}.")
+    size = version.hidden["sizes"][place]
+    asked = body.get("properties", {}).get("diskSizeGB")
+    laws.grows(asked, size)
+    gb = max(int(asked or 0), size)
+    definition = call.world.find("galleries/images", version.id.rpartition("/versions/")[0])
+    facts: Json = {}
+    if place == "os" and definition is not None:
+        facts = {"osType": definition.properties["osType"], "hyperVGeneration": definition.properties["hyperVGeneration"]}
+        facts["supportedCapabilities"] = {"architecture": definition.properties["architecture"]}
+    reference = {**reference, "id": version.id}
+    creation = {"createOption": "FromImage", "imageReference": dict(reference), "galleryImageReference": reference}
+    work = copying(call.world, source, blob, gb)
+    return _resource(call, body, gb, unique, blob, facts, creation), "disk.create.version", work
+
+
+def _upload(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple[Resource, str, Json | None]:
+    size = data.get("uploadSizeBytes")
+    if not isinstance(size, int) or size < 20 << 20 or size % 512:
+        raise invalid("creationData.uploadSizeBytes", f"The value '{size}' of parameter 'creationData.uploadSizeBytes' is invalid.")
+    gb = -(-(size - 512) // GIB)
+    call.world.blobs.create(blob, gb * GIB)
+    found = _resource(call, body, gb, unique, blob, {}, data)
+    found = found.with_properties(diskState="ReadyToUpload", diskSizeGB=None, diskSizeBytes=None)
+    return found, "disk.create.empty", None
+
+
+def copying(world: World, source: str, blob: str, gb: int) -> Json | None:
+    """The work of copying one blob to another; a source without content (another machine's disk) gives an empty blob."""
+    if not source:
+        world.blobs.create(blob, gb * GIB)
+        return None
+    return {"do": "copy", "sources": [source], "name": blob, "size": gb * GIB}
 
 
 def _copy(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple[Resource, str, Json | None]:
@@ -160,7 +208,7 @@ def _copy(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple[R
         "sourceResourceId": source.id,
         "sourceUniqueId": source.properties.get("uniqueId"),
     }
-    work = {"do": "copy", "sources": [source.blob], "name": blob, "size": gb * GIB}
+    work = copying(call.world, source.blob, blob, gb)
     kind = "disk.create.snapshot" if source.kind == "snapshots" else "disk.create.disk"
     return _resource(call, body, gb, unique, blob, facts, creation), kind, work
 

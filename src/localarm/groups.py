@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from localarm import laws
+from localarm.arm import key
 from localarm.calls import Call, listed
-from localarm.errors import gateway
+from localarm.errors import gateway, not_allowed
 from localarm.messages import Json, Response
+from localarm.operations import Operation, Step
 from localarm.resources import Resource
 from localarm.world import World
 
@@ -76,3 +78,48 @@ def _subscription(world: World, name: str) -> Json:
         "subscriptionId": name, "tenantId": world.settings.tenant, "displayName": "localarm", "state": "Enabled",
         "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "PayAsYouGo_2014-09-01", "spendingLimit": "Off"},
     }  # fmt: skip
+
+
+def delete(call: Call) -> Response:
+    """Delete a resource group with everything in it."""
+    world = call.world
+    group = laws.group_exists(world, call.address)
+    if key(world.settings.host_id).startswith(group.key + "/"):
+        raise not_allowed(f"Resource group '{group.name}' holds this machine itself and cannot be deleted (localarm).")
+    world.put(group.with_properties(provisioningState="Deleting"))
+    lasts = world.lasts("group.delete")
+    operation = world.begin(
+        "operationresults",
+        "group.delete",
+        group.id,
+        location=group.location,
+        api_version=call.api_version,
+        steps=[Step(world.clock() + lasts, "group.removed")],
+    )
+    return Response(202, None, {"Location": operation.url(call.request.base), "Retry-After": "15"})
+
+
+def result(call: Call) -> Response:
+    """What polling the deletion of a group answers: 202 until it is done, then 200."""
+    found = call.world.operation(call.address.names[-1].lower())
+    if found is None:
+        raise gateway(404, "NotFound", "The operation result was not found.")
+    if found.status == "InProgress":
+        return Response(202, None, {"Location": found.url(call.request.base), "Retry-After": "15"})
+    return Response(200)
+
+
+def removed(world: World, operation: Operation, args: Json, at: float) -> None:
+    """The last step of deleting a group: its resources and the group itself go."""
+    for kind in world.kinds():
+        for resource in world.all(kind, operation.target):
+            world.remove(resource)
+    group = world.find(KIND, operation.target)
+    if group is not None:
+        world.remove(group)
+
+
+def patch(call: Call) -> Response:
+    """Change the tags of a group."""
+    found = laws.group_exists(call.world, call.address)
+    return Response(200, call.world.put(found.with_body(tags=call.body().get("tags", found.body.get("tags")))).body)

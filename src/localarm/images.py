@@ -6,7 +6,7 @@ from localarm import laws
 from localarm.calls import Call, accepted, listed
 from localarm.capture import captured
 from localarm.disks import source_of_copy
-from localarm.errors import invalid
+from localarm.errors import Refused, invalid
 from localarm.messages import Json, Response
 from localarm.operations import Step
 from localarm.resources import Resource, document
@@ -22,15 +22,20 @@ def put(call: Call) -> Response:
     found = call.world.find(KIND, call.id)
     if found is not None:
         return _update(call, found, body)
-    storage = body.get("properties", {}).get("storageProfile") or {}
-    if not storage.get("osDisk"):
+    asked = body.get("properties") or {}
+    machine = asked.get("sourceVirtualMachine")
+    storage = asked.get("storageProfile") or {}
+    if machine:
+        kind, blobs, works, shown = _of_machine(call, str(machine.get("id", "")))
+    elif storage.get("osDisk"):
+        kind, blobs, works, shown = _disks(call, storage, location)
+    else:
         raise invalid("storageProfile.osDisk", "Required parameter 'storageProfile.osDisk' is missing (null).")
-    kind, blobs, works, shown = _disks(call, storage, location)
-    generation = body.get("properties", {}).get("hyperVGeneration", "V1")
-    properties = {"provisioningState": "Creating", "storageProfile": shown, "hyperVGeneration": generation}
+    properties = {**({"sourceVirtualMachine": machine} if machine else {}), "storageProfile": shown}
+    properties |= {"provisioningState": "Creating", "hyperVGeneration": asked.get("hyperVGeneration", "V1")}
     payload = document(call.id, call.address.type, location, tags=body.get("tags"), properties=properties)
     call.world.put(Resource(KIND, payload, hidden={"blobs": blobs}))
-    work = works[0] if works else None
+    work = {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
     operation = call.world.begin(
         "operations", kind, call.id, location=location, api_version=call.api_version,
         steps=[Step(call.world.clock() + call.world.lasts(kind), "settled")], work=work,
@@ -99,6 +104,36 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, dict[str, str
     if "zoneResilient" in storage:
         shown["zoneResilient"] = storage["zoneResilient"]
     return kind, blobs, works, shown
+
+
+def _of_machine(call: Call, machine_id: str) -> tuple[str, dict[str, str], list[Json], Json]:
+    """The disks of a generalized machine."""
+    machine = call.world.find("virtualmachines", machine_id)
+    if machine is None:
+        message = f"Source Virtual Machine '{machine_id}' specified in the request does not exist in this Azure location."
+        raise Refused(404, "NotFound", message)
+    laws.generalized(machine, "Create Image")
+    storage = machine.properties["storageProfile"]
+    blobs: dict[str, str] = {}
+    works: list[Json] = []
+    shown: Json = {"dataDisks": []}
+    for where, entry in [("os", storage["osDisk"]), *((str(each["lun"]), each) for each in storage.get("dataDisks", []))]:
+        disk = source_of_copy(call.world, entry["managedDisk"]["id"])
+        blobs[where] = f"image-{call.world.new_id()}" if disk.blob else ""
+        work = captured(call.world, disk, blobs[where])
+        works += [work] if work else []
+        facts = {
+            "managedDisk": {"id": disk.id},
+            "caching": entry.get("caching", "None"),
+            "storageAccountType": disk.body["sku"]["name"],
+        }
+        if machine.hidden.get("power") != "deallocated":
+            facts = {"diskSizeGB": disk.properties["diskSizeGB"], **facts}
+        if where == "os":
+            shown = {"osDisk": {"osType": entry["osType"], "osState": "Generalized", **facts}, **shown}
+        else:
+            shown["dataDisks"].append({"lun": int(where), **facts})
+    return "image.create.vm", blobs, works, shown
 
 
 def _update(call: Call, found: Resource, body: Json) -> Response:

@@ -12,6 +12,7 @@ from typing import Any
 from localarm.arm import Address, key
 from localarm.errors import Refused, gateway, invalid, not_allowed
 from localarm.messages import Json
+from localarm.regions import display
 from localarm.resources import Resource
 from localarm.sizes import SIZES
 from localarm.world import World
@@ -191,3 +192,133 @@ def group_exists(world: World, address: Address) -> Resource:
     if found is None:
         raise gateway(404, "ResourceGroupNotFound", f"Resource group '{address.group}' could not be found.")
     return found
+
+
+def gallery_name_fits(name: str) -> None:
+    """Names in galleries: letters, digits, '_' and '.', at most 80 characters."""
+    if len(name) > 80 or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", name):
+        raise Refused(
+            400,
+            "InvalidParameter",
+            f"The name '{name}' is invalid: letters, digits, '_', '-' and '.', beginning and ending with a letter or digit.",
+            target="name",
+        )
+
+
+def version_name_fits(name: str) -> None:
+    """A version's name is three numbers of 32 bits, `major.minor.patch`."""
+    parts = name.split(".")
+    if len(parts) != 3 or not all(part.isdigit() and int(part) < 1 << 31 for part in parts):
+        raise Refused(
+            400,
+            "InvalidParameter",
+            f"The gallery image version name '{name}' is invalid: it must follow the Major(int).Minor(int).Patch(int) format.",
+            target="galleryImageVersion.name",
+        )
+
+
+def definition_complete(asked: Json) -> None:
+    """A definition says operating system, state and identifier."""
+    for name in ("osType", "osState", "identifier"):
+        if not asked.get(name):
+            target = f"galleryImage.properties.{name}"
+            raise invalid(target, f"Required parameter '{target}' is missing (null).")
+    for name in ("publisher", "offer", "sku"):
+        if not asked["identifier"].get(name):
+            target = f"galleryImage.properties.identifier.{name}"
+            raise invalid(target, f"Required parameter '{target}' is missing (null).")
+    allowed = {"osType": ("Linux", "Windows"), "osState": ("Generalized", "Specialized"), "hyperVGeneration": ("V1", "V2")}
+    for name, values in allowed.items():
+        if name in asked and asked[name] not in values:
+            raise invalid(f"galleryImage.properties.{name}", f"The value '{asked[name]}' of parameter '{name}' is invalid.")
+
+
+def identifier_unused(world: World, gallery_id: str, identifier: Json) -> None:
+    """No two definitions of a gallery have one identifier."""
+    for other in world.all("galleries/images", gallery_id):
+        present = other.properties["identifier"]
+        if all(str(present[name]).lower() == str(identifier[name]).lower() for name in ("publisher", "offer", "sku")):
+            raise Refused(
+                409,
+                "Conflict",
+                f"A gallery image with the same identifier exists already: '{other.id}'.",
+                target="galleryImage.properties.identifier",
+            )
+
+
+def definition_matches(definition: Resource, os_type: Any, generation: Any, state: Any = None) -> None:
+    """A version's source is what its definition says: operating system, generation, state."""
+    for name, value in (("osType", os_type), ("hyperVGeneration", generation), ("osState", state)):
+        wanted = definition.properties.get(name)
+        if value and wanted and value != wanted:
+            raise Refused(
+                409,
+                "OperationNotAllowed",
+                f"The {name} '{value}' of the source does not match the {name} '{wanted}' of gallery image '{definition.name}'.",
+                target=f"galleryImage.properties.{name}",
+            )
+
+
+def regions_lawful(world: World, regions: list[str], location: str) -> None:
+    """Target regions are known, each named once, and one is the version's own."""
+    if len(set(regions)) != len(regions):
+        raise invalid(
+            "galleryImageVersion.properties.publishingProfile.targetRegions", "A target region is named more than once."
+        )
+    for region in regions:
+        if region not in world.settings.regions:
+            raise invalid(
+                "galleryImageVersion.properties.publishingProfile.targetRegions", f"The target region '{region}' is unknown."
+            )
+    if location not in regions:
+        named = ", ".join(regions)
+        raise invalid(
+            "galleryImageVersion.properties.publishingProfile.targetRegions",
+            f"Gallery image version publishing profile regions '{named}' must contain the location of image version '{display(location)}'. ",
+        )
+
+
+def image_unused(world: World, image: Resource) -> None:
+    """A managed image is the source of one version at a time."""
+    for version in world.all("galleries/images/versions"):
+        source = (version.properties["storageProfile"].get("source") or {}).get("id", "")
+        if version.state == "Creating" and key(str(source)) == image.key:
+            raise Refused(409, "Conflict", f"Image '{image.name}' is being used to create gallery image version '{version.id}'.")
+
+
+def no_children(world: World, resource: Resource, kind: str) -> None:
+    """Nothing lies below a resource that is to be deleted."""
+    if kind and world.all(kind, resource.id):
+        raise Refused(409, "CannotDeleteResource", "Can not delete resource before nested resources are deleted.")
+
+
+def parent_exists(world: World, address: Address) -> None:
+    """What a nested resource lies in is there."""
+    parent = address.parent
+    if parent.types and parent.namespace and parent.kind != "locations" and len(parent.names) == len(parent.types):
+        if world.find(parent.kind, parent.id) is None and not parent.kind.startswith("locations"):
+            kind = "/".join(address.types).lower()
+            raise gateway(
+                404,
+                "ParentResourceNotFound",
+                f"Failed to perform 'write' on resource(s) of type '{kind}', because the parent resource '{parent.id}' could not be found.",
+            )
+
+
+def size_known(name: str) -> None:
+    """The machine's size exists."""
+    if name.lower() not in SIZES:
+        raise invalid("vmSize", f"The value {name} provided for the VM size is not valid.")
+
+
+def generalized(machine: Resource, operation: str) -> None:
+    """The machine was marked as generalized."""
+    if not machine.hidden.get("generalized"):
+        message = f"The operation '{operation}' requires the Virtual Machine '{machine.name}' to be Generalized."
+        raise Refused(409, "OperationNotAllowed", message)
+
+
+def copy_start_lawful(source: Resource, asked: Json) -> None:
+    """A copy across regions is of an incremental snapshot, and is one."""
+    if source.kind != "snapshots" or not source.properties.get("incremental") or not asked.get("incremental"):
+        raise invalid("creationData.createOption", "CopyStart is for incremental snapshots of incremental snapshots.")

@@ -10,7 +10,7 @@ from localarm.clock import timestamp
 from localarm.messages import Json
 
 Status = Literal["InProgress", "Succeeded", "Failed", "Canceled"]
-Family = Literal["DiskOperations", "operations", "capsOperations"]
+Family = Literal["DiskOperations", "operations", "capsOperations", "operationresults"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,10 @@ class Operation:
 
     def url(self, base: str, *, monitor: bool = False) -> str:
         """The address to poll, several kilobytes long as on Azure: it is signed, and must be followed as given."""
-        path = f"{base}/subscriptions/{self.subscription}/providers/Microsoft.Compute/locations/{self.location}"
-        query = f"p={self._partition()}&" if self.family != "capsOperations" else ""
+        path = f"{base}/subscriptions/{self.subscription}"
+        if self.family != "operationresults":
+            path += f"/providers/Microsoft.Compute/locations/{self.location}"
+        query = f"p={self._partition()}&" if self.family in ("DiskOperations", "operations") else ""
         query += ("monitor=true&" if monitor else "") + f"api-version={self.api_version}"
         ticks = int((self.started + 62135596800) * 10_000_000)
         return f"{path}/{self.family}/{self.id}?{query}&t={ticks}&{self.signature()}"

@@ -53,7 +53,7 @@ def version(call: Call) -> Response:
     raise _missing(call.address)
 
 
-def by_id(world: World, reference: str) -> tuple[Image, Address]:
+def by_id(world: World, reference: str) -> Image:
     """The platform image that a disk's `imageReference.id` names.
 
     Raises:
@@ -67,7 +67,7 @@ def by_id(world: World, reference: str) -> tuple[Image, Address]:
         raise Refused(400, "InvalidParameter", message, target="imageReference.id")
     for image in world.catalogue.images():
         if _parts(image) == _wanted(address):
-            return image, address
+            return image
     raise _missing(address)
 
 

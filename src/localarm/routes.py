@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from localarm import disks, groups, images, platform_images, polls, sizes, snapshots, vms
+from localarm import (
+    access,
+    disks,
+    galleries,
+    groups,
+    images,
+    listing,
+    machines,
+    platform_images,
+    polls,
+    sizes,
+    snapshots,
+    versions,
+    vms,
+)
 from localarm.calls import Handler
 
 
@@ -43,9 +57,34 @@ COMPUTE = (
     Route("GET", "images/{}", images.get),
     Route("DELETE", "images/{}", images.delete),
     Route("GET", "images", images.lists, scope="any"),
+    Route("POST", "disks/{}/beginGetAccess", access.grant, "access, durationInSeconds"),
+    Route("POST", "disks/{}/endGetAccess", access.revoke),
+    Route("POST", "snapshots/{}/beginGetAccess", access.grant, "access, durationInSeconds"),
+    Route("POST", "snapshots/{}/endGetAccess", access.revoke),
+    Route("PUT", "galleries/{}", galleries.put_gallery, "location, tags, description"),
+    Route("PATCH", "galleries/{}", galleries.patch_gallery, "tags, description"),
+    Route("GET", "galleries/{}", galleries.get_gallery),
+    Route("DELETE", "galleries/{}", galleries.delete_gallery),
+    Route("GET", "galleries", galleries.list_galleries, scope="any"),
+    Route("PUT", "galleries/{}/images/{}", galleries.put_definition, "location, tags, description, osType, osState, identifier, hyperVGeneration, architecture, features, endOfLifeDate, recommended"),
+    Route("PATCH", "galleries/{}/images/{}", galleries.patch_definition, "tags, description, endOfLifeDate, recommended"),
+    Route("GET", "galleries/{}/images/{}", galleries.get_definition),
+    Route("DELETE", "galleries/{}/images/{}", galleries.delete_definition),
+    Route("GET", "galleries/{}/images", galleries.list_definitions),
+    Route("PUT", "galleries/{}/images/{}/versions/{}", versions.put, "location, tags, publishingProfile, storageProfile, safetyProfile"),
+    Route("PATCH", "galleries/{}/images/{}/versions/{}", versions.patch, "tags, publishingProfile"),
+    Route("GET", "galleries/{}/images/{}/versions/{}", versions.get, "$expand=ReplicationStatus"),
+    Route("DELETE", "galleries/{}/images/{}/versions/{}", versions.remove),
+    Route("GET", "galleries/{}/images/{}/versions", versions.lists),
     Route("GET", "virtualMachines/{}", vms.get, "$expand=instanceView"),
     Route("GET", "virtualMachines/{}/instanceView", vms.instance_view),
-    Route("PUT", "virtualMachines/{}", vms.put, "tags, storageProfile.dataDisks, If-Match"),
+    Route("PUT", "virtualMachines/{}", machines.put, "location, zones, tags, identity, hardwareProfile, storageProfile, osProfile, networkProfile, If-Match"),
+    Route("DELETE", "virtualMachines/{}", machines.delete),
+    Route("POST", "virtualMachines/{}/deallocate", machines.deallocate),
+    Route("POST", "virtualMachines/{}/powerOff", machines.power_off),
+    Route("POST", "virtualMachines/{}/start", machines.start),
+    Route("POST", "virtualMachines/{}/restart", machines.restart),
+    Route("POST", "virtualMachines/{}/generalize", machines.generalize),
     Route("PATCH", "virtualMachines/{}", vms.patch, "tags, storageProfile.dataDisks, If-Match"),
     Route(
         "POST",
@@ -55,6 +94,7 @@ COMPUTE = (
         "2024-03-01",
     ),  # fmt: skip
     Route("GET", "virtualMachines", vms.lists, scope="any"),
+    Route("GET", "", listing.provider, scope="subscription"),
     Route("GET", "skus", sizes.skus, "$filter=location eq", scope="subscription"),
     Route("GET", "locations/{}/publishers", platform_images.publishers, scope="subscription"),
     Route("GET", "locations/{}/publishers/{}/artifacttypes/{}/offers", platform_images.offers, scope="subscription"),
@@ -86,8 +126,15 @@ RESOURCES = (
     Route("GET", "", groups.get),
     Route("HEAD", "", groups.exists, group_needed=False),
     Route("PUT", "", groups.put, "location, tags", group_needed=False),
+    Route("PATCH", "", groups.patch, "tags"),
+    Route("DELETE", "", groups.delete),
+    Route("GET", "operationresults/{}", groups.result, scope="subscription"),
+    Route("GET", "resources", listing.resources, "$filter (tagName, tagValue, resourceType, name, location)", scope="any"),
 )
 """Calls of Resource Manager itself."""
+
+TAGS = {"GET": listing.get_tags, "PUT": listing.put_tags, "PATCH": listing.patch_tags}
+"""Calls on `{resource}/providers/Microsoft.Resources/tags/default`, for any resource."""
 
 
 def _table(namespace: str, routes: tuple[Route, ...]) -> dict[tuple[str, str, str, str], Route]:

@@ -30,10 +30,14 @@ def put(call: Call) -> Response:
     if data.get("createOption") == "Empty":
         gb = laws.size_given(properties.get("diskSizeGB"))
         call.world.blobs.create(blob, gb * GIB)
-        kind, work, creation, facts = "snapshot.create.empty", None, dict(data), {}
-    elif data.get("createOption") == "Copy":
+        kind, work, creation, facts = "snapshot.create.empty", None, dict(data), Json()
+    elif data.get("createOption") in ("Copy", "CopyStart"):
         source = source_of_copy(call.world, str(data.get("sourceResourceId") or data.get("sourceUri") or ""))
-        laws.same_region(source, location)
+        across = data["createOption"] == "CopyStart"
+        if across:
+            laws.copy_start_lawful(source, properties)
+        else:
+            laws.same_region(source, location)
         gb = source.properties["diskSizeGB"]
         work = captured(call.world, source, blob)
         kind = "snapshot.create.incremental" if properties.get("incremental") else "snapshot.create.full"
@@ -46,6 +50,12 @@ def put(call: Call) -> Response:
     else:
         raise invalid("creationData.createOption", f"The value '{data.get('createOption')}' of parameter 'creationData.createOption' is invalid.")  # fmt: skip
     resource = Resource(KIND, _document(call, body, location, gb, creation, facts, unique), blob)
+    if kind == "snapshot.create.copystart":
+        ends = call.world.clock() + call.world.lasts("snapshot.background-copy")
+        resource = resource.with_properties(completionPercent=0.0).with_hidden(copied=[call.world.clock(), ends])
+    if resource.properties["incremental"]:
+        family = facts.get("incrementalSnapshotFamilyId") or call.world.new_id()
+        resource = resource.with_properties(incrementalSnapshotFamilyId=family)
     call.world.put(resource)
     operation = call.world.begin(
         "DiskOperations", kind, call.id, location=location, api_version=call.api_version,
@@ -55,8 +65,14 @@ def put(call: Call) -> Response:
 
 
 def get(call: Call) -> Response:
-    """Show a snapshot."""
-    return Response(200, call.resource(KIND).body)
+    """Show a snapshot; one that is copied from another region says how far it is."""
+    found = call.resource(KIND)
+    if "copied" in found.hidden:
+        since, until = found.hidden["copied"]
+        now = call.world.clock()
+        share = 1.0 if now >= until else (now - since) / (until - since)
+        found = found.with_properties(completionPercent=round(share * 100, 1))
+    return Response(200, found.body)
 
 
 def lists(call: Call) -> Response:

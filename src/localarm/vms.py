@@ -154,9 +154,12 @@ def planned(call: Call, machine: Resource, wanted: Iterable[Json]) -> Change:
 
 def shown(call: Call, machine: Resource, *, instance_view: bool = False) -> Response:
     """A machine as GET answers it: with the etag where the api-version has one."""
-    body = machine.body
+    body = machine.body if machine.hidden.get("power") != "deallocated" else _without_hardware(machine).body
     if instance_view:
-        body = {**body, "properties": {**body["properties"], "instanceView": _instance_view(call.world, machine)}}
+        properties = dict(body["properties"])
+        created = properties.pop("timeCreated")
+        properties |= {"instanceView": _instance_view(call.world, machine), "timeCreated": created}
+        return Response(200, {**body, "properties": properties})
     if call.api_version < ETAG_SINCE:
         return Response(200, body)
     etag = f'"{machine.etag}"'
@@ -276,6 +279,14 @@ def _write(call: Call, found: Resource, body: Json, family: str) -> Response:
         change = Change(present, (), ())
     if "tags" in body:
         found = found.with_body(tags=body["tags"])
+    size = (properties.get("hardwareProfile") or {}).get("vmSize")
+    if size and size != found.properties["hardwareProfile"]["vmSize"]:
+        laws.size_known(str(size))
+        found = found.with_properties(hardwareProfile={"vmSize": size})
+    if "diagnosticsProfile" in properties:
+        created = found.properties["timeCreated"]
+        found = found.with_properties(timeCreated=None)
+        found = found.with_properties(diagnosticsProfile=properties["diagnosticsProfile"], timeCreated=created)
     changed, operation = _begin(call, found, change, family)
     answer = shown(call, changed)
     response = accepted(call, 200, answer.payload, operation, location=False)
@@ -379,11 +390,24 @@ def _hide(world: World, machine_id: str, lun: int, disk_id: str) -> None:
         world.devices.detach(lun)
 
 
+def _without_hardware(machine: Resource) -> Resource:
+    """A deallocated machine: its disks' entries lose size and account type (recorded)."""
+    storage = machine.properties["storageProfile"]
+
+    def bare(entry: Json) -> Json:
+        kept = {name: value for name, value in entry.items() if name != "diskSizeGB"}
+        return {**kept, "managedDisk": {"id": entry["managedDisk"]["id"]}}
+
+    data_disks = [bare(entry) for entry in storage.get("dataDisks", [])]
+    return machine.with_properties(storageProfile={**storage, "osDisk": bare(storage["osDisk"]), "dataDisks": data_disks})
+
+
 def _instance_view(world: World, machine: Resource) -> Json:
     def status(code: str, text: str, **more: Any) -> Json:
         return {"code": code, "level": "Info", "displayStatus": text, **more}
 
     time = machine.properties["timeCreated"]
+    power = str(machine.hidden.get("power", "running"))
     storage = machine.properties["storageProfile"]
     names = [entry["name"] for entry in [storage["osDisk"], *storage.get("dataDisks", [])]]
     ready = status("ProvisioningState/succeeded", "Provisioning succeeded", time=time)
@@ -394,5 +418,5 @@ def _instance_view(world: World, machine: Resource) -> Json:
         "vmAgent": {"vmAgentVersion": "2.11.1.4", "statuses": [status("ProvisioningState/succeeded", "Ready", message="Guest Agent is running", time=timestamp(world.clock()))]},
         "disks": [{"name": name, "statuses": [ready]} for name in names],
         "hyperVGeneration": "V2",
-        "statuses": [ready, status("PowerState/running", "VM running")],
+        "statuses": [ready, status(f"PowerState/{power}", f"VM {power}")],
     }  # fmt: skip

@@ -108,6 +108,7 @@ class World:
         self.lasts: Callable[[str], float] = lambda kind: 0.0
         self.chance = random.Random(settings.seed)  # noqa: S311 - latencies, not secrets
         self.violations: list[Json] = []
+        self.gone: dict[str, float] = {}
         self.stirred: Callable[[], None] = lambda: None
         self._actions = actions
         self._work = work
@@ -146,6 +147,7 @@ class World:
         """Forget a resource; its blob goes once that is written down."""
         self._resources.get(resource.kind, {}).pop(resource.key, None)
         self._changed[resource.key] = None
+        self.gone[resource.key] = self.clock()
         blobs = [resource.blob, *resource.hidden.get("blobs", {}).values()]
         self._doomed_blobs += [blob for blob in blobs if blob]
 

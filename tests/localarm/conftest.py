@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,6 @@ class Local:
     application: Application
     clock: Hands
     token: str = ""
-    sent: list[Request] = field(default_factory=list)
 
     @property
     def world(self) -> Any:
@@ -83,7 +82,10 @@ class Local:
             self.token = self.application.tokens.issued(principal, "https://management.azure.com/")[0]
         path, _, query = path.removeprefix("https://management.azure.com").partition("?")
         asked = {"api-version": "2024-07-01", **dict(parse_qsl(query))}
-        sent = {"authorization": f"Bearer {self.token}", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        sent = {
+            "authorization": f"Bearer {self.token}",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
         data = b"" if body is None else json.dumps(body).encode()
         return self.application.handle(Request(method, unquote(path), asked, sent, data))
 
@@ -101,7 +103,11 @@ class Local:
     def disk(self, name: str, gb: int = 1, **more: Any) -> str:
         """Make an empty disk; returns its id."""
         disk_id = f"{self.compute}/disks/{name}"
-        body = {"location": "westeurope", "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": gb}, **more}
+        body = {
+            "location": "westeurope",
+            "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": gb},
+            **more,
+        }
         assert self.done(self.ask("PUT", disk_id, body))["status"] == "Succeeded"
         return disk_id
 

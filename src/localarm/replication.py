@@ -1,0 +1,66 @@
+"""Where image versions are: how far each region is, and which version a reference means in a region."""
+
+from __future__ import annotations
+
+from localarm.arm import Address
+from localarm.calls import not_found
+from localarm.errors import Refused, invalid
+from localarm.galleries import DEFINITION, VERSION
+from localarm.messages import Json
+from localarm.platform_images import version_key
+from localarm.regions import short
+from localarm.resources import Resource
+from localarm.world import World
+
+
+def replication(found: Resource, now: float) -> Json:
+    """How far each region is: an object as `$expand=ReplicationStatus` shows it."""
+    summary = []
+    for region, (since, until) in found.hidden["regions"].items():
+        share = 1.0 if now >= until else max(0.0, (now - since) / (until - since))
+        state = "Completed" if share >= 1 else "Replicating"
+        summary.append({"region": region, "state": state, "progress": int(share * 100)})
+    done = all(each["state"] == "Completed" for each in summary)
+    return {"aggregatedState": "Completed" if done else "InProgress", "summary": summary}
+
+
+def resolved(world: World, reference: str, location: str) -> Resource:
+    """The version that a disk's `galleryImageReference.id` names: a version, or a definition or `latest` for its newest.
+
+    Raises:
+        Refused: 404 when there is none, or none in this region yet.
+    """
+    address = Address.parse(reference)
+    if address is None or address.kind not in (VERSION, DEFINITION):
+        raise invalid("galleryImageReference.id", f"The value '{reference}' of parameter 'galleryImageReference.id' is invalid.")
+    if address.kind == VERSION and address.name.lower() != "latest":
+        found = world.find(VERSION, reference)
+        if found is None:
+            raise not_found(address)
+    else:
+        definition = address.id if address.kind == DEFINITION else address.parent.id
+        versions = [each for each in world.all(VERSION, definition) if _offered(world, each, location)]
+        if not versions:
+            raise _unavailable(reference, location)
+        found = max(versions, key=lambda each: version_key(each.name))
+    if not _in_region(world, found, location):
+        raise _unavailable(found.id, location)
+    return found
+
+
+def _offered(world: World, version: Resource, location: str) -> bool:
+    excluded = version.properties["publishingProfile"].get("excludeFromLatest", False)
+    return not excluded and version.state in ("Succeeded", "Updating") and _in_region(world, version, location)
+
+
+def _in_region(world: World, version: Resource, location: str) -> bool:
+    _, until = version.hidden["regions"].get(short(location), (0, float("inf")))
+    return bool(world.clock() >= until) and version.state in ("Succeeded", "Updating")
+
+
+def _unavailable(reference: str, location: str) -> Refused:
+    message = (
+        f"The gallery image {reference} is not available in {location} region. Please contact image owner to replicate "
+        "to this region, or change your requested region."
+    )
+    return Refused(404, "GalleryImageNotFound", message, target="galleryImageReference")
