@@ -30,6 +30,7 @@ ACTIONS: dict[str, Action] = {
     "disk.resized": disks.resized,
     "vm.device-here": vms.device_here,
     "vm.device-gone": vms.device_gone,
+    "device.late": vms.device_late,
     "vm.settled": vms.settled,
     "vm.made": machines.made,
     "vm.power": machines.powered,

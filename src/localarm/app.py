@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 
-from localarm import groups, laws
+from localarm import groups, laws, mischief
 from localarm.arm import Address
 from localarm.calls import Call
 from localarm.clock import http_date
 from localarm.endpoints import endpoints
 from localarm.errors import Refused, gateway
+from localarm.faults import Fault, Faults
 from localarm.imds import metadata
 from localarm.messages import Json, Request, Response
 from localarm.routes import TABLE, TAGS, Route, shape
 from localarm.settings import Principal
+from localarm.throttle import Throttle
 from localarm.tokens import Tokens, login
 from localarm.world import World
 
 log = logging.getLogger("localarm")
 
 READS = ("GET", "HEAD")
+AUDIT_KEPT = 100_000
+"""How many requests the audit remembers."""
+OPERATIONS_KEPT = 3600.0
+"""Seconds for which an operation can be polled after its end."""
 
 
 class Application:
@@ -29,23 +37,60 @@ class Application:
     def __init__(self, world: World) -> None:
         self.world = world
         self.tokens = Tokens(world, world.state.fact("token-key", world.new_id() + world.new_id()))
-        self.audit: list[Json] = []
+        self.audit: deque[Json] = deque(maxlen=AUDIT_KEPT)
+        self.faults = Faults()
+        self.throttle = Throttle(world.clock, on=world.settings.throttle)
+        self._handled = 0
 
     def handle(self, request: Request) -> Response:
         """Answer one request. What it changed is written down when this returns."""
         self.world.advance()
+        struck = self._struck(request)
         try:
-            response = self._answer(request)
+            response = self._answer(request, struck)
         except Refused as refusal:
             response = refusal.response()
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             response = Refused(500, "InternalServerError", "localarm itself failed; see its log.").response()
+        for fault in struck:
+            response = mischief.after(fault, response)
+        self.world.next_fate = self.world.next_device = None
         self.world.advance()
-        self._note(request, response)
+        self._tidy()
+        self._note(request, response, struck)
         return response.with_headers(self._headers())
 
-    def _answer(self, request: Request) -> Response:
+    def _tidy(self) -> None:
+        """Every so often, forget operations nobody polls any more."""
+        self._handled += 1
+        if self._handled % 1000 == 0:
+            self.world.forget(self.world.clock() - OPERATIONS_KEPT)
+
+    def _struck(self, request: Request) -> list[Fault]:
+        """The faults that strike this request."""
+        if not self.faults.armed or request.path.startswith("/_localarm/"):
+            return []
+        address = Address.parse(request.path)
+        kind = address.kind if address is not None else request.path.strip("/").lower()
+        return self.faults.due(request.method, kind, address.name if address is not None else "")
+
+    def _respond(self, route: Route, call: Call, struck: list[Fault]) -> Response:
+        """Let the handler answer, in a world as the faults want it."""
+        if call.address.group and route.group_needed:
+            laws.group_exists(self.world, call.address)
+            laws.parent_exists(self.world, call.address)
+        if any(fault.what == "stale" for fault in struck):
+            resource = call.address.resource
+            with self.world.rewound(resource.kind, resource.id):
+                return route.handler(call)
+        return route.handler(call)
+
+    def _answer(self, request: Request, struck: list[Fault]) -> Response:
+        for fault in struck:
+            if fault.what == "drop":
+                return Response(500)  # the connection is reset in its place
+            mischief.before(self.world, fault)
         if request.path.startswith("/_localarm/"):
             return self._control(request)
         for service in (metadata, login):
@@ -53,9 +98,9 @@ class Application:
             if found is not None:
                 return found
         found = endpoints(self.world, request)
-        return found if found is not None else self._resource_manager(request)
+        return found if found is not None else self._resource_manager(request, struck)
 
-    def _resource_manager(self, request: Request) -> Response:
+    def _resource_manager(self, request: Request, struck: list[Fault]) -> Response:
         address = Address.parse(request.path)
         if address is None:
             raise _unknown(request)
@@ -63,6 +108,7 @@ class Application:
         version = next((value for name, value in request.query.items() if name.lower() == "api-version"), "")
         if not version:
             raise gateway(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")  # fmt: skip
+        laws.api_version_known(version)
         call = Call(self.world, request, address, version, principal)
         if not address.subscription:
             return groups.subscriptions(call)
@@ -74,10 +120,15 @@ class Application:
             return TAGS[request.method](call)
         route = self._route(request, address, version)
         self._allowed(principal, request, address)
-        if address.group and route.group_needed:
-            laws.group_exists(self.world, address)
-            laws.parent_exists(self.world, address)
-        return route.handler(call)
+        limits = self.throttle.headers(request.method, shape(address.types, address.names), address)
+        try:
+            response = self._respond(route, call, struck)
+        except Refused as refusal:
+            response = refusal.response()
+            if "x-ms-failure-cause" in response.headers:  # the gateway's own answers carry no limits (recorded)
+                return response
+        delay = self.world.latency.round_trip(request.method, (address.types or ("",))[-1].lower())
+        return replace(response.with_headers(limits), delay=delay)
 
     def _route(self, request: Request, address: Address, version: str) -> Route:
         scope = "group" if address.group else "subscription"
@@ -105,14 +156,35 @@ class Application:
         if what == "violations":
             return Response(200, {"value": self.world.violations})
         if what == "audit":
-            return Response(200, {"value": self.audit})
-        raise _unknown(request)
+            return Response(200, {"value": list(self.audit)})
+        if what != "faults":
+            raise _unknown(request)
+        if request.method == "DELETE":
+            self.faults.clear()
+        elif request.method == "POST":
+            try:
+                for given in (request.json() or {})["faults"]:
+                    self.faults.add(Fault.parsed(given))
+            except (ValueError, TypeError, KeyError) as error:
+                raise Refused(400, "InvalidRequestContent", str(error)) from error
+        return Response(200, {"value": self.faults.shown()})
 
-    def _note(self, request: Request, response: Response) -> None:
-        if not request.path.startswith("/_localarm/"):
-            self.audit.append(
-                {"time": self.world.clock(), "method": request.method, "path": request.path, "status": response.status}
-            )
+    def _note(self, request: Request, response: Response, struck: list[Fault]) -> None:
+        if request.path.startswith("/_localarm/"):
+            return
+        entry: Json = {
+            "time": self.world.clock(),
+            "method": request.method,
+            "path": request.path,
+            "status": response.status,
+            "fate": response.fate,
+        }
+        if struck:
+            entry["faults"] = [fault.what for fault in struck]
+        if response.status >= 400 and isinstance(response.payload, dict):
+            error = response.payload.get("error")
+            entry["code"] = error.get("code") if isinstance(error, dict) else error
+        self.audit.append(entry)
 
     def _headers(self) -> Mapping[str, str]:
         number = self.world.new_id()

@@ -31,7 +31,9 @@ def captured(world: World, source: Resource, name: str) -> Json | None:
         if world.devices.in_use(lun):
             world.violate("captured-while-mounted", resource=source.id, lun=lun)
             return {"do": "copy", "sources": [source.blob], "name": name, "size": None}
-        world.devices.make_read_only(lun)
+        unflushed = world.devices.make_read_only(lun)
+        if unflushed:
+            world.violate("captured-unflushed", resource=source.id, lun=lun, sectors=unflushed)
     if not world.blobs.exists(source.blob):
         return {"do": "share", "sources": [source.blob], "name": name}
     world.blobs.share(source.blob, name)
@@ -85,7 +87,13 @@ def do_several(world: World, work: Json) -> None:
         WORK[each["do"]](world, each)
 
 
-WORK: dict[str, Any] = {"copy": do_copy, "share": do_share, "platform": do_platform, "thaw": do_thaw, "several": do_several}
+WORK: dict[str, Any] = {
+    "copy": do_copy,
+    "share": do_share,
+    "platform": do_platform,
+    "thaw": do_thaw,
+    "several": do_several,
+}
 
 
 def shared(world: World, blob: str) -> bool:

@@ -156,7 +156,12 @@ def _from_image(call: Call, body: Json, data: Json, unique: str, blob: str) -> t
 def _from_gallery(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple[Resource, str, Json | None]:
     reference = data["galleryImageReference"]
     if "id" not in reference:
-        raise Refused(404, "GalleryImageNotFound", "localarm has no shared or community galleries.", target="galleryImageReference")
+        raise Refused(
+            404,
+            "GalleryImageNotFound",
+            "localarm has no shared or community galleries.",
+            target="galleryImageReference",
+        )
     version = resolved(call.world, str(reference["id"]), str(body["location"]))
     place = "os" if reference.get("lun") is None else str(reference["lun"])
     source = version.hidden["blobs"].get(place)
@@ -169,7 +174,10 @@ def _from_gallery(call: Call, body: Json, data: Json, unique: str, blob: str) ->
     definition = call.world.find("galleries/images", version.id.rpartition("/versions/")[0])
     facts: Json = {}
     if place == "os" and definition is not None:
-        facts = {"osType": definition.properties["osType"], "hyperVGeneration": definition.properties["hyperVGeneration"]}
+        facts = {
+            "osType": definition.properties["osType"],
+            "hyperVGeneration": definition.properties["hyperVGeneration"],
+        }
         facts["supportedCapabilities"] = {"architecture": definition.properties["architecture"]}
     reference = {**reference, "id": version.id}
     creation = {"createOption": "FromImage", "imageReference": dict(reference), "galleryImageReference": reference}
@@ -180,7 +188,10 @@ def _from_gallery(call: Call, body: Json, data: Json, unique: str, blob: str) ->
 def _upload(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple[Resource, str, Json | None]:
     size = data.get("uploadSizeBytes")
     if not isinstance(size, int) or size < 20 << 20 or size % 512:
-        raise invalid("creationData.uploadSizeBytes", f"The value '{size}' of parameter 'creationData.uploadSizeBytes' is invalid.")
+        raise invalid(
+            "creationData.uploadSizeBytes",
+            f"The value '{size}' of parameter 'creationData.uploadSizeBytes' is invalid.",
+        )
     gb = -(-(size - 512) // GIB)
     call.world.blobs.create(blob, gb * GIB)
     found = _resource(call, body, gb, unique, blob, {}, data)

@@ -28,7 +28,11 @@ def put_gallery(call: Call) -> Response:
         return _update(call, found, body, "gallery.update")
     unique = f"{call.address.subscription}-{call.address.name.upper()}"
     asked = body.get("properties") or {}
-    properties = {"description": asked.get("description"), "identifier": {"uniqueName": unique}, "provisioningState": "Creating"}
+    properties = {
+        "description": asked.get("description"),
+        "identifier": {"uniqueName": unique},
+        "provisioningState": "Creating",
+    }
     return _create(call, GALLERY, location, body, properties, "gallery.create")
 
 

@@ -35,7 +35,9 @@ def put(call: Call) -> Response:
     properties |= {"provisioningState": "Creating", "hyperVGeneration": asked.get("hyperVGeneration", "V1")}
     payload = document(call.id, call.address.type, location, tags=body.get("tags"), properties=properties)
     call.world.put(Resource(KIND, payload, hidden={"blobs": blobs}))
-    work = {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
+    work = (
+        {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
+    )
     operation = call.world.begin(
         "operations", kind, call.id, location=location, api_version=call.api_version,
         steps=[Step(call.world.clock() + call.world.lasts(kind), "settled")], work=work,
@@ -110,14 +112,19 @@ def _of_machine(call: Call, machine_id: str) -> tuple[str, dict[str, str], list[
     """The disks of a generalized machine."""
     machine = call.world.find("virtualmachines", machine_id)
     if machine is None:
-        message = f"Source Virtual Machine '{machine_id}' specified in the request does not exist in this Azure location."
+        message = (
+            f"Source Virtual Machine '{machine_id}' specified in the request does not exist in this Azure location."
+        )
         raise Refused(404, "NotFound", message)
     laws.generalized(machine, "Create Image")
     storage = machine.properties["storageProfile"]
     blobs: dict[str, str] = {}
     works: list[Json] = []
     shown: Json = {"dataDisks": []}
-    for where, entry in [("os", storage["osDisk"]), *((str(each["lun"]), each) for each in storage.get("dataDisks", []))]:
+    for where, entry in [
+        ("os", storage["osDisk"]),
+        *((str(each["lun"]), each) for each in storage.get("dataDisks", [])),
+    ]:
         disk = source_of_copy(call.world, entry["managedDisk"]["id"])
         blobs[where] = f"image-{call.world.new_id()}" if disk.blob else ""
         work = captured(call.world, disk, blobs[where])

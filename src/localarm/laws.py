@@ -227,10 +227,16 @@ def definition_complete(asked: Json) -> None:
         if not asked["identifier"].get(name):
             target = f"galleryImage.properties.identifier.{name}"
             raise invalid(target, f"Required parameter '{target}' is missing (null).")
-    allowed = {"osType": ("Linux", "Windows"), "osState": ("Generalized", "Specialized"), "hyperVGeneration": ("V1", "V2")}
+    allowed = {
+        "osType": ("Linux", "Windows"),
+        "osState": ("Generalized", "Specialized"),
+        "hyperVGeneration": ("V1", "V2"),
+    }
     for name, values in allowed.items():
         if name in asked and asked[name] not in values:
-            raise invalid(f"galleryImage.properties.{name}", f"The value '{asked[name]}' of parameter '{name}' is invalid.")
+            raise invalid(
+                f"galleryImage.properties.{name}", f"The value '{asked[name]}' of parameter '{name}' is invalid."
+            )
 
 
 def identifier_unused(world: World, gallery_id: str, identifier: Json) -> None:
@@ -268,7 +274,8 @@ def regions_lawful(world: World, regions: list[str], location: str) -> None:
     for region in regions:
         if region not in world.settings.regions:
             raise invalid(
-                "galleryImageVersion.properties.publishingProfile.targetRegions", f"The target region '{region}' is unknown."
+                "galleryImageVersion.properties.publishingProfile.targetRegions",
+                f"The target region '{region}' is unknown.",
             )
     if location not in regions:
         named = ", ".join(regions)
@@ -283,7 +290,9 @@ def image_unused(world: World, image: Resource) -> None:
     for version in world.all("galleries/images/versions"):
         source = (version.properties["storageProfile"].get("source") or {}).get("id", "")
         if version.state == "Creating" and key(str(source)) == image.key:
-            raise Refused(409, "Conflict", f"Image '{image.name}' is being used to create gallery image version '{version.id}'.")
+            raise Refused(
+                409, "Conflict", f"Image '{image.name}' is being used to create gallery image version '{version.id}'."
+            )
 
 
 def no_children(world: World, resource: Resource, kind: str) -> None:
@@ -322,3 +331,16 @@ def copy_start_lawful(source: Resource, asked: Json) -> None:
     """A copy across regions is of an incremental snapshot, and is one."""
     if source.kind != "snapshots" or not source.properties.get("incremental") or not asked.get("incremental"):
         raise invalid("creationData.createOption", "CopyStart is for incremental snapshots of incremental snapshots.")
+
+
+NEWEST_API_VERSION = "2026-12-31"
+
+
+def api_version_known(version: str) -> None:
+    """The api-version is a date, and not one of the future."""
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview|-privatepreview)?", version) or version > NEWEST_API_VERSION:
+        raise gateway(
+            400,
+            "InvalidApiVersionParameter",
+            f"The api-version '{version}' is invalid. The supported versions are dates up to '{NEWEST_API_VERSION}'.",
+        )

@@ -12,7 +12,15 @@ from localarm.resources import Resource
 
 FILTER = re.compile(r"(tagName|tagValue|resourceType|resourceGroup|name|location)\s+eq\s+'([^']*)'", re.IGNORECASE)
 
-TOP_LEVEL = ("disks", "snapshots", "images", "galleries", "virtualmachines", "galleries/images", "galleries/images/versions")
+TOP_LEVEL = (
+    "disks",
+    "snapshots",
+    "images",
+    "galleries",
+    "virtualmachines",
+    "galleries/images",
+    "galleries/images/versions",
+)
 
 
 def resources(call: Call) -> Response:
@@ -45,12 +53,23 @@ def patch_tags(call: Call) -> Response:
 
 def provider(call: Call) -> Response:
     """Show the provider: registered, always."""
-    types = ["disks", "snapshots", "images", "galleries", "galleries/images", "galleries/images/versions", "virtualMachines", "locations"]
+    types = [
+        "disks",
+        "snapshots",
+        "images",
+        "galleries",
+        "galleries/images",
+        "galleries/images/versions",
+        "virtualMachines",
+        "locations",
+    ]
     body = {
         "id": f"/subscriptions/{call.address.subscription}/providers/Microsoft.Compute",
         "namespace": "Microsoft.Compute",
         "authorizations": [],
-        "resourceTypes": [{"resourceType": each, "locations": [], "apiVersions": ["2026-04-01", "2024-07-01"]} for each in types],
+        "resourceTypes": [
+            {"resourceType": each, "locations": [], "apiVersions": ["2026-04-01", "2024-07-01"]} for each in types
+        ],
         "registrationState": "Registered",
         "registrationPolicy": "RegistrationRequired",
     }

@@ -77,7 +77,9 @@ def delete(call: Call) -> Response:
     _not_the_host(call.world, machine, "delete")
     laws.not_changing(call.world, machine)
     call.world.put(machine.with_properties(provisioningState="Deleting"))
-    return accepted(call, 202, None, _begin(call, machine, "vm.delete", "vm.removed", {}), location=True, retry_after=10)
+    return accepted(
+        call, 202, None, _begin(call, machine, "vm.delete", "vm.removed", {}), location=True, retry_after=10
+    )
 
 
 def deallocate(call: Call) -> Response:
@@ -121,7 +123,11 @@ def made(world: World, operation: Operation, args: Json, at: float) -> None:
         disk_id = f"{machine.id.rpartition('/providers/')[0]}/providers/Microsoft.Compute/disks/{name}"
         sku = str((entry.get("managedDisk") or {}).get("storageAccountType", "Standard_LRS"))
         world.put(_new_os_disk(world, disk_id, machine, sku, entry, at))
-    ordered = {"osType": entry["osType"], "name": name, **{n: v for n, v in entry.items() if n not in ("osType", "name")}}
+    ordered = {
+        "osType": entry["osType"],
+        "name": name,
+        **{n: v for n, v in entry.items() if n not in ("osType", "name")},
+    }
     ordered["managedDisk"] = {**(entry.get("managedDisk") or {}), "id": disk_id}
     storage = {**storage, "osDisk": ordered}
     machine = world.put(machine.with_properties(provisioningState="Succeeded", storageProfile=storage))
@@ -202,7 +208,9 @@ def _os_disk(call: Call, storage: Json) -> tuple[Json, Json | None]:
         return entry, None
     reference = storage.get("imageReference")
     if not reference:
-        raise invalid("storageProfile.imageReference", "Required parameter 'storageProfile.imageReference' is missing (null).")
+        raise invalid(
+            "storageProfile.imageReference", "Required parameter 'storageProfile.imageReference' is missing (null)."
+        )
     image, gb, os_type = _image(call, reference)
     sku = str((asked.get("managedDisk") or {}).get("storageAccountType", "Standard_LRS"))
     entry = {

@@ -32,7 +32,9 @@ def resolved(world: World, reference: str, location: str) -> Resource:
     """
     address = Address.parse(reference)
     if address is None or address.kind not in (VERSION, DEFINITION):
-        raise invalid("galleryImageReference.id", f"The value '{reference}' of parameter 'galleryImageReference.id' is invalid.")
+        raise invalid(
+            "galleryImageReference.id", f"The value '{reference}' of parameter 'galleryImageReference.id' is invalid."
+        )
     if address.kind == VERSION and address.name.lower() != "latest":
         found = world.find(VERSION, reference)
         if found is None:

@@ -66,19 +66,36 @@ COMPUTE = (
     Route("GET", "galleries/{}", galleries.get_gallery),
     Route("DELETE", "galleries/{}", galleries.delete_gallery),
     Route("GET", "galleries", galleries.list_galleries, scope="any"),
-    Route("PUT", "galleries/{}/images/{}", galleries.put_definition, "location, tags, description, osType, osState, identifier, hyperVGeneration, architecture, features, endOfLifeDate, recommended"),
-    Route("PATCH", "galleries/{}/images/{}", galleries.patch_definition, "tags, description, endOfLifeDate, recommended"),
+    Route(
+        "PUT",
+        "galleries/{}/images/{}",
+        galleries.put_definition,
+        "location, tags, description, osType, osState, identifier, hyperVGeneration, architecture, features, endOfLifeDate, recommended",
+    ),
+    Route(
+        "PATCH", "galleries/{}/images/{}", galleries.patch_definition, "tags, description, endOfLifeDate, recommended"
+    ),
     Route("GET", "galleries/{}/images/{}", galleries.get_definition),
     Route("DELETE", "galleries/{}/images/{}", galleries.delete_definition),
     Route("GET", "galleries/{}/images", galleries.list_definitions),
-    Route("PUT", "galleries/{}/images/{}/versions/{}", versions.put, "location, tags, publishingProfile, storageProfile, safetyProfile"),
+    Route(
+        "PUT",
+        "galleries/{}/images/{}/versions/{}",
+        versions.put,
+        "location, tags, publishingProfile, storageProfile, safetyProfile",
+    ),
     Route("PATCH", "galleries/{}/images/{}/versions/{}", versions.patch, "tags, publishingProfile"),
     Route("GET", "galleries/{}/images/{}/versions/{}", versions.get, "$expand=ReplicationStatus"),
     Route("DELETE", "galleries/{}/images/{}/versions/{}", versions.remove),
     Route("GET", "galleries/{}/images/{}/versions", versions.lists),
     Route("GET", "virtualMachines/{}", vms.get, "$expand=instanceView"),
     Route("GET", "virtualMachines/{}/instanceView", vms.instance_view),
-    Route("PUT", "virtualMachines/{}", machines.put, "location, zones, tags, identity, hardwareProfile, storageProfile, osProfile, networkProfile, If-Match"),
+    Route(
+        "PUT",
+        "virtualMachines/{}",
+        machines.put,
+        "location, zones, tags, identity, hardwareProfile, storageProfile, osProfile, networkProfile, If-Match",
+    ),
     Route("DELETE", "virtualMachines/{}", machines.delete),
     Route("POST", "virtualMachines/{}/deallocate", machines.deallocate),
     Route("POST", "virtualMachines/{}/powerOff", machines.power_off),
@@ -129,7 +146,9 @@ RESOURCES = (
     Route("PATCH", "", groups.patch, "tags"),
     Route("DELETE", "", groups.delete),
     Route("GET", "operationresults/{}", groups.result, scope="subscription"),
-    Route("GET", "resources", listing.resources, "$filter (tagName, tagValue, resourceType, name, location)", scope="any"),
+    Route(
+        "GET", "resources", listing.resources, "$filter (tagName, tagValue, resourceType, name, location)", scope="any"
+    ),
 )
 """Calls of Resource Manager itself."""
 

@@ -184,7 +184,10 @@ def _content(call: Call, storage: Json, location: str, definition: Resource) -> 
 def _of_disks(world: World, storage: Json, location: str, definition: Resource) -> Content:
     content = Content("snapshot")
     os_disk = storage["osDiskImage"]
-    for place, entry in [("os", os_disk), *((str(each.get("lun")), each) for each in storage.get("dataDiskImages") or [])]:
+    for place, entry in [
+        ("os", os_disk),
+        *((str(each.get("lun")), each) for each in storage.get("dataDiskImages") or []),
+    ]:
         source_id = str((entry.get("source") or {}).get("id", ""))
         address = Address.parse(source_id)
         if address is None or address.kind not in ("disks", "snapshots"):
@@ -195,7 +198,9 @@ def _of_disks(world: World, storage: Json, location: str, definition: Resource) 
         source = source_of_copy(world, source_id)
         laws.same_region(source, location)
         if place == "os":
-            laws.definition_matches(definition, source.properties.get("osType"), source.properties.get("hyperVGeneration"))
+            laws.definition_matches(
+                definition, source.properties.get("osType"), source.properties.get("hyperVGeneration")
+            )
             content.kind = "snapshot" if source.kind == "snapshots" else "disk"
         default = "ReadWrite" if place == "os" else "None"
         content.take(world, place, source, source.properties["diskSizeGB"], entry.get("hostCaching") or default)
@@ -205,7 +210,9 @@ def _of_disks(world: World, storage: Json, location: str, definition: Resource) 
 def _of_image(world: World, source_id: str, location: str, definition: Resource) -> Content:
     address = Address.parse(source_id)
     if address is None or address.kind not in ("images", VERSION):
-        raise invalid("galleryImageVersion.properties.storageProfile.source", f"The source id: '{source_id}' is invalid.")
+        raise invalid(
+            "galleryImageVersion.properties.storageProfile.source", f"The source id: '{source_id}' is invalid."
+        )
     source = world.find(address.kind, source_id)
     if source is None:
         raise not_found(address)
@@ -234,11 +241,16 @@ def _of_image(world: World, source_id: str, location: str, definition: Resource)
 def _of_machine(world: World, machine_id: str) -> Content:
     machine = world.find("virtualmachines", machine_id)
     if machine is None:
-        message = f"Source Virtual Machine '{machine_id}' specified in the request does not exist in this Azure location."
+        message = (
+            f"Source Virtual Machine '{machine_id}' specified in the request does not exist in this Azure location."
+        )
         raise Refused(404, "NotFound", message)
     content = Content("vm")
     storage = machine.properties["storageProfile"]
-    for place, entry in [("os", storage["osDisk"]), *((str(each["lun"]), each) for each in storage.get("dataDisks", []))]:
+    for place, entry in [
+        ("os", storage["osDisk"]),
+        *((str(each["lun"]), each) for each in storage.get("dataDisks", [])),
+    ]:
         disk = world.find("disks", entry["managedDisk"]["id"])
         if disk is not None:
             content.take(world, place, disk, disk.properties["diskSizeGB"], entry.get("caching", "None"))
@@ -256,7 +268,9 @@ def _begin(call: Call, resource: Resource, kind: str, regions: list[str], works:
         times[region] = [now, now + lasts * (index + 1) / len(fresh)]
     world.put(resource.with_hidden(regions=times))
     last = "version.made" if resource.state == "Creating" else "settled"
-    work = {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
+    work = (
+        {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
+    )
     return world.begin(
         "capsOperations",
         kind,
@@ -278,7 +292,9 @@ def _update(call: Call, found: Resource, body: Json) -> Response:
         present = _source_of(found.properties["storageProfile"].get(place) or {})
         if wanted and key(wanted) != key(present):
             target = f"galleryImageVersion.properties.storageProfile.{place}"
-            raise Refused(409, "PropertyChangeNotAllowed", f"Changing property '{target}' is not allowed.", target=target)
+            raise Refused(
+                409, "PropertyChangeNotAllowed", f"Changing property '{target}' is not allowed.", target=target
+            )
     present_profile = found.properties["publishingProfile"]
     mode = (asked.get("publishingProfile") or {}).get("replicationMode")
     if mode and mode != present_profile.get("replicationMode", "Full"):
@@ -296,5 +312,3 @@ def _update(call: Call, found: Resource, body: Json) -> Response:
 def _source_of(entry: Json) -> str:
     inner = entry.get("source") or {}
     return str(entry.get("id") or entry.get("virtualMachineId") or inner.get("id") or "")
-
-

@@ -147,8 +147,8 @@ def planned(call: Call, machine: Resource, wanted: Iterable[Json]) -> Change:
             gone = {**entry, "toBeDetached": True, **({"detachOption": option} if option else {})}
             entries.append(gone)
             going += [] if entry.get("toBeDetached") else [gone]
-    laws.luns_differ(machine, [int(each["lun"]) for each in [*entries, *coming]])
     laws.disks_fit(machine, len(entries) + len(coming) - sum(bool(each.get("toBeDetached")) for each in entries))
+    laws.luns_differ(machine, [int(each["lun"]) for each in [*entries, *coming]])
     return Change((*entries, *coming), tuple(coming), tuple(going))
 
 
@@ -168,12 +168,12 @@ def shown(call: Call, machine: Resource, *, instance_view: bool = False) -> Resp
 
 def device_here(world: World, operation: Operation, args: Json, at: float) -> None:
     """A step of an attach: the guest sees the device."""
-    _show(world, operation.target, args["lun"], args["disk"])
+    shown_device(world, operation.target, args["lun"], args["disk"])
 
 
 def device_gone(world: World, operation: Operation, args: Json, at: float) -> None:
     """A step of a detach: the guest sees the device no more."""
-    _hide(world, operation.target, args["lun"], args["disk"])
+    hidden_device(world, operation.target, args["lun"], args["disk"])
 
 
 def settled(world: World, operation: Operation, args: Json, at: float) -> None:
@@ -186,13 +186,13 @@ def settled(world: World, operation: Operation, args: Json, at: float) -> None:
     for entry in machine.properties["storageProfile"].get("dataDisks", []):
         disk = world.find(disks.KIND, entry["managedDisk"]["id"])
         if entry.get("toBeDetached"):
-            _hide(world, machine.id, int(entry["lun"]), entry["managedDisk"]["id"])
+            hidden_device(world, machine.id, int(entry["lun"]), entry["managedDisk"]["id"])
             if disk is not None:
                 disks.own(world, disk, None, at)
             etag = machine.etag + 1
             continue
         staying.append(entry)
-        _show(world, machine.id, int(entry["lun"]), entry["managedDisk"]["id"])
+        shown_device(world, machine.id, int(entry["lun"]), entry["managedDisk"]["id"])
         if disk is not None and key(str(disk.body.get("managedBy") or "")) != machine.key:
             disks.own(world, disk, machine.id, at)
     storage = {**machine.properties["storageProfile"], "dataDisks": staying}
@@ -264,7 +264,7 @@ def restore_devices(world: World) -> None:
         }
         for entry in machine.properties["storageProfile"].get("dataDisks", []):
             if entry["managedDisk"]["id"] not in pending:
-                _show(world, machine.id, int(entry["lun"]), entry["managedDisk"]["id"])
+                shown_device(world, machine.id, int(entry["lun"]), entry["managedDisk"]["id"])
 
 
 def _write(call: Call, found: Resource, body: Json, family: str) -> Response:
@@ -310,11 +310,29 @@ def _begin(call: Call, machine: Resource, change: Change, family: str) -> tuple[
     steps = [Step(min(step.at, now + lasts), step.do, step.args) for step in steps]
     names = [disks.find_disk(world, entry["managedDisk"]["id"]).blob for entry in change.coming]
     thaw = [name for name in names if shared(world, name)]
+    _withhold(call, machine, change, now + lasts)
     operation = world.begin(
         "operations", kind, machine.id, location=machine.location, api_version=call.api_version, steps=steps,
         work={"do": "thaw", "names": thaw} if thaw else None,
     )  # fmt: skip
     return changed, operation
+
+
+def _withhold(call: Call, machine: Resource, change: Change, until: float) -> None:
+    """A fault asks that the devices of this change appear late or never."""
+    world = call.world
+    late, world.next_device = world.next_device, None
+    if late is None:
+        return
+    for entry in change.coming:
+        disk_id = entry["managedDisk"]["id"]
+        world.withheld[key(disk_id)] = until + late
+        if late != float("inf"):
+            args = {"machine": machine.id, "disk": disk_id}
+            world.begin(
+                "operations", "device.late", f"{disk_id}/device", location=machine.location, api_version=call.api_version,
+                steps=[Step(until + late, "device.late", args)],
+            )  # fmt: skip
 
 
 def _one_at_a_time(world: World, machine: Resource) -> list[Step]:
@@ -373,21 +391,35 @@ def _unchanged(present: Json, asked: Json) -> None:
             raise Refused(409, "PropertyChangeNotAllowed", f"Changing property 'dataDisk.{name}' is not allowed.", target=f"dataDisk.{name}")  # fmt: skip
 
 
-def _show(world: World, machine_id: str, lun: int, disk_id: str) -> None:
+def shown_device(world: World, machine_id: str, lun: int, disk_id: str) -> None:
+    """Let the guest see a disk, if it is the guest of the host machine and no fault holds the device back."""
     disk = world.find(disks.KIND, disk_id)
     if key(machine_id) != key(world.settings.host_id) or disk is None or not disk.blob:
         return
-    if lun not in world.devices.attached():
-        world.devices.attach(lun, world.blobs.path(disk.blob))
+    if world.withheld.get(disk.key, 0) > world.clock() or lun in world.devices.attached():
+        return
+    world.devices.attach(lun, world.blobs.path(disk.blob))
 
 
-def _hide(world: World, machine_id: str, lun: int, disk_id: str) -> None:
+def hidden_device(world: World, machine_id: str, lun: int, disk_id: str) -> None:
+    """Take a disk from the guest. One that is in use goes all the same, as on Azure; that is noted."""
+    world.withheld.pop(key(disk_id), None)
     if key(machine_id) != key(world.settings.host_id) or lun not in world.devices.attached():
         return
     if world.devices.in_use(lun):
         world.violate("detached-while-in-use", resource=disk_id, lun=lun)
-    with contextlib.suppress(DeviceBusy):  # noted above; the detach went ahead, as on Azure
-        world.devices.detach(lun)
+    with contextlib.suppress(DeviceBusy):  # noted above; the detach went ahead
+        unflushed = world.devices.detach(lun)
+        if unflushed:
+            world.violate("detached-unflushed", resource=disk_id, lun=lun, sectors=unflushed)
+
+
+def device_late(world: World, operation: Operation, args: Json, at: float) -> None:
+    """What a fault held back appears, unless it is detached by now."""
+    machine = world.find(KIND, args["machine"])
+    for entry in machine.properties["storageProfile"].get("dataDisks", []) if machine else []:
+        if key(entry["managedDisk"]["id"]) == key(args["disk"]) and not entry.get("toBeDetached"):
+            shown_device(world, args["machine"], int(entry["lun"]), args["disk"])
 
 
 def _without_hardware(machine: Resource) -> Resource:
@@ -399,7 +431,9 @@ def _without_hardware(machine: Resource) -> Resource:
         return {**kept, "managedDisk": {"id": entry["managedDisk"]["id"]}}
 
     data_disks = [bare(entry) for entry in storage.get("dataDisks", [])]
-    return machine.with_properties(storageProfile={**storage, "osDisk": bare(storage["osDisk"]), "dataDisks": data_disks})
+    return machine.with_properties(
+        storageProfile={**storage, "osDisk": bare(storage["osDisk"]), "dataDisks": data_disks}
+    )
 
 
 def _instance_view(world: World, machine: Resource) -> Json:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from localarm.arm import key
 from localarm.blobs import BlobError
 from localarm.clock import Clock, timestamp
 from localarm.devices import DeviceError, Devices
 from localarm.errors import Refused
+from localarm.latency import Latency
 from localarm.messages import Json
 from localarm.operations import Family, Operation, Step
 from localarm.resources import Resource
@@ -105,10 +106,14 @@ class World:
         self.blobs = blobs
         self.devices = devices
         self.catalogue = catalogue
-        self.lasts: Callable[[str], float] = lambda kind: 0.0
-        self.chance = random.Random(settings.seed)  # noqa: S311 - latencies, not secrets
+        self.latency = Latency(settings.latency, settings.scale, settings.seed)
+        self.lasts: Callable[[str], float] = self.latency.lasts
         self.violations: list[Json] = []
         self.gone: dict[str, float] = {}
+        self.before: dict[str, Resource | None] = {}
+        self.next_fate: tuple[Literal["Failed", "Canceled"], str, str] | None = None
+        self.next_device: float | None = None
+        self.withheld: dict[str, float] = {}
         self.stirred: Callable[[], None] = lambda: None
         self._actions = actions
         self._work = work
@@ -139,17 +144,38 @@ class World:
 
     def put(self, resource: Resource) -> Resource:
         """Write a resource."""
-        self._resources.setdefault(resource.kind, {})[resource.key] = resource
+        kind = self._resources.setdefault(resource.kind, {})
+        self.before[resource.key] = kind.get(resource.key)
+        kind[resource.key] = resource
         self._changed[resource.key] = resource
         return resource
 
     def remove(self, resource: Resource) -> None:
         """Forget a resource; its blob goes once that is written down."""
+        self.before[resource.key] = resource
         self._resources.get(resource.kind, {}).pop(resource.key, None)
         self._changed[resource.key] = None
         self.gone[resource.key] = self.clock()
         blobs = [resource.blob, *resource.hidden.get("blobs", {}).values()]
         self._doomed_blobs += [blob for blob in blobs if blob]
+
+    @contextlib.contextmanager
+    def rewound(self, kind: str, resource_id: str) -> Iterator[None]:
+        """Inside, the resource is as it was before its last change (a stale read)."""
+        id_key = key(resource_id)
+        resources = self._resources.setdefault(kind, {})
+        if id_key not in self.before:
+            yield
+            return
+        now, then = resources.pop(id_key, None), self.before[id_key]
+        try:
+            if then is not None:
+                resources[id_key] = then
+            yield
+        finally:
+            resources.pop(id_key, None)
+            if now is not None:
+                resources[id_key] = now
 
     def violate(self, law: str, **details: Any) -> None:
         """Note that a client did what Azure lets happen but no client should do."""
@@ -172,9 +198,12 @@ class World:
         shows_output: bool = False,
     ) -> Operation:
         """Start an operation; it goes on as time passes (`advance`)."""
+        now = self.clock()
+        fate, self.next_fate = self.next_fate, None
+        ordered = sorted((replace(step, at=max(step.at, now)) for step in steps), key=lambda step: step.at)
         operation = Operation(
-            self.new_id(), family, kind, target.split("/")[2], location, api_version, target, self.clock(),
-            steps=tuple(sorted(steps, key=lambda step: step.at)), work=work, shows_output=shows_output,
+            self.new_id(), family, kind, target.split("/")[2], location, api_version, target, now,
+            steps=tuple(ordered), work=work, shows_output=shows_output, fate=fate,
         )  # fmt: skip
         self._keep(operation)
         if work is not None:
@@ -212,6 +241,15 @@ class World:
                 break
             self._step(min(ready, key=lambda each: each.steps[0].at))
         self.commit()
+
+    def forget(self, before: float) -> None:
+        """Drop the operations that ended before a moment, and what was remembered of deletions."""
+        for operation in [each for each in self._operations.values() if (each.ended or before) < before]:
+            del self._operations[operation.id]
+            self._changed_operations[operation.id] = None
+        for id_key in [each for each, when in self.gone.items() if when < before]:
+            del self.gone[id_key]
+            self.before.pop(id_key, None)
 
     def commit(self) -> None:
         """Write down what changed, then delete the blobs that nothing names any more."""

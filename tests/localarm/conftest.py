@@ -81,7 +81,7 @@ class Local:
             principal = self.application.world.settings.all_principals[0]
             self.token = self.application.tokens.issued(principal, "https://management.azure.com/")[0]
         path, _, query = path.removeprefix("https://management.azure.com").partition("?")
-        asked = {"api-version": "2024-07-01", **dict(parse_qsl(query))}
+        asked = {"api-version": "2024-07-01", **dict(parse_qsl(query, keep_blank_values=True))}
         sent = {
             "authorization": f"Bearer {self.token}",
             **{name.replace("_", "-"): value for name, value in headers.items()},

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from azure.identity.aio import ManagedIdentityCredential
 from azure.mgmt.compute.aio import ComputeManagementClient
+from azure.mgmt.compute.models import AttachDetachDataDisksRequest, CreationData, DataDisksToAttach, Disk
 
 from localarm.settings import SUBSCRIPTION
 
@@ -67,16 +68,14 @@ def metadata(lease: Lease, path: str, **headers: str) -> Any:
 def test_a_lease_starts_the_server_and_its_end_ends_it(tmp_path: Path) -> None:
     with leased(tmp_path) as lease:
         assert metadata(lease, "/metadata/instance/compute?api-version=2021-02-01")["resourceGroupName"] == GROUP
-    assert not list((tmp_path).glob("*.tmp"))
 
 
 def test_leases_share_one_server_which_outlives_all_but_the_last(tmp_path: Path) -> None:
-    with leased(tmp_path) as one:
-        with leased(tmp_path) as two:
-            assert one.facts == two.facts
-            assert one.end()[0] == 0
-            assert metadata(two, "/metadata/versions")["apiVersions"]
-            one.facts = {}
+    with leased(tmp_path) as one, leased(tmp_path) as two:
+        assert one.facts == two.facts
+        assert one.end()[0] == 0
+        assert metadata(two, "/metadata/versions")["apiVersions"]
+        one.facts = {}  # its server goes on
 
 
 def test_a_killed_client_ends_its_lease(tmp_path: Path) -> None:
@@ -114,16 +113,17 @@ async def test_the_sdk_of_the_field_is_served(tmp_path: Path, monkeypatch: pytes
                 credential_scopes=[lease.facts["resource_manager"] + "/.default"],
             ) as client,
         ):  # fmt: skip
-            made = await client.disks.begin_create_or_update(
-                GROUP, "d", {"location": "westeurope", "creationData": {"createOption": "Empty"}, "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 4}},
-            )  # fmt: skip
+            empty = Disk(location="westeurope", creation_data=CreationData(create_option="Empty"), disk_size_gb=4)
+            made = await client.disks.begin_create_or_update(GROUP, "d", empty)
             disk = await made.result()
             assert disk.disk_state == "Unattached"
-            change = await client.virtual_machines.begin_attach_detach_data_disks(
-                GROUP, "build-host", {"dataDisksToAttach": [{"diskId": disk.id}]}, polling_interval=0
-            )
+            assert disk.id
+            wish = AttachDetachDataDisksRequest(data_disks_to_attach=[DataDisksToAttach(disk_id=disk.id)])
+            change = await client.virtual_machines.begin_attach_detach_data_disks(GROUP, "build-host", wish)
             await change.wait()
             machine = await client.virtual_machines.get(GROUP, "build-host")
+            assert machine.storage_profile
+            assert machine.storage_profile.data_disks
             assert [entry.lun for entry in machine.storage_profile.data_disks] == [0]
             assert machine.etag == '"2"'
 

@@ -1,0 +1,77 @@
+"""How long things take: durations of operations and round trips, out of recorded figures (`figures.json` says from where)."""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+Profile = Literal["none", "recorded", "median"]
+
+
+class Latency:
+    """Draws durations; seeded, so that a run can be repeated.
+
+    Args:
+        profile: `none` (everything takes no time), `recorded` (drawn from the recorded distribution), `median`.
+        scale: multiplies every duration.
+    """
+
+    def __init__(self, profile: Profile, scale: float = 1.0, seed: int = 0) -> None:
+        self._profile = profile
+        self._scale = scale
+        self._chance = random.Random(seed)  # noqa: S311 - durations, not secrets
+
+    def lasts(self, kind: str) -> float:
+        """Seconds that an operation of this kind takes."""
+        if self._profile == "none":
+            return 0.0
+        quantiles = figures()["durations"][known(kind)]["quantiles"]
+        share = 0.5 if self._profile == "median" else self._chance.random()
+        return self._scale * _at(quantiles, share)
+
+    def round_trip(self, method: str, kind: str) -> float:
+        """Seconds between a request and its answer; other kinds of calls answer as the most alike recorded one."""
+        if self._profile == "none":
+            return 0.0
+        least, middle, most, _ = figures()["round_trips"].get(f"{method} {kind}") or _alike(method)
+        if self._profile == "median":
+            return float(self._scale * middle / 1000)
+        return self._scale * self._chance.triangular(least, most, middle) / 1000
+
+
+@cache
+def figures() -> Any:
+    """The figures: `durations` by kind of operation, `round_trips` by call."""
+    return json.loads(resources.files("localarm").joinpath("figures.json").read_text())
+
+
+def known(kind: str) -> str:
+    """The kind whose figures apply: more than two regions last as two do.
+
+    Raises:
+        KeyError: nothing is known of such an operation.
+    """
+    durations = figures()["durations"]
+    if kind not in durations:
+        head, _, count = kind.rpartition(".")
+        if count.isdigit() and f"{head}.2" in durations:
+            return f"{head}.2"
+    if kind not in durations:
+        raise KeyError(kind)
+    return kind
+
+
+def _at(quantiles: list[float], share: float) -> float:
+    place = share * (len(quantiles) - 1)
+    low = int(place)
+    high = min(low + 1, len(quantiles) - 1)
+    return quantiles[low] + (quantiles[high] - quantiles[low]) * (place - low)
+
+
+def _alike(method: str) -> list[float]:
+    calls = {"GET": "GET operations", "HEAD": "GET operations", "DELETE": "DELETE disks"}
+    found: list[float] = figures()["round_trips"][calls.get(method, "PUT snapshots")]
+    return found

@@ -1,0 +1,153 @@
+"""Faults, limits and durations: what goes wrong on purpose, and how slow things are."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+from tests.localarm.conftest import Local, Maker
+from tests.localarm.test_laws import EMPTY, attach
+
+from localarm.faults import Fault
+from localarm.latency import Latency, figures
+from localarm.messages import Request
+
+
+def put(local: Local, name: str = "d") -> str:
+    return f"{local.compute}/disks/{name}"
+
+
+def test_the_nth_matching_request_is_refused(local: Local) -> None:
+    armed = local.application.faults.add(Fault("refuse", "PUT", "disks", nth=2, status=503, code="ServerTimeout"))
+    answers = [local.ask("PUT", put(local, name), EMPTY).status for name in "abc"]
+    assert answers == [202, 503, 202]
+    assert (armed.seen, armed.fired) == (3, 1)
+    assert local.ask("GET", put(local, "b")).status == 404
+
+
+def test_an_answer_is_lost_after_the_effect(local: Local) -> None:
+    local.application.faults.add(Fault("lose", "PUT", "disks"))
+    assert local.ask("PUT", put(local), EMPTY).fate == "reset"
+    assert local.ask("GET", put(local)).status == 200
+
+
+def test_a_connection_drops_before_the_effect(local: Local) -> None:
+    local.application.faults.add(Fault("drop", "PUT", "disks"))
+    assert local.ask("PUT", put(local), EMPTY).fate == "reset"
+    assert local.ask("GET", put(local)).status == 404
+
+
+@pytest.mark.parametrize(("what", "status", "code"), [("fail", "Failed", "Boom"), ("cancel", "Canceled", "Boom"), ("preempt", "Canceled", "OperationPreempted")])  # fmt: skip
+def test_an_operation_ends_badly(local: Local, what: str, status: str, code: str) -> None:
+    local.application.faults.add(Fault.parsed({"what": what, "method": "PUT", "kind": "disks", "code": "Boom"}))
+    body = local.done(local.ask("PUT", put(local), EMPTY))
+    assert (body["status"], body["error"]["code"]) == (status, code)
+    assert local.ask("GET", put(local)).payload["properties"]["provisioningState"] == "Failed"
+
+
+def test_a_failed_attach_is_healed_by_an_empty_write(local: Local) -> None:
+    disk = local.disk("d")
+    local.application.faults.add(Fault("fail", kind="virtualmachines/attachdetachdatadisks"))
+    assert local.done(attach(local, disk))["status"] == "Failed"
+    assert local.ask("GET", local.machine).payload["properties"]["provisioningState"] == "Failed"
+    local.done(local.ask("PUT", local.machine, {"location": "westeurope", "properties": {}}))
+    assert local.ask("GET", disk).payload["properties"]["diskState"] == "Attached"
+
+
+def test_a_read_is_stale(local: Local) -> None:
+    disk = local.disk("d")
+    local.done(local.ask("PATCH", disk, {"tags": {"new": "1"}}))
+    local.done(local.ask("PATCH", disk, {"tags": {"newer": "1"}}))
+    local.application.faults.add(Fault("stale", "GET", "disks"))
+    assert local.ask("GET", disk).payload["properties"]["provisioningState"] == "Updating"
+    assert local.ask("GET", disk).payload["properties"]["provisioningState"] == "Succeeded"
+
+
+def test_a_device_never_appears_or_late(local: Local) -> None:
+    disks = [local.disk("a"), local.disk("b")]
+    local.application.faults.add(Fault("device-never", "POST"))
+    local.application.faults.add(Fault("device-late", "POST", nth=2, seconds=30))
+    for disk in disks:
+        assert local.done(attach(local, disk))["status"] == "Succeeded"
+    assert not local.world.devices.attached()
+    local.clock.now += 31
+    local.ask("GET", local.machine)
+    assert list(local.world.devices.attached()) == [1]
+
+
+def test_strangers_come_and_go(local: Local) -> None:
+    local.done(attach(local, local.disk("ours"), lun=0))
+    local.application.faults.add(Fault("stranger-attaches", "GET", "virtualmachines", lun=7))
+    assert [entry["lun"] for entry in local.listed()] == [0, 7]
+    local.application.faults.add(Fault("stranger-detaches", "GET", "virtualmachines", lun=0))
+    assert [entry["lun"] for entry in local.listed()] == [7]
+    assert list(local.world.devices.attached()) == [7]
+
+
+def test_faults_come_by_the_control_endpoint_and_are_audited(local: Local) -> None:
+    def control(method: str, body: bytes = b"", what: str = "faults") -> list[dict[str, object]]:
+        found: list[dict[str, object]] = local.application.handle(
+            Request(method, f"/_localarm/{what}", body=body)
+        ).payload["value"]
+        return found
+
+    control("POST", b'{"faults": [{"what": "throttle", "kind": "disks", "seconds": 7}]}')
+    refused = local.ask("GET", put(local))
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "7")
+    assert control("GET")[0]["fired"] == 1
+    assert control("GET", what="audit")[-1] | {"time": 0} == {
+        "time": 0, "method": "GET", "path": put(local), "status": 429, "fate": "answer", "faults": ["throttle"], "code": "OperationNotAllowed",
+    }  # fmt: skip
+    bad = local.application.handle(Request("POST", "/_localarm/faults", body=b'{"faults": [{"what": "burn"}]}'))
+    assert bad.status == 400
+    assert control("DELETE") == []
+
+
+def test_the_twelfth_write_is_the_last_for_a_while(make_local: Maker) -> None:
+    local = make_local(throttle=True)
+    body = {"location": "westeurope", "properties": {}}
+    answers = [local.ask("PUT", local.machine, body) for _ in range(13)]
+    assert [answer.status for answer in answers] == [200] * 12 + [429]
+    assert answers[0].headers["x-ms-ratelimit-remaining-resource"] == (
+        "Microsoft.Compute/PutVMSubscriptionMaximum;1499,Microsoft.Compute/PutVMResource;11"
+    )
+    wait = float(answers[-1].headers["Retry-After"])
+    assert wait == 15
+    assert answers[-1].payload["error"]["details"][0]["target"] == "PutVMResource"
+    disk = local.ask("PUT", put(local), EMPTY)
+    assert disk.status == 202, "other limits are others"
+    local.clock.now += wait
+    assert local.ask("PUT", local.machine, body).status == 200
+
+
+def test_without_throttling_the_headers_are_there_and_nothing_is_refused(local: Local) -> None:
+    answers = [local.ask("GET", local.machine) for _ in range(100)]
+    assert {answer.status for answer in answers} == {200}
+    assert "LowCostGetResource;35" in answers[-1].headers["x-ms-ratelimit-remaining-resource"]
+
+
+def test_durations_are_drawn_from_what_was_recorded() -> None:
+    drawn = Latency("recorded", seed=1)
+    values = [drawn.lasts("disk.create.platform") for _ in range(2000)]
+    assert 0.7 < statistics.median(values) < 0.9
+    assert min(values) >= 0.33
+    again = Latency("recorded", seed=1)
+    assert [again.lasts("disk.create.platform") for _ in range(5)] == values[:5]
+    assert Latency("median", scale=0.5).lasts("vm.put.detach") == pytest.approx(12.9 / 2, abs=0.1)
+    assert Latency("none").lasts("anything") == 0
+
+
+def test_every_figure_says_where_it_is_from() -> None:
+    for kind, figure in figures()["durations"].items():
+        assert ("recorded" in figure and figure["n"] > 0) or figure["assumed"], kind
+        assert figure["quantiles"] == sorted(figure["quantiles"]), kind
+
+
+def test_every_operation_of_a_recorded_world_has_figures(make_local: Maker) -> None:
+    local = make_local(latency="median")
+    disk = local.disk("d", 4)
+    answer = attach(local, disk)
+    assert answer.delay == pytest.approx(0.409, abs=0.2)
+    started = local.clock.now
+    local.done(answer)
+    assert 7 < local.clock.now - started < 13

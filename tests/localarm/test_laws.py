@@ -1,0 +1,258 @@
+"""Everything a client could get wrong is refused, with Azure's status and code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.localarm.conftest import Local, Maker
+from tests.localarm.test_operations import definition, snapshot, version_body
+
+from localarm.messages import Request, Response
+from localarm.settings import Machine, Principal
+
+WEST = {"location": "westeurope"}
+EMPTY = {**WEST, "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 4}}
+
+
+def copy_of(source: str, gb: int | None = None, location: str = "westeurope") -> dict[str, Any]:
+    size = {} if gb is None else {"diskSizeGB": gb}
+    return {
+        "location": location,
+        "properties": {"creationData": {"createOption": "Copy", "sourceResourceId": source}, **size},
+    }
+
+
+def attach(local: Local, *disks: str, lun: int | None = None) -> Response:
+    wishes = [{"diskId": disk, **({} if lun is None else {"lun": lun})} for disk in disks]
+    return local.ask("POST", f"{local.machine}/attachDetachDataDisks", {"dataDisksToAttach": wishes})
+
+
+def slow(local: Local) -> None:
+    local.world.lasts = lambda kind: 60.0
+
+
+def deleted_while_attached(local: Local) -> Response:
+    disk = local.disk("d")
+    local.done(attach(local, disk))
+    return local.ask("DELETE", disk)
+
+
+def deleted_while_attaching(local: Local) -> Response:
+    disk = local.disk("d")
+    slow(local)
+    attach(local, disk)
+    return local.ask("DELETE", disk)
+
+
+def attached_while_detaching(local: Local) -> Response:
+    disk = local.disk("d")
+    local.done(attach(local, disk))
+    slow(local)
+    local.ask("POST", f"{local.machine}/attachDetachDataDisks", {"dataDisksToDetach": [{"diskId": disk}]})
+    return attach(local, disk)
+
+
+def second_write(local: Local) -> Response:
+    disks = [local.disk("a"), local.disk("b")]
+    slow(local)
+    attach(local, disks[0])
+    return attach(local, disks[1])
+
+
+def lun_taken(local: Local) -> Response:
+    local.done(attach(local, local.disk("a"), lun=3))
+    return attach(local, local.disk("b"), lun=3)
+
+
+def too_many(local: Local) -> Response:
+    return attach(local, *(local.disk(f"d{number}") for number in range(5)))
+
+
+def stale_etag(local: Local) -> Response:
+    local.done(attach(local, local.disk("a")))
+    return local.ask("PUT", local.machine, {**WEST, "properties": {}}, if_match='"1"')
+
+
+def shrunk(local: Local) -> Response:
+    disk = local.disk("d", 8)
+    return local.ask("PATCH", disk, {"properties": {"diskSizeGB": 4}})
+
+
+def copied_while_small(local: Local) -> Response:
+    return local.ask("PUT", f"{local.compute}/disks/e", copy_of(local.disk("d", 8), 4))
+
+
+def owned_by_another(local: Local) -> Response:
+    disk = local.disk("d")
+    other = f"{local.compute}/virtualMachines/second"
+    local.done(local.ask("POST", f"{other}/attachDetachDataDisks", {"dataDisksToAttach": [{"diskId": disk}]}))
+    return attach(local, disk)
+
+
+def in_another_zone(local: Local) -> Response:
+    return attach(local, local.disk("d", zones=["2"]))
+
+
+def twice_the_same_version(local: Local) -> Response:
+    taken = [snapshot(local, name, local.disk(name)) for name in ("s", "t")]
+    version = f"{definition(local)}/versions/1.0.0"
+    local.done(local.ask("PUT", version, version_body(taken[0])))
+    return local.ask("PUT", version, version_body(taken[1]))
+
+
+def wrong_generation(local: Local) -> Response:
+    disk = f"{local.compute}/disks/d"
+    body = {**EMPTY, "properties": {**EMPTY["properties"], "osType": "Linux", "hyperVGeneration": "V1"}}  # type: ignore[dict-item]
+    local.done(local.ask("PUT", disk, body))
+    return local.ask("PUT", f"{definition(local)}/versions/1.0.0", version_body(snapshot(local, "s", disk)))
+
+
+def regions_without_own(local: Local) -> Response:
+    body = version_body(snapshot(local, "s", local.disk("d")), [{"name": "eastus"}])
+    return local.ask("PUT", f"{definition(local)}/versions/1.0.0", body)
+
+
+def gallery_with_definitions(local: Local) -> Response:
+    return local.ask("DELETE", definition(local).rpartition("/images/")[0])
+
+
+def disk_of_a_vanished_source(local: Local) -> Response:
+    return local.ask("PUT", f"{local.compute}/disks/e", copy_of(f"{local.compute}/snapshots/none"))
+
+
+def without_parent(local: Local) -> Response:
+    return local.ask("PUT", f"{local.compute}/galleries/none/images/i", WEST)
+
+
+def over_quota(local: Local) -> Response:
+    for number in range(20):
+        answer = local.ask("PUT", f"{local.compute}/disks/d{number}", EMPTY)
+        if answer.status != 202:
+            return answer
+    raise AssertionError("there is no quota")
+
+
+CASES: list[tuple[Callable[[Local], Response], int, str]] = [
+    (deleted_while_attached, 409, "OperationNotAllowed"),
+    (deleted_while_attaching, 409, "OperationNotAllowed"),
+    (attached_while_detaching, 409, "AttachDiskWhileBeingDetached"),
+    (second_write, 409, "Conflict"),
+    (lun_taken, 400, "InvalidParameter"),
+    (too_many, 409, "OperationNotAllowed"),
+    (stale_etag, 412, "PreconditionFailed"),
+    (shrunk, 400, "BadRequest"),
+    (copied_while_small, 400, "BadRequest"),
+    (owned_by_another, 409, "ConflictingUserInput"),
+    (in_another_zone, 400, "BadRequest"),
+    (twice_the_same_version, 409, "PropertyChangeNotAllowed"),
+    (wrong_generation, 409, "OperationNotAllowed"),
+    (regions_without_own, 400, "InvalidParameter"),
+    (gallery_with_definitions, 409, "CannotDeleteResource"),
+    (disk_of_a_vanished_source, 404, "ResourceNotFound"),
+    (without_parent, 404, "ParentResourceNotFound"),
+    (over_quota, 409, "OperationNotAllowed"),
+    (lambda local: local.ask("GET", f"{local.compute}/disks/none"), 404, "ResourceNotFound"),
+    (lambda local: local.ask("PUT", f"{local.compute}/disks/d", {"properties": {}}), 400, "LocationRequired"),
+    (lambda local: local.ask("PUT", f"{local.compute}/disks/d", {**EMPTY, "location": "mars"}), 400, "LocationNotAvailableForResourceType"),
+    (lambda local: local.ask("PUT", f"{local.compute}/disks/-d", EMPTY), 400, "InvalidParameter"),
+    (lambda local: local.ask("PUT", f"{local.compute}/disks/e", copy_of(local.disk("d"), location="eastus")), 400, "BadRequest"),
+    (lambda local: local.ask("GET", local.group.replace("gilder-local", "none")), 404, "ResourceGroupNotFound"),
+    (lambda local: local.ask("PUT", f"{definition(local)}/versions/latest", WEST), 400, "InvalidParameter"),
+    (lambda local: local.ask("GET", f"{local.machine}?api-version="), 400, "MissingApiVersionParameter"),
+    (lambda local: local.ask("GET", f"{local.machine}?api-version=new"), 400, "InvalidApiVersionParameter"),
+    (lambda local: local.ask("POST", f"{local.machine}/attachDetachDataDisks?api-version=2023-03-01", {}), 400, "NoRegisteredProviderFound"),
+    (lambda local: attach(local, f"{local.compute}/disks/none"), 404, "NotFound"),
+    (lambda local: local.ask("POST", f"{local.machine}/deallocate"), 409, "OperationNotAllowed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "status", "code"), CASES)
+def test_a_wrong_request_is_refused(
+    make_local: Maker, wrong: Callable[[Local], Response], status: int, code: str
+) -> None:
+    small = "Standard_D2s_v5"
+    machines = (
+        Machine("build-host", "gilder-local", "westeurope", small),
+        Machine("second", "gilder-local", "westeurope", small),
+    )
+    local = make_local(machines=machines, disk_quota=12)
+    before = len(local.world.blobs.names())
+    answer = wrong(local)
+    assert (answer.status, answer.payload["error"]["code"]) == (status, code), answer.payload
+    assert before == 0
+    referred = {each.blob for kind in local.world.kinds() for each in local.world.all(kind) if each.blob}
+    hidden = {
+        blob
+        for kind in local.world.kinds()
+        for each in local.world.all(kind)
+        for blob in each.hidden.get("blobs", {}).values()
+    }
+    assert set(local.world.blobs.names()) == referred | hidden, "a refused request leaves a blob behind"
+
+
+def test_the_later_write_preempts_where_that_is_chosen(make_local: Maker) -> None:
+    local = make_local(concurrent_writes="preempt")
+    disks = [local.disk("a"), local.disk("b")]
+    slow(local)
+    first, second = attach(local, disks[0]), attach(local, disks[1])
+    assert local.done(first)["error"]["code"] == "OperationPreempted"
+    assert local.done(second)["status"] == "Succeeded"
+    assert sorted(local.world.devices.attached()) == [0, 1]
+
+
+def test_a_zonal_machine_takes_disks_of_its_zone_only(make_local: Maker) -> None:
+    local = make_local(vm_zone="1")
+    assert attach(local, local.disk("regional")).status == 400
+    assert attach(local, local.disk("other", zones=["2"])).status == 400
+    assert attach(local, local.disk("zonal", zones=["1"])).status == 200
+
+
+def bare(local: Local, **headers: str) -> Response:
+    return local.application.handle(Request("GET", local.machine, {"api-version": "2024-07-01"}, headers))
+
+
+def test_who_has_no_token_is_told_the_tenant(local: Local) -> None:
+    answer = bare(local)
+    assert answer.status == 401
+    assert (
+        f'authorization_uri="https://login.microsoftonline.com/{local.world.settings.tenant}"'
+        in answer.headers["WWW-Authenticate"]
+    )
+
+
+def test_a_token_that_is_forged_or_over_is_refused(local: Local) -> None:
+    local.ask("GET", local.machine)
+    assert (
+        bare(local, authorization=f"Bearer {local.token[:-2]}xx").payload["error"]["code"]
+        == "InvalidAuthenticationToken"
+    )
+    local.clock.now += 100_000
+    assert bare(local, authorization=f"Bearer {local.token}").payload["error"]["code"] == "ExpiredAuthenticationToken"
+    principal = local.world.settings.all_principals[0]
+    elsewhere, _ = local.application.tokens.issued(principal, "https://vault.azure.net")
+    code = bare(local, authorization=f"Bearer {elsewhere}").payload["error"]["code"]
+    assert code == "InvalidAuthenticationTokenAudience"
+
+
+def test_who_may_read_may_not_write(make_local: Maker) -> None:
+    group = "/subscriptions/5b5c7d2e-8f3a-4d6b-9c1e-2f4a6b8c0d1e/resourceGroups/gilder-local"
+    local = make_local(principals=(Principal("app", "object", "secret", ((group, "Reader"),)),))
+    assert local.ask("GET", local.machine).status == 200
+    answer = local.ask("PUT", f"{local.compute}/disks/d", EMPTY)
+    assert (answer.status, answer.payload["error"]["code"]) == (403, "AuthorizationFailed")
+    assert "'Microsoft.Compute/disks/write'" in answer.payload["error"]["message"]
+
+
+def test_a_client_secret_buys_a_token(local: Local) -> None:
+    settings = local.world.settings
+    app = next(each for each in settings.all_principals if each.secret)
+
+    def login(secret: str) -> Response:
+        form = f"grant_type=client_credentials&client_id={app.client_id}&client_secret={secret}&scope=https://management.azure.com/.default"
+        return local.application.handle(Request("POST", f"/{settings.tenant}/oauth2/v2.0/token", body=form.encode()))
+
+    assert login("wrong").payload["error_codes"] == [7000215]
+    answer = login(app.secret)
+    assert bare(local, authorization=f"Bearer {answer.payload['access_token']}").status == 200
