@@ -88,11 +88,14 @@ class Evaluation:
             raise TemplateMistake(f"more than {_MAX_OUTPUT} characters of output", at.start, at.end)
         self._out.append(text)
 
+    def _step(self, at: Statement) -> None:
+        self._steps += 1
+        if self._steps > _MAX_STEPS:
+            raise TemplateMistake(f"more than {_MAX_STEPS} steps", at.start, at.end)
+
     def _run(self, statements: Iterable[Statement], dot: Value) -> None:
         for statement in statements:
-            self._steps += 1
-            if self._steps > _MAX_STEPS:
-                raise TemplateMistake(f"more than {_MAX_STEPS} steps", statement.start, statement.end)
+            self._step(statement)
             match statement:
                 case Plain(text=text):
                     self._write(text, statement)
@@ -123,6 +126,7 @@ class Evaluation:
             self._run(branch.otherwise, dot)
         known = len(self._variables)
         for key, value in pairs:
+            self._step(branch)
             names = pipeline.variables
             for name, content in zip(names, (value,) if len(names) == 1 else (key, value), strict=False):
                 self._assign(name, content, declares=pipeline.declares)
@@ -154,7 +158,6 @@ class Evaluation:
         return value
 
     def _command(self, command: Command, dot: Value, piped: tuple[Value, ...]) -> Value:
-        self._steps += 1
         first, *rest = command.operands
         if isinstance(first, Function):
             return self._call(first, rest, dot, piped)
