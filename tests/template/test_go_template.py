@@ -113,8 +113,8 @@ def test_strict_data_refuses_missing_names() -> None:
     assert caught.value.hint == 'did you mean "Name"?'
 
 
-PIECES = "{{ }} {{- -}} if else end range with $x := = , | ( ) . .Name .List print len index `a` \"b\" 1"
-    "  1.5 'c' nil true break /* */ é"
+PIECES = """{{ }} {{- -}} if else end range with $x := = , | ( ) . .Name .List print len index `a` "b"
+1 1.5 'c' nil true break /* */ é"""
 pieces = st.sampled_from([*PIECES.split(), " ", "\n"])
 
 
