@@ -8,6 +8,7 @@ from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.operations import quick_looks
+from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
 from gilder.model.spec import DiskSku, HyperVGeneration
@@ -119,7 +120,7 @@ async def disk_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:
         return None
     told = found.properties or models.DiskProperties(creation_data=models.CreationData(create_option="Empty"))
     size = told.disk_size_bytes or (told.disk_size_gb or 0) * 2**30
-    return DiskFacts(disk, found.location, size, str(told.disk_state or ""), found.managed_by or "")
+    return DiskFacts(disk, found.location, size, word(told.disk_state), found.managed_by or "")
 
 
 async def delete_disk(arm: Arm, disk: ArmId) -> None:

@@ -12,6 +12,7 @@ from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.operations import slow_looks
+from gilder.azure.words import word
 from gilder.model.errors import CloudError, NotFound
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching, TargetRegion
@@ -81,14 +82,15 @@ async def definition_facts(arm: Arm, definition: ArmId) -> Definition | None:
         found = await arm.ask(f"reading the image definition {definition.name}", lambda: definitions.get(*at))
     except NotFound:
         return None
-    told = found.properties
+    if (told := found.properties) is None:
+        return None
     return Definition(
         definition,
         found.location,
-        str((told and told.os_type) or ""),
-        str((told and told.os_state) or ""),
-        str((told and told.hyper_v_generation) or "V1"),
-        str((told and told.architecture) or "x64"),
+        word(told.os_type),
+        word(told.os_state),
+        word(told.hyper_v_generation) or "V1",
+        word(told.architecture) or "x64",
     )
 
 
@@ -213,7 +215,7 @@ async def _watch(arm: Arm, version: ArmId, tell: Callable[[Sequence[RegionProgre
             continue  # a look that fails costs a line of progress, never the publishing
         status = found.properties.replication_status if found.properties else None
         now = [
-            RegionProgress(str(region.region), str(region.state), int(region.progress or 0))
+            RegionProgress(word(region.region), word(region.state), int(region.progress or 0))
             for region in (status.summary if status else None) or []
         ]
         if now != last:

@@ -8,6 +8,7 @@ from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.operations import quick_looks
+from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching, DiskSku, HyperVGeneration, PlatformImage
@@ -63,7 +64,7 @@ async def platform_version(arm: Arm, subscription: str, location: str, image: Pl
     os_type = told.os_disk_image.operating_system if told and told.os_disk_image else ""
     generation = told.hyper_v_generation if told else ""
     architecture = told.architecture if told else ""
-    return PlatformVersion(found.id or "", version, str(os_type or ""), str(generation or ""), str(architecture or ""))
+    return PlatformVersion(found.id or "", version, word(os_type), word(generation), word(architecture))
 
 
 def _body(plan: ImagePlan) -> models.Image:

@@ -10,6 +10,7 @@ from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.operations import Operation
+from gilder.azure.words import word
 from gilder.model.errors import Refused
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
@@ -78,9 +79,9 @@ def _view(vm: ArmId, found: models.VirtualMachine) -> VmView:
         vm,
         found.location,
         (found.zones or [""])[0],
-        str(size or ""),
+        word(size),
         found.etag or "",
-        str(state or ""),
+        word(state),
         entries,
     )
 
