@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.host.disks import busybox_tree, disk_image, shown
 
 from gilder.host.devices import BlockDevice
 from gilder.host.guest import Guest
 from gilder.host.mounts import VOLUMES, mounted
 from gilder.host.sandbox import Sandbox, sandbox
 from gilder.runtime.release import MemoryLedger
-from tests.host.disks import busybox_tree, disk_image, shown
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,10 @@ from gilder.host.devices import BlockDevice, block_device, holders_of, is_free, 
 START = 2**20
 """Where the first partition begins, in bytes."""
 
+_APPLETS = (
+    "sh cat ls echo sleep rm mkdir ps chmod env id mv ln setsid seq stat touch readlink true false printf grep kill"
+)
+
 
 def do(*argv: str | Path) -> str:
     """Run a program; its output."""
@@ -30,7 +34,7 @@ def busybox_tree(tree: Path) -> Path:
         (tree / folder).mkdir(parents=True)
     (tree / "tmp").chmod(0o1777)
     shutil.copy2("/bin/busybox", tree / "bin/busybox")
-    for applet in ("sh", "cat", "ls", "echo", "sleep", "rm", "mkdir", "ps", "chmod", "env", "id", "mv", "ln", "setsid", "seq", "stat", "touch", "readlink"):  # fmt: skip
+    for applet in _APPLETS.split():
         (tree / "bin" / applet).symlink_to("busybox")
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (tree / "etc/os-release").write_text("ID=busybox\n")

@@ -8,10 +8,10 @@ import time
 
 import anyio
 import pytest
+from tests.host.disks import running
 
 from gilder.host.run import LONGEST_LINE, output, run
 from gilder.model.errors import CommandFailed, CommandTimedOut
-from tests.host.disks import running
 
 
 async def test_output_is_heard_line_by_line_while_the_program_runs() -> None:

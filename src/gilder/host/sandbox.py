@@ -142,7 +142,7 @@ class Sandbox:
             try:
                 await self._process.stdin.send(question.encode())
                 answer = await self._answer(number)
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, ConnectionError) as error:
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.IncompleteRead, OSError) as error:
                 raise HostError(f"the sandbox of {self.name} is gone: its keeper does not answer") from error
         if "error" in answer:
             raise FileRefused(answer["error"], answer["errno"])
@@ -160,13 +160,14 @@ class Sandbox:
         try:
             with anyio.fail_after(30):
                 self.pid = (await self._answer(0))["value"]
-        except (anyio.EndOfStream, anyio.IncompleteRead, TimeoutError) as error:
+        except (anyio.IncompleteRead, TimeoutError) as error:
             assert self._process.stderr is not None
             said = ""
             with anyio.move_on_after(1):
                 said = (await BufferedByteReceiveStream(self._process.stderr).receive(4096)).decode(errors="replace")
             hint = None if os.geteuid() == 0 else "gilder must run as root"
-            raise HostError(f"no sandbox for {self.name}: {said.strip() or error}", hint=hint) from error
+            reason = (said.strip().splitlines() or [str(error)])[-1]
+            raise HostError(f"no sandbox for {self.name}: {reason}", hint=hint) from error
 
     async def close(self) -> None:
         """Let the keeper end, and with it every process and mount inside; returns when they are gone."""

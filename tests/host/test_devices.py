@@ -1,0 +1,128 @@
+"""Block devices as the kernel tells of them, on real loop devices."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.host.disks import do
+
+from gilder.host import devices
+from gilder.host.devices import (
+    BlockDevice,
+    block_device,
+    flush,
+    is_free,
+    partition,
+    reread_partitions,
+    wait_free,
+    wait_partition,
+)
+from gilder.model.errors import Busy, DeviceMissing
+
+pytestmark = pytest.mark.root
+
+
+def test_a_device_is_known_by_its_number(disk: BlockDevice) -> None:
+    assert disk.path == f"/dev/{disk.kernel_name}"
+    assert disk.number == f"7:{disk.kernel_name.removeprefix('loop')}"
+    assert disk.size_bytes == 48 * 2**20
+    assert disk.diskseq is None or disk.diskseq > 0
+
+
+def test_a_new_disk_has_a_higher_sequence_number(disk: BlockDevice, image: Path) -> None:
+    from tests.host.disks import shown
+
+    with shown(image) as other:
+        if disk.diskseq is None or other.diskseq is None:
+            pytest.skip("this kernel does not number disks")
+        assert other.diskseq > disk.diskseq
+
+
+@pytest.mark.parametrize("path", ["/dev/no-such", "/dev/null", "/etc/passwd", "/dev"])
+def test_what_is_no_block_device_is_refused(path: str) -> None:
+    with pytest.raises(DeviceMissing, match=path):
+        block_device(path)
+
+
+def test_a_partition_is_found_by_its_number(disk: BlockDevice) -> None:
+    assert partition(disk, "1") == f"{disk.path}p1"
+    assert partition(disk, "") == disk.path
+    with pytest.raises(DeviceMissing, match="has no partition 2") as caught:
+        partition(disk, "2")
+    assert "knows these partitions: 1" in str(caught.value.hint)
+
+
+def test_the_name_that_the_user_knows_is_preferred_when_it_is_right(disk: BlockDevice, tmp_path: Path) -> None:
+    alias = tmp_path / "sdc"
+    alias.symlink_to(disk.path)
+    device = block_device(str(alias))
+    assert device.name == "sdc"
+    assert partition(device, "1") == f"{disk.path}p1"
+    (tmp_path / "sdc1").symlink_to(f"{disk.path}p1")
+    assert partition(device, "1") == f"{alias}1"
+
+
+def test_a_stale_name_is_not_believed(disk: BlockDevice, tmp_path: Path) -> None:
+    """`sdc1` left over from the disk that was there before must not be mounted."""
+    alias = tmp_path / "sdc"
+    alias.symlink_to(disk.path)
+    (tmp_path / "sdc1").symlink_to("/dev/null")
+    assert partition(block_device(str(alias)), "1") == f"{disk.path}p1"
+    (tmp_path / "sdc1").unlink()
+    (tmp_path / "sdc1").symlink_to(disk.path)
+    assert partition(block_device(str(alias)), "1") == f"{disk.path}p1"
+
+
+def test_a_name_that_ends_in_a_digit_takes_a_p(disk: BlockDevice, tmp_path: Path) -> None:
+    alias = tmp_path / "nvme0n2"
+    alias.symlink_to(disk.path)
+    (tmp_path / "nvme0n2p1").symlink_to(f"{disk.path}p1")
+    assert partition(block_device(str(alias)), "1") == f"{alias}p1"
+
+
+async def test_a_table_just_written_is_seen(disk: BlockDevice) -> None:
+    table = "label: gpt\nstart=2048, size=20480, type=linux\nsize=20480, type=linux\ntype=linux\n"
+    subprocess.run(
+        ["sfdisk", "--quiet", "--no-reread", disk.path], input=table.encode(), check=True, capture_output=True
+    )
+    assert sorted(devices.partition_numbers(disk)) == ["1"]
+    await reread_partitions(disk)
+    assert sorted(devices.partition_numbers(disk)) == ["1", "2", "3"]
+    assert await wait_partition(disk, "3") == f"{disk.path}p3"
+
+
+async def test_partitions_that_are_gone_from_the_disk_go(disk: BlockDevice) -> None:
+    do("wipefs", "--all", "--force", disk.path)
+    await reread_partitions(disk)
+    assert devices.partition_numbers(disk) == {}
+    await reread_partitions(disk)
+    with pytest.raises(DeviceMissing, match="has no partition 1"):
+        await wait_partition(disk, "1", within=0.05)
+
+
+async def test_a_held_disk_is_not_free_and_its_holder_is_named(disk: BlockDevice, tmp_path: Path) -> None:
+    assert is_free(disk)
+    do("mount", f"{disk.path}p1", tmp_path)
+    try:
+        assert not is_free(disk)
+        with pytest.raises(Busy, match=f"the mount {tmp_path}"):
+            await wait_free(disk, within=0.05)
+    finally:
+        do("umount", tmp_path)
+    await wait_free(disk)
+
+
+async def test_an_exclusive_opener_holds_it_too(disk: BlockDevice) -> None:
+    handle = os.open(disk.path, os.O_RDONLY | os.O_EXCL)
+    try:
+        assert not is_free(disk)
+    finally:
+        os.close(handle)
+    assert is_free(disk)
+
+
+async def test_flushing_works_on_a_real_device(disk: BlockDevice) -> None:
+    await flush(disk)
