@@ -206,13 +206,13 @@ async def _lines(pipe: ByteReceiveStream, line: Callable[[str], None]) -> None:
         async for chunk in pipe:
             *whole, rest = (rest + decode(chunk)).split("\n")
             for text in whole:
-                line(text.removesuffix("\r"))
+                line(_shown(text))
             while len(rest) > LONGEST_LINE:
                 line(rest[:LONGEST_LINE])
                 rest = rest[LONGEST_LINE:]
     finally:
         if rest := rest + decode(b"", True):
-            line(rest.removesuffix("\r"))
+            line(_shown(rest))
 
 
 async def end(process: Process, grace: float | None = None) -> None:
@@ -252,3 +252,8 @@ def _lives(group: int) -> bool:
         if its_group == str(group) and state not in "ZX":
             return True
     return False
+
+
+def _shown(line: str) -> str:
+    """What a terminal would show of a line in the end: progress bars write over themselves with carriage returns."""
+    return line.rstrip("\r").rpartition("\r")[2]

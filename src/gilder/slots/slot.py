@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gilder.host.devices import BlockDevice, is_free, wait_free
-from gilder.model.errors import Busy, GilderError
+from gilder.model.errors import Busy, DeviceMissing, GilderError
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
 from gilder.runtime.release import Ledger, Release, releasing
@@ -62,6 +62,8 @@ async def attached(
             except Busy:
                 writer.abandon(disk.id, "its device is still in use")
                 raise
+            except DeviceMissing:
+                pass  # gone already: the detach queued by `release_soon` was served meanwhile
         try:
             await writer.detach(disk.id)
         except GilderError as error:
