@@ -17,13 +17,8 @@ from gilder.template.reading import Reading
 from gilder.template.spelling import did_you_mean, listed
 from gilder.template.texts import Promise
 
-BUILD_VALUES = frozenset(
-    (
-        *("ID", "SourceImageName", "PackerRunUUID", "Device", "MountPath"),
-        *("PackerHTTPIP", "PackerHTTPPort", "PackerHTTPAddr"),
-    )
-)
-"""What a running build tells (``{{build `ID`}}``): the data that inline lines and the like are rendered with."""
+BUILD_VALUES = frozenset(("SourceImageName", "Device", "MountPath", "PackerRunUUID", "BuildName", "BuilderType"))
+"""What a running build tells (``{{build `Device`}}``): the data that inline lines and the like are rendered with."""
 LINE = Promise(build=BUILD_VALUES, fields=BUILD_VALUES)
 
 WRAP_OPTIONS = options_of(Wrap)
