@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localarm import access, disks, groups, machines, versions, vms
+from localarm import access, disks, groups, images, machines, versions, vms
 from localarm.messages import Json
 from localarm.operations import Operation
 from localarm.world import Action, World
@@ -35,6 +35,7 @@ ACTIONS: dict[str, Action] = {
     "vm.made": machines.made,
     "vm.power": machines.powered,
     "vm.removed": machines.removed,
+    "image.made": images.made,
     "version.made": versions.made,
     "access.granted": access.granted,
     "access.revoked": access.revoked,

@@ -79,7 +79,7 @@ class Application:
         """Let the handler answer, in a world as the faults want it."""
         if call.address.group and route.group_needed:
             laws.group_exists(self.world, call.address)
-            laws.parent_exists(self.world, call.address)
+            laws.parent_exists(self.world, call.address, "read" if call.request.method in READS else "write")
         if any(fault.what == "stale" for fault in struck):
             resource = call.address.resource
             with self.world.rewound(resource.kind, resource.id):

@@ -35,6 +35,11 @@ class Call:
         """Id of the addressed resource (the one an action is done to)."""
         return self.address.resource.id
 
+    @property
+    def scope(self) -> str:
+        """Id of the resource group, or else the subscription, that is addressed."""
+        return Address(self.address.subscription, self.address.group).id
+
     def body(self) -> Json:
         """The JSON object of the request.
 
@@ -86,14 +91,47 @@ def not_found(address: Address) -> Refused:
     return gateway(404, "ResourceNotFound", message)
 
 
-def echoed(call: Call, state: str, **properties: Any) -> Json:
-    """The first answer to a PUT: the request as it came, with name, id, type and `provisioningState`."""
+UNECHOED = ("diskIOPSReadWrite", "diskMBpsReadWrite")
+"""What a first answer leaves out although the request had it (recorded; only for Ultra disks are they the client's to say)."""
+
+UNSHOWN = (
+    *UNECHOED,
+    "encryption",
+    "timeCreated",
+    "diskState",
+    "diskSizeBytes",
+    "uniqueId",
+    "networkAccessPolicy",
+    "publicNetworkAccess",
+)
+"""What the first answer to a PATCH leaves out (recorded)."""
+
+
+def echoed(call: Call, state: str, found: Resource | None = None) -> Json:
+    """The first answer to a PUT of a disk or snapshot: the request as it came, with name, id, type and `provisioningState`.
+
+    Args:
+        found: the resource as it was, when this is an update: its sku shows where the request has none.
+    """
     body = call.body()
+    asked = {name: value for name, value in body.get("properties", {}).items() if name not in UNECHOED}
+    tier = asked.pop("tier", None)
+    properties = {**asked, "provisioningState": state, **({"tier": tier} if tier else {})}
     return document(
-        call.id, call.address.type, body.get("location", ""),
-        zones=body.get("zones"), tags=body.get("tags"), sku=body.get("sku"),
-        properties={**body.get("properties", {}), **properties, "provisioningState": state},
-    )  # fmt: skip
+        call.id,
+        call.address.type,
+        body.get("location", ""),
+        zones=body.get("zones"),
+        tags=body.get("tags"),
+        sku=body.get("sku") or (found.body["sku"] if found is not None else None),
+        properties=properties,
+    )
+
+
+def patched(changed: Resource) -> Json:
+    """The first answer to a PATCH of a disk or snapshot: part of what is there."""
+    properties = {name: value for name, value in changed.properties.items() if name not in UNSHOWN}
+    return {**changed.body, "sku": {"name": changed.body["sku"]["name"]}, "properties": properties}
 
 
 def accepted(

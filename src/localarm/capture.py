@@ -24,7 +24,8 @@ def captured(world: World, source: Resource, name: str) -> Json | None:
     Returns:
         Work that is still to be done by the operation, or None when the blob is there already.
     """
-    if not source.blob:
+    if not source.blob:  # a disk of another machine has no content here
+        world.blobs.create(name, int(source.properties["diskSizeGB"]) * GIB)
         return None
     lun = lun_of(world, source) if source.kind == "disks" else None
     if lun is not None and lun in world.devices.attached():

@@ -7,7 +7,7 @@ from typing import Any
 
 from localarm import laws
 from localarm.arm import Address, key
-from localarm.calls import Call, accepted, echoed, listed, not_found
+from localarm.calls import Call, accepted, echoed, listed, not_found, patched
 from localarm.capture import GIB
 from localarm.clock import timestamp
 from localarm.errors import Refused, gateway, invalid
@@ -19,6 +19,9 @@ from localarm.resources import Resource, document
 from localarm.world import World
 
 KIND = "disks"
+
+KEPT = ("maxShares", "burstingEnabled", "diskAccessId", "optimizedForFrequentAttach", "dataAccessAuthMode")
+"""Properties that are kept and shown but change nothing here."""
 
 PREMIUM_TIERS = (
     (4, "P1", 120, 25), (8, "P2", 120, 25), (16, "P3", 120, 25), (32, "P4", 120, 25), (64, "P6", 240, 50),
@@ -56,7 +59,7 @@ def get(call: Call) -> Response:
 
 def lists(call: Call) -> Response:
     """List the disks of a group or a subscription."""
-    return listed([each.body for each in call.world.all(KIND, call.address.parent.id)])
+    return listed([each.body for each in call.world.all(KIND, call.scope)])
 
 
 def delete(call: Call) -> Response:
@@ -248,13 +251,15 @@ def _resource(call: Call, body: Json, gb: int, unique: str, blob: str, facts: Js
     properties: Json = {
         "osType": asked.get("osType") or facts.get("osType"),
         "hyperVGeneration": asked.get("hyperVGeneration") or facts.get("hyperVGeneration"),
-        "supportedCapabilities": facts.get("supportedCapabilities"),
+        "supportsHibernation": asked.get("supportsHibernation"),
+        "supportedCapabilities": facts.get("supportedCapabilities") or asked.get("supportedCapabilities"),
         "creationData": creation,
         "diskSizeGB": gb,
         "diskIOPSReadWrite": iops,
         "diskMBpsReadWrite": rate,
         "encryption": asked.get("encryption") or {"type": "EncryptionAtRestWithPlatformKey"},
         "networkAccessPolicy": asked.get("networkAccessPolicy", "AllowAll"),
+        "securityProfile": asked.get("securityProfile"),
         "publicNetworkAccess": asked.get("publicNetworkAccess", "Enabled"),
         "timeCreated": timestamp(call.world.clock()),
         "provisioningState": "Creating",
@@ -263,6 +268,7 @@ def _resource(call: Call, body: Json, gb: int, unique: str, blob: str, facts: Js
         "uniqueId": unique,
         "tier": tier,
     }
+    properties |= {name: asked[name] for name in KEPT if name in asked}
     return Resource(
         KIND,
         document(
@@ -303,7 +309,7 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
     call.world.put(changed)
     kind = "disk.update.resize" if gb != found.properties["diskSizeGB"] else "disk.update"
     operation = _begin(call, kind, "disk.resized", None, gb=gb)
-    payload = changed.body if patching else echoed(call, "Updating")
+    payload = patched(changed) if patching else echoed(call, "Updating", found)
     return accepted(call, 202, payload, operation, location=True, retry_after=0 if patching else 2)
 
 

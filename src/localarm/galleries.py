@@ -83,7 +83,7 @@ def get_definition(call: Call) -> Response:
 
 def list_galleries(call: Call) -> Response:
     """List the galleries of a group or a subscription."""
-    return listed([each.body for each in call.world.all(GALLERY, call.address.parent.id)])
+    return listed([each.body for each in call.world.all(GALLERY, call.scope)])
 
 
 def list_definitions(call: Call) -> Response:

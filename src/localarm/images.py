@@ -8,8 +8,9 @@ from localarm.capture import captured
 from localarm.disks import source_of_copy
 from localarm.errors import Refused, invalid
 from localarm.messages import Json, Response
-from localarm.operations import Step
+from localarm.operations import Operation, Step
 from localarm.resources import Resource, document
+from localarm.world import World
 
 KIND = "images"
 
@@ -26,21 +27,21 @@ def put(call: Call) -> Response:
     machine = asked.get("sourceVirtualMachine")
     storage = asked.get("storageProfile") or {}
     if machine:
-        kind, blobs, works, shown = _of_machine(call, str(machine.get("id", "")))
+        kind, hidden, works, shown = _of_machine(call, str(machine.get("id", "")))
     elif storage.get("osDisk"):
-        kind, blobs, works, shown = _disks(call, storage, location)
+        kind, hidden, works, shown = _disks(call, storage, location)
     else:
         raise invalid("storageProfile.osDisk", "Required parameter 'storageProfile.osDisk' is missing (null).")
     properties = {**({"sourceVirtualMachine": machine} if machine else {}), "storageProfile": shown}
     properties |= {"provisioningState": "Creating", "hyperVGeneration": asked.get("hyperVGeneration", "V1")}
     payload = document(call.id, call.address.type, location, tags=body.get("tags"), properties=properties)
-    call.world.put(Resource(KIND, payload, hidden={"blobs": blobs}))
+    call.world.put(Resource(KIND, payload, hidden=hidden))
     work = (
         {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
     )
     operation = call.world.begin(
         "operations", kind, call.id, location=location, api_version=call.api_version,
-        steps=[Step(call.world.clock() + call.world.lasts(kind), "settled")], work=work,
+        steps=[Step(call.world.clock() + call.world.lasts(kind), "image.made")], work=work,
     )  # fmt: skip
     return accepted(call, 201, payload, operation, location=False)
 
@@ -52,7 +53,7 @@ def get(call: Call) -> Response:
 
 def lists(call: Call) -> Response:
     """List the images of a group or a subscription."""
-    return listed([each.body for each in call.world.all(KIND, call.address.parent.id)])
+    return listed([each.body for each in call.world.all(KIND, call.scope)])
 
 
 def patch(call: Call) -> Response:
@@ -74,9 +75,28 @@ def delete(call: Call) -> Response:
     return accepted(call, 202, None, operation, location=True)
 
 
-def _disks(call: Call, storage: Json, location: str) -> tuple[str, dict[str, str], list[Json], Json]:
+def made(world: World, operation: Operation, args: Json, at: float) -> None:
+    """The last step of a create: the sizes of the disks appear, before the ids of their sources."""
+    found = world.find(KIND, operation.target)
+    if found is None:
+        return
+    storage, sizes = found.properties["storageProfile"], found.hidden["sizes"]
+
+    def sized(entry: Json, where: str) -> Json:
+        place = {"osType", "osState", "lun"} & set(entry)
+        head = {name: value for name, value in entry.items() if name in place}
+        rest = {name: value for name, value in entry.items() if name not in place}
+        return {**head, "diskSizeGB": sizes[where], **{n: v for n, v in rest.items() if n != "diskSizeGB"}}
+
+    shown = {**storage, "osDisk": sized(storage["osDisk"], "os")}
+    shown["dataDisks"] = [sized(entry, str(entry["lun"])) for entry in storage["dataDisks"]]
+    world.put(found.with_properties(storageProfile=shown, provisioningState="Succeeded"))
+
+
+def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Json], Json]:
     blobs: dict[str, str] = {}
     works: list[Json] = []
+    sizes: dict[str, int] = {}
     kind = "image.create.disk"
     shown: Json = {}
     for where, entry in [
@@ -91,11 +111,13 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, dict[str, str
         work = captured(call.world, source, blobs[where])
         works += [work] if work else []
         facts = {
-            "diskSizeGB": max(int(entry.get("diskSizeGB") or 0), source.properties["diskSizeGB"]),
+            "diskSizeGB": entry.get("diskSizeGB"),
             member: {"id": source.id},
             "caching": entry.get("caching", "None"),
             "storageAccountType": entry.get("storageAccountType", "Standard_LRS"),
         }
+        sizes[where] = max(int(entry.get("diskSizeGB") or 0), source.properties["diskSizeGB"])
+        facts = {name: value for name, value in facts.items() if value is not None}
         if where == "os":
             if not entry.get("osType"):
                 raise invalid("osDisk.osType", "Required parameter 'osDisk.osType' is missing (null).")
@@ -105,10 +127,10 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, dict[str, str
             shown["dataDisks"].append({"lun": int(where), **facts})
     if "zoneResilient" in storage:
         shown["zoneResilient"] = storage["zoneResilient"]
-    return kind, blobs, works, shown
+    return kind, {"blobs": blobs, "sizes": sizes}, works, shown
 
 
-def _of_machine(call: Call, machine_id: str) -> tuple[str, dict[str, str], list[Json], Json]:
+def _of_machine(call: Call, machine_id: str) -> tuple[str, Json, list[Json], Json]:
     """The disks of a generalized machine."""
     machine = call.world.find("virtualmachines", machine_id)
     if machine is None:
@@ -120,13 +142,14 @@ def _of_machine(call: Call, machine_id: str) -> tuple[str, dict[str, str], list[
     storage = machine.properties["storageProfile"]
     blobs: dict[str, str] = {}
     works: list[Json] = []
+    sizes: dict[str, int] = {}
     shown: Json = {"dataDisks": []}
     for where, entry in [
         ("os", storage["osDisk"]),
         *((str(each["lun"]), each) for each in storage.get("dataDisks", [])),
     ]:
         disk = source_of_copy(call.world, entry["managedDisk"]["id"])
-        blobs[where] = f"image-{call.world.new_id()}" if disk.blob else ""
+        blobs[where] = f"image-{call.world.new_id()}"
         work = captured(call.world, disk, blobs[where])
         works += [work] if work else []
         facts = {
@@ -134,13 +157,12 @@ def _of_machine(call: Call, machine_id: str) -> tuple[str, dict[str, str], list[
             "caching": entry.get("caching", "None"),
             "storageAccountType": disk.body["sku"]["name"],
         }
-        if machine.hidden.get("power") != "deallocated":
-            facts = {"diskSizeGB": disk.properties["diskSizeGB"], **facts}
+        sizes[where] = disk.properties["diskSizeGB"]
         if where == "os":
             shown = {"osDisk": {"osType": entry["osType"], "osState": "Generalized", **facts}, **shown}
         else:
             shown["dataDisks"].append({"lun": int(where), **facts})
-    return "image.create.vm", blobs, works, shown
+    return "image.create.vm", {"blobs": blobs, "sizes": sizes}, works, shown
 
 
 def _update(call: Call, found: Resource, body: Json) -> Response:

@@ -14,7 +14,7 @@ from localarm.errors import Refused, gateway, invalid, not_allowed
 from localarm.messages import Json
 from localarm.regions import display
 from localarm.resources import Resource
-from localarm.sizes import SIZES
+from localarm.sizes import size_of
 from localarm.world import World
 
 
@@ -118,7 +118,7 @@ def below_disk_quota(world: World, address: Address) -> None:
 
 def max_data_disks(machine: Resource) -> int:
     """How many data disks the machine's size takes."""
-    size = SIZES.get(str(machine.properties["hardwareProfile"]["vmSize"]).lower())
+    size = size_of(str(machine.properties["hardwareProfile"]["vmSize"]))
     return size.data_disks if size else 64
 
 
@@ -301,7 +301,7 @@ def no_children(world: World, resource: Resource, kind: str) -> None:
         raise Refused(409, "CannotDeleteResource", "Can not delete resource before nested resources are deleted.")
 
 
-def parent_exists(world: World, address: Address) -> None:
+def parent_exists(world: World, address: Address, verb: str = "write") -> None:
     """What a nested resource lies in is there."""
     parent = address.parent
     if parent.types and parent.namespace and parent.kind != "locations" and len(parent.names) == len(parent.types):
@@ -310,13 +310,13 @@ def parent_exists(world: World, address: Address) -> None:
             raise gateway(
                 404,
                 "ParentResourceNotFound",
-                f"Failed to perform 'write' on resource(s) of type '{kind}', because the parent resource '{parent.id}' could not be found.",
+                f"Failed to perform '{verb}' on resource(s) of type '{kind}', because the parent resource '{parent.id}' could not be found.",
             )
 
 
 def size_known(name: str) -> None:
     """The machine's size exists."""
-    if name.lower() not in SIZES:
+    if size_of(name) is None:
         raise invalid("vmSize", f"The value {name} provided for the VM size is not valid.")
 
 

@@ -25,14 +25,11 @@ TOP_LEVEL = (
 
 def resources(call: Call) -> Response:
     """List resources of a subscription or group; `$filter` with `tagName`, `tagValue`, `resourceType`, `name`, `location`."""
-    scope = f"/subscriptions/{call.address.subscription}"
-    if call.address.group:
-        scope += f"/resourceGroups/{call.address.group}"
     text = {name.lower(): value for name, value in call.request.query.items()}.get("$filter", "")
     wanted = {name.lower(): value for name, value in FILTER.findall(text)}
     if text and not wanted:
         raise gateway(400, "InvalidFilterInQueryString", f"Invalid $filter '{text}' specified in the query string.")
-    found = [each for kind in TOP_LEVEL for each in call.world.all(kind, scope) if _matches(each, wanted)]
+    found = [each for kind in TOP_LEVEL for each in call.world.all(kind, call.scope) if _matches(each, wanted)]
     return listed([_entry(each) for each in found])
 
 
@@ -67,9 +64,7 @@ def provider(call: Call) -> Response:
         "id": f"/subscriptions/{call.address.subscription}/providers/Microsoft.Compute",
         "namespace": "Microsoft.Compute",
         "authorizations": [],
-        "resourceTypes": [
-            {"resourceType": each, "locations": [], "apiVersions": ["2026-04-01", "2024-07-01"]} for each in types
-        ],
+        "resourceTypes": [{"resourceType": each, "apiVersions": ["2024-07-01"]} for each in types],
         "registrationState": "Registered",
         "registrationPolicy": "RegistrationRequired",
     }

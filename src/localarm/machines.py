@@ -240,7 +240,8 @@ def _image(call: Call, reference: Json) -> tuple[Json, int, str]:
             target="imageReference",
         )
     newest = max(images, key=lambda each: version_key(each.version))
-    return {**reference, "exactVersion": newest.version}, newest.size_gb, newest.os_type
+    ordered = {name: reference[name] for name in ("publisher", "offer", "sku", "version")}
+    return {**ordered, "exactVersion": newest.version}, newest.size_gb, newest.os_type
 
 
 def _os_profile(asked: Json) -> Json:

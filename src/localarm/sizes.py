@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from localarm.calls import Call
@@ -60,6 +61,19 @@ SIZES = {
     )
 }
 """By lower-case name. Data disks: Azure's size pages for the v3 to v6 series."""
+
+
+NAME = re.compile(r"(standard|basic)_[a-z]+(\d+)(-\d+)?[a-z0-9_]*", re.IGNORECASE)
+
+
+def size_of(name: str) -> Size | None:
+    """A size by name; one that looks like a size but is not in the table gets figures made up from its number of CPUs."""
+    found = SIZES.get(name.lower())
+    match = NAME.fullmatch(name)
+    if found is None and match is not None:
+        cpus = max(int(match[2]), 1)
+        return Size(name, "unknown", cpus, cpus * 4, min(max(cpus * 2, 2), 32))
+    return found
 
 
 def skus(call: Call) -> Response:

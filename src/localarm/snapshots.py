@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from localarm import laws
-from localarm.calls import Call, accepted, echoed, listed
+from localarm.calls import Call, accepted, echoed, listed, patched
 from localarm.capture import GIB, captured
 from localarm.clock import timestamp
 from localarm.disks import source_of_copy
@@ -41,8 +41,9 @@ def put(call: Call) -> Response:
         gb = source.properties["diskSizeGB"]
         work = captured(call.world, source, blob)
         kind = "snapshot.create.incremental" if properties.get("incremental") else "snapshot.create.full"
+        kind = "snapshot.create.copystart" if across else kind
         creation = {
-            "createOption": "Copy",
+            "createOption": data["createOption"],
             "sourceResourceId": source.id,
             "sourceUniqueId": source.properties.get("uniqueId"),
         }
@@ -52,7 +53,7 @@ def put(call: Call) -> Response:
     resource = Resource(KIND, _document(call, body, location, gb, creation, facts, unique), blob)
     if kind == "snapshot.create.copystart":
         ends = call.world.clock() + call.world.lasts("snapshot.background-copy")
-        resource = resource.with_properties(completionPercent=0.0).with_hidden(copied=[call.world.clock(), ends])
+        resource = resource.with_hidden(copied=[call.world.clock(), ends])
     if resource.properties["incremental"]:
         family = facts.get("incrementalSnapshotFamilyId") or call.world.new_id()
         resource = resource.with_properties(incrementalSnapshotFamilyId=family)
@@ -71,13 +72,15 @@ def get(call: Call) -> Response:
         since, until = found.hidden["copied"]
         now = call.world.clock()
         share = 1.0 if now >= until else (now - since) / (until - since)
-        found = found.with_properties(completionPercent=round(share * 100, 1))
+        family = found.properties.get("incrementalSnapshotFamilyId")
+        found = found.with_properties(incrementalSnapshotFamilyId=None)
+        found = found.with_properties(completionPercent=round(share * 100, 1), incrementalSnapshotFamilyId=family)
     return Response(200, found.body)
 
 
 def lists(call: Call) -> Response:
     """List the snapshots of a group or a subscription."""
-    return listed([each.body for each in call.world.all(KIND, call.address.parent.id)])
+    return listed([each.body for each in call.world.all(KIND, call.scope)])
 
 
 def patch(call: Call) -> Response:
@@ -106,7 +109,9 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
         laws.same_place(found, str(body.get("location", "")))
         laws.same_creation(found, body.get("properties", {}).get("creationData") or {})
     sku = str((body.get("sku") or found.body["sku"])["name"])
-    changed = found.with_properties(provisioningState="Updating").with_body(
+    gb = int((body.get("properties") or {}).get("diskSizeGB") or found.properties["diskSizeGB"])
+    laws.grows(gb, found.properties["diskSizeGB"])
+    changed = found.with_properties(diskSizeGB=gb, diskSizeBytes=gb * GIB, provisioningState="Updating").with_body(
         sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags"))
     )
     call.world.put(changed)
@@ -114,7 +119,7 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
         "DiskOperations", "snapshot.update", call.id, location=found.location, api_version=call.api_version,
         steps=[Step(call.world.clock() + call.world.lasts("snapshot.update"), "disk.created")], shows_output=True,
     )  # fmt: skip
-    payload = changed.body if patching else echoed(call, "Updating")
+    payload = patched(changed) if patching else echoed(call, "Updating", found)
     return accepted(call, 202, payload, operation, location=True, retry_after=0 if patching else 2)
 
 

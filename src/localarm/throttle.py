@@ -73,7 +73,7 @@ POLICIES: Mapping[tuple[str, str], tuple[Policy, ...]] = {
     ("POST", "disks/{}/begingetaccess"): GRANT,
     ("POST", "disks/{}/endgetaccess"): GRANT,
     ("PUT", "snapshots/{}"): SNAPSHOT,
-    ("PATCH", "snapshots/{}"): SNAPSHOT,
+    ("PATCH", "snapshots/{}"): WRITE_DISK,
     ("GET", "snapshots/{}"): READ_DISK,
     ("GET", "snapshots"): LIST_DISKS,
     ("DELETE", "snapshots/{}"): DELETE_DISK,

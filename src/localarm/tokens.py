@@ -17,6 +17,8 @@ from localarm.world import World
 
 AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
 SHORTEST_SKEW = 300
+LOGIN_LIFETIME = 3599
+"""Seconds that the token of a login lasts (recorded); those of machines last a day."""
 
 
 class Tokens:
@@ -27,15 +29,15 @@ class Tokens:
         self._key = key.encode()
         self._known: dict[str, Json] = {}
 
-    def issued(self, principal: Principal, audience: str) -> tuple[str, Json]:
-        """A new token and its claims."""
+    def issued(self, principal: Principal, audience: str, longest: int = 86400) -> tuple[str, Json]:
+        """A new token of at most `longest` seconds, and its claims."""
         now = int(self._world.clock())
         claims: Json = {
             "aud": audience,
             "iss": f"https://sts.windows.net/{self._world.settings.tenant}/",
             "iat": now - SHORTEST_SKEW,
             "nbf": now - SHORTEST_SKEW,
-            "exp": now + self._world.settings.token_lifetime,
+            "exp": now + min(longest, self._world.settings.token_lifetime),
             "appid": principal.client_id,
             "idtyp": "app",
             "oid": principal.object_id,
@@ -131,16 +133,16 @@ def _granted(world: World, tokens: Tokens, request: Request, *, modern: bool) ->
     if not hmac.compare_digest(principal.secret, form.get("client_secret", "")):
         return _login_error(world, 401, "invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID.")  # fmt: skip
     audience = form.get("scope", "").removesuffix(".default").removesuffix("/") if modern else form.get("resource", "")
-    token, claims = tokens.issued(principal, audience)
-    lifetime = world.settings.token_lifetime
+    token, claims = tokens.issued(principal, audience, LOGIN_LIFETIME)
+    lifetime = claims["exp"] - int(world.clock())
+    unkept = {"Cache-Control": "no-cache, no-store"}
     if modern:
-        return Response(
-            200, {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
-        )
+        found = {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
+        return Response(200, found, unkept)
     return Response(200, {
         "token_type": "Bearer", "expires_in": str(lifetime), "ext_expires_in": str(lifetime),
         "expires_on": str(claims["exp"]), "not_before": str(claims["nbf"]), "resource": audience, "access_token": token,
-    })  # fmt: skip
+    }, unkept)  # fmt: skip
 
 
 def _configuration(world: World, request: Request, tenant: str) -> Json:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from localarm import laws
 from localarm.arm import Address, key
 from localarm.calls import Call, accepted, listed, not_found
-from localarm.capture import captured
+from localarm.capture import GIB, captured
 from localarm.clock import timestamp
-from localarm.disks import source_of_copy
+from localarm.disks import find_disk, source_of_copy
 from localarm.errors import Refused, invalid
 from localarm.galleries import DEFINITION, VERSION, delete
 from localarm.messages import Json, Response
@@ -37,10 +37,14 @@ class Content:
     def take(self, world: World, place: str, source: Resource, gb: int, caching: str, blob: str = "") -> None:
         """Capture one disk."""
         name = f"version-{world.new_id()}"
-        work = captured(world, source, name) if not blob else None
+        work = None
         if blob:
             world.blobs.share(blob, name)
-        self.blobs[place] = name if blob or source.blob else ""
+        elif source.blob or source.kind == "disks":
+            work = captured(world, source, name)
+        else:
+            world.blobs.create(name, gb * GIB)
+        self.blobs[place] = name
         self.sizes[place] = gb
         self.cachings[place] = caching
         self.works += [work] if work else []
@@ -251,9 +255,8 @@ def _of_machine(world: World, machine_id: str) -> Content:
         ("os", storage["osDisk"]),
         *((str(each["lun"]), each) for each in storage.get("dataDisks", [])),
     ]:
-        disk = world.find("disks", entry["managedDisk"]["id"])
-        if disk is not None:
-            content.take(world, place, disk, disk.properties["diskSizeGB"], entry.get("caching", "None"))
+        disk = find_disk(world, entry["managedDisk"]["id"])
+        content.take(world, place, disk, disk.properties["diskSizeGB"], entry.get("caching", "None"))
     return content
 
 

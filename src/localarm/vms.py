@@ -65,7 +65,7 @@ def instance_view(call: Call) -> Response:
 
 def lists(call: Call) -> Response:
     """List the machines of a group or a subscription."""
-    return listed([each.body for each in call.world.all(KIND, call.address.parent.id)])
+    return listed([each.body for each in call.world.all(KIND, call.scope)])
 
 
 def put(call: Call) -> Response:
@@ -111,6 +111,9 @@ def attach_detach(call: Call) -> Response:
             lun = next(number for number in range(len(taken) + 1) if number not in taken)
             taken.add(lun)
         extra = {name: each[name] for name in ("caching", "deleteOption", "writeAcceleratorEnabled") if name in each}
+        extra.setdefault(
+            "writeAcceleratorEnabled", False
+        )  # this call shows it always, others only when true (recorded)
         wanted.append({"lun": lun, "createOption": "Attach", **extra, "managedDisk": {"id": each["diskId"]}})
     changed, operation = _begin(call, found, planned(call, found, wanted), "vm.attachdetach")
     response = accepted(call, 200, changed.properties["storageProfile"], operation, location=False)
@@ -159,11 +162,23 @@ def shown(call: Call, machine: Resource, *, instance_view: bool = False) -> Resp
         properties = dict(body["properties"])
         created = properties.pop("timeCreated")
         properties |= {"instanceView": _instance_view(call.world, machine), "timeCreated": created}
-        return Response(200, {**body, "properties": properties})
+        body = {**body, "properties": properties}
+        return Response(
+            200, body if call.api_version < ETAG_SINCE else with_etag(body, machine)
+        )  # no header (recorded)
     if call.api_version < ETAG_SINCE:
         return Response(200, body)
-    etag = f'"{machine.etag}"'
-    return Response(200, {**body, "etag": etag}, {"ETag": etag})
+    return Response(200, with_etag(body, machine), {"ETag": f'"{machine.etag}"'})
+
+
+def with_etag(body: Json, machine: Resource) -> Json:
+    """A machine's document with its etag, right after the properties."""
+    found: Json = {}
+    for name, value in body.items():
+        found[name] = value
+        if name == "properties":
+            found["etag"] = f'"{machine.etag}"'
+    return found
 
 
 def device_here(world: World, operation: Operation, args: Json, at: float) -> None:
@@ -249,7 +264,7 @@ def made(world: World, machine: Machine, subscription: str) -> Resource:
         machine_id, "Microsoft.Compute/virtualMachines", machine.location, identity=identity, zones=zones, tags={},
         properties=properties,
     )  # fmt: skip
-    return world.put(Resource(KIND, body, hidden={"etag": 1}))
+    return world.put(Resource(KIND, body, hidden={"etag": 1, "generation": "V2"}))
 
 
 def restore_devices(world: World) -> None:
@@ -288,9 +303,21 @@ def _write(call: Call, found: Resource, body: Json, family: str) -> Response:
         found = found.with_properties(timeCreated=None)
         found = found.with_properties(diagnosticsProfile=properties["diagnosticsProfile"], timeCreated=created)
     changed, operation = _begin(call, found, change, family)
-    answer = shown(call, changed)
+    answer = shown(call, _without_new_ids(changed, change))
     response = accepted(call, 200, answer.payload, operation, location=False)
     return response.with_headers(answer.headers)
+
+
+def _without_new_ids(machine: Resource, change: Change) -> Resource:
+    """The first answer shows no id of a disk that this very write makes (recorded)."""
+    new = {int(entry["lun"]) for entry in change.coming if entry["createOption"] == "Empty"}
+    storage = machine.properties["storageProfile"]
+    entries = []
+    for entry in storage.get("dataDisks", []):
+        if int(entry["lun"]) in new:
+            entry = {**entry, "managedDisk": {"storageAccountType": entry["managedDisk"]["storageAccountType"]}}
+        entries.append(entry)
+    return machine.with_properties(storageProfile={**storage, "dataDisks": entries})
 
 
 def _begin(call: Call, machine: Resource, change: Change, family: str) -> tuple[Resource, Operation]:
@@ -360,12 +387,11 @@ def _entry(world: World, machine: Resource, entry: Json, present: list[Json]) ->
         raise invalid("dataDisk.lun", "Required parameter 'dataDisk.lun' is missing (null).")
     shown: Json = {
         "lun": int(entry["lun"]), "name": disk.name, "createOption": "Attach", "caching": entry.get("caching") or "None",
+        **({"writeAcceleratorEnabled": bool(entry["writeAcceleratorEnabled"])} if "writeAcceleratorEnabled" in entry else {}),
         "managedDisk": {"storageAccountType": disk.body["sku"]["name"], "id": disk.id},
         "deleteOption": entry.get("deleteOption") or "Detach", "diskSizeGB": disk.properties["diskSizeGB"],
         "toBeDetached": False,
     }  # fmt: skip
-    if entry.get("writeAcceleratorEnabled"):
-        shown["writeAcceleratorEnabled"] = True
     return shown
 
 
@@ -445,12 +471,24 @@ def _instance_view(world: World, machine: Resource) -> Json:
     storage = machine.properties["storageProfile"]
     names = [entry["name"] for entry in [storage["osDisk"], *storage.get("dataDisks", [])]]
     ready = status("ProvisioningState/succeeded", "Provisioning succeeded", time=time)
+    generation = str(machine.hidden.get("generation", "V1"))
+    agent = status(
+        "ProvisioningState/succeeded", "Ready", message="Guest Agent is running", time=timestamp(world.clock())
+    )
+    power_status = status(f"PowerState/{power}", f"VM {power}")
+    if machine.state == "Creating":
+        creating = {"code": "ProvisioningState/creating", "level": "Info", "displayStatus": "Creating"}
+        return {
+            "disks": [{"name": name, "statuses": [ready]} for name in names],
+            "hyperVGeneration": generation,
+            "statuses": [creating, power_status],
+        }
     return {
         "computerName": machine.name,
         "osName": "debian",
         "osVersion": "13",
-        "vmAgent": {"vmAgentVersion": "2.11.1.4", "statuses": [status("ProvisioningState/succeeded", "Ready", message="Guest Agent is running", time=timestamp(world.clock()))]},
+        "vmAgent": {"vmAgentVersion": "2.11.1.4", "statuses": [agent], "extensionHandlers": []},
         "disks": [{"name": name, "statuses": [ready]} for name in names],
-        "hyperVGeneration": "V2",
-        "statuses": [ready, status(f"PowerState/{power}", f"VM {power}")],
+        "hyperVGeneration": generation,
+        "statuses": [ready, power_status],
     }  # fmt: skip

@@ -1,0 +1,162 @@
+"""Two answers compared, field by field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.conformance.flows import Exchange
+
+GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)")
+HEX = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
+FORMS = (
+    (re.compile(rf"^{GUID.pattern}$", re.IGNORECASE), "guid"),
+    (re.compile(rf"^{TIME.pattern}$"), "time"),
+    (re.compile(r"^1[5-9]\d{8}$"), "epoch"),
+)
+
+HEADERS = ("azure-asyncoperation", "location", "etag", "x-ms-failure-cause", "content-type", "cache-control")
+LIMITS = "x-ms-ratelimit-remaining-"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One place where localarm answers otherwise than Azure did."""
+
+    flow: str
+    file: str
+    where: str
+    azure: str
+    localarm: str
+
+    def __str__(self) -> str:
+        return f"{self.flow}/{self.file} {self.where}: Azure {self.azure}, localarm {self.localarm}"
+
+
+def differences(exchange: Exchange, status: int, headers: Mapping[str, str], payload: Any) -> Iterator[Difference]:
+    """Every difference between a recorded answer and localarm's."""
+
+    def found(where: str, azure: Any, ours: Any) -> Difference:
+        return Difference(exchange.flow, exchange.file, where, str(azure)[:100], str(ours)[:100])
+
+    if status != exchange.status:
+        yield found(
+            "status", exchange.status, f"{status} {(payload or {}).get('error') if isinstance(payload, dict) else ''}"
+        )
+        return
+    ours = {name.lower(): value for name, value in headers.items()}
+    if payload is not None:
+        ours.setdefault("content-type", "application/json; charset=utf-8")
+    for where, azure, local in _headers(exchange, ours):
+        yield found(where, azure, local)
+    for where, azure, local in _values("", exchange.answer, payload):
+        yield found(where, azure, local)
+
+
+def _headers(exchange: Exchange, ours: Mapping[str, str]) -> Iterator[tuple[str, Any, Any]]:
+    names = [*HEADERS, *(("retry-after",) if exchange.keeps_retry_after else ())]
+    for name in names:
+        azure, local = exchange.headers.get(name), ours.get(name)
+        if name == "content-type" and exchange.answer is None:
+            continue
+        if (azure is None) != (local is None):
+            yield f"header {name}", azure, local
+        elif azure is not None and local is not None:
+            if name in ("azure-asyncoperation", "location"):
+                yield from _poll_addresses(name, azure, local)
+            elif azure != local:
+                yield f"header {name}", azure, local
+    limits, local_limits = ({name for name in each if name.startswith(LIMITS)} for each in (exchange.headers, ours))
+    if limits - local_limits:  # recorders dropped some of them: those that localarm has beyond say nothing
+        yield "header names of limits", sorted(limits - local_limits), "(absent)"
+    policies, local_policies = (_policies(each.get(LIMITS + "resource", "")) for each in (exchange.headers, ours))
+    if policies and policies != local_policies:
+        yield "limit policies", policies, local_policies
+
+
+def _policies(header: str) -> list[str]:
+    return sorted(part.partition(";")[0] for part in header.split(",") if part)
+
+
+def _poll_addresses(name: str, azure: str, local: str) -> Iterator[tuple[str, Any, Any]]:
+    def shape(url: str) -> tuple[list[str], list[str]]:
+        parts = urlsplit(url)
+        path = ["id" if index == 1 else part.lower() for index, part in enumerate(parts.path.split("/")[1:-1])]
+        return path, [each for each, _ in parse_qsl(parts.query, keep_blank_values=True)]
+
+    for place, theirs, ours in zip(("path", "query"), shape(azure), shape(local), strict=True):
+        if theirs != ours:
+            yield f"header {name} {place}", theirs, ours
+
+
+def _values(where: str, azure: Any, ours: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(azure, dict) and isinstance(ours, dict):
+        yield from _objects(where, azure, ours)
+    elif isinstance(azure, list) and isinstance(ours, list):
+        yield from _lists(where, azure, ours)
+    elif _form(azure) != _form(ours):
+        yield where, azure, ours
+
+
+def _lists(where: str, azure: list[Any], ours: list[Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Lists item by item; those of named things by name, for their order is not kept by Azure either."""
+    whole = [each for each in azure if not (isinstance(each, dict) and "_trimmed_by_extractor" in each)]
+    trimmed = (
+        len(whole) < len(azure)
+        or where.endswith(".resourceTypes")
+        or (where == ".value" and len(whole) == 1 < len(ours))
+    )
+    label = next(
+        (
+            name
+            for name in ("name", "resourceType")
+            if whole and all(isinstance(each, dict) and name in each for each in whole)
+        ),
+        "",
+    )
+    if label:
+        mine = {str(each.get(label)).lower(): each for each in ours}
+        for each in whole:
+            name = str(each[label])
+            if name.lower() in mine:
+                yield from _values(f"{where}[{label}={name}]", each, mine[name.lower()])
+            else:
+                yield f"{where}[{label}=]", name, "(absent)"
+        extra = sorted(set(mine) - {str(each[label]).lower() for each in whole})
+        if extra and not trimmed:
+            yield f"{where}[{label}=]", "(absent)", extra
+        return
+    if len(whole) != len(ours):
+        yield f"{where}[]", f"{len(whole)} items", f"{len(ours)} items"
+    for index, (theirs, our) in enumerate(zip(whole, ours, strict=False)):
+        yield from _values(f"{where}[{index}]", theirs, our)
+
+
+def _objects(where: str, azure: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for name in azure:
+        if name not in ours:
+            yield f"{where}.{name}", azure[name], "(absent)"
+    for name in ours:
+        if name not in azure:
+            yield f"{where}.{name}", "(absent)", ours[name]
+    both = [name for name in azure if name in ours]
+    if both != [name for name in ours if name in azure]:
+        yield f"{where} order", both, [name for name in ours if name in azure]
+    for name in both:
+        yield from _values(f"{where}.{name}", azure[name], ours[name])
+
+
+def _form(value: Any) -> Any:
+    """A value with what differs from run to run replaced by its form."""
+    if not isinstance(value, str):
+        return value
+    for pattern, form in FORMS:
+        if pattern.match(value):
+            return form
+    if "accessSAS" in value or "blob.storage.azure.net" in value or "blob.core.windows.net" in value:
+        return "address of a blob"
+    return HEX.sub("hex", GUID.sub("guid", TIME.sub("time", value))).lower()
