@@ -5,34 +5,19 @@ Names, types and defaults follow the builder's documentation; options that gilde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from gilder.model.base import Delayed as Delayed
+from gilder.model.base import Spec as Spec
 from gilder.model.ids import ArmId
-
-
-class Spec(BaseModel):
-    """A frozen value read from a template; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-@runtime_checkable
-class Delayed(Protocol):
-    """A text whose placeholders (`{{.Device}}`, `{{.Command}}` …) get their values only when the build runs."""
-
-    @property
-    def text(self) -> str:
-        """The text as written."""
-        ...
-
-    def render(self, data: Mapping[str, str]) -> str:
-        """The text with its placeholders filled in; raises UserError if it cannot be."""
-        ...
+from gilder.model.provisioners import PostProcessor as PostProcessor
+from gilder.model.provisioners import Provisioner as Provisioner
+from gilder.model.provisioners import ShellProvisioner as ShellProvisioner
+from gilder.model.provisioners import Wrap as Wrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,44 +156,6 @@ class Auth(Spec):
     use_azure_cli_auth: bool = False
 
 
-class Wrap(Spec):
-    """What any provisioner may have around it."""
-
-    pause_before: float = 0.0
-    """Seconds."""
-    timeout: float | None = None
-    """Seconds; None: no limit."""
-    max_retries: int = 0
-    continue_on_error: bool = False
-
-
-class ShellProvisioner(Spec):
-    """Runs scripts inside the guest."""
-
-    type: Literal["shell"] = "shell"
-    wrap: Wrap = Wrap()
-    inline: tuple[Delayed, ...] | None = None
-    scripts: tuple[str, ...] = ()
-    """Absolute paths on this machine."""
-    inline_shebang: str = "/bin/sh -e"
-    binary: bool = False
-    environment_vars: tuple[str, ...] = ()
-    env: dict[str, str] = {}
-    env_var_format: str | None = None
-    execute_command: Delayed | None = None
-    use_env_var_file: bool = False
-    remote_folder: str = "/tmp"  # noqa: S108 — the documented default, a path in the guest
-    remote_file: str | None = None
-    remote_path: str | None = None
-    skip_clean: bool = False
-    valid_exit_codes: tuple[int, ...] = (0,)
-    pause_after: float = 0.0
-    """Seconds."""
-
-
-Provisioner = ShellProvisioner
-
-
 class BuildSpec(Spec):
     """One image to build: every option of the azure-chroot builder, checked and with its defaults filled in."""
 
@@ -257,7 +204,7 @@ class BuildSpec(Spec):
     image_resource_id: ArmId | None = None
     shared_image_destination: GalleryDestination | None = None
 
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = Field(default_factory=dict)
     """gilder's own: put on the resulting image."""
     disk_encryption_set_id: ArmId | None = None
     """gilder's own."""
@@ -268,6 +215,9 @@ class BuildSpec(Spec):
 
     provisioners: tuple[Provisioner, ...] = ()
     error_cleanup_provisioner: Provisioner | None = None
+    """Runs when a provisioner failed, before anything is cleaned up."""
+    post_processors: tuple[tuple[PostProcessor, ...], ...] = ()
+    """Chains: each runs in order, once the image is there."""
     sensitive: tuple[str, ...] = Field(default=(), repr=False)
     """Values that must never be shown."""
 
