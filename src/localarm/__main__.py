@@ -34,16 +34,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="localarm", description="A strict local Azure: Resource Manager, instance metadata and tokens on loopback.")  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="localarm", description="A strict local Azure: Resource Manager, instance metadata and tokens on loopback."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    lease = commands.add_parser("lease", help="start the server if it does not run, and keep it running until standard input ends; prints one line of JSON with its addresses")  # fmt: skip
+    lease = commands.add_parser(
+        "lease",
+        help="start the server if it does not run, and keep it running until standard input ends; prints "
+        "one line of JSON with its addresses",
+    )
     serve = commands.add_parser("serve", help="run the server in the foreground")
     status = commands.add_parser("status", help="say whether a server runs, and what the world holds")
     images = commands.add_parser("images", help="list what was built: images, gallery image versions, snapshots")
     export = commands.add_parser("export", help="write the raw disk of an image, version, snapshot or disk to a file")
     reset = commands.add_parser("reset", help="forget the world: every resource and disk in its state directory")
     for each in (lease, serve, status, images, export, reset):
-        each.add_argument("--state", type=Path, default=DEFAULT_STATE, metavar="DIR", help="where the world is kept (default %(default)s)")  # fmt: skip
+        each.add_argument(
+            "--state",
+            type=Path,
+            default=DEFAULT_STATE,
+            metavar="DIR",
+            help="where the world is kept (default %(default)s)",
+        )
     export.add_argument("id", help="full id, or a name that only one of them has")
     export.add_argument("file", type=Path, help="where to write the disk (sparse)")
     for each in (lease, serve):
@@ -63,14 +75,39 @@ def _world_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vm-zone", default="", help="its availability zone (default: none)")
     parser.add_argument("--location", default="westeurope", help="its region")
     parser.add_argument("--group", default="gilder-local", help="its resource group")
-    parser.add_argument("--latency", choices=("none", "recorded", "median"), default="none", help="how long operations take: not at all, as recorded on Azure, or the recorded medians")  # fmt: skip
+    parser.add_argument(
+        "--latency",
+        choices=("none", "recorded", "median"),
+        default="none",
+        help="how long operations take: not at all, as recorded on Azure, or the recorded medians",
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies every duration")
-    parser.add_argument("--throttle", choices=("on", "off", "auto"), default="auto", help="Azure's request limits (auto: on with --latency recorded)")  # fmt: skip
-    parser.add_argument("--concurrent-writes", choices=("refuse", "preempt"), default="refuse", help="what a second write to a virtual machine meets while one runs")  # fmt: skip
+    parser.add_argument(
+        "--throttle",
+        choices=("on", "off", "auto"),
+        default="auto",
+        help="Azure's request limits (auto: on with --latency recorded)",
+    )
+    parser.add_argument(
+        "--concurrent-writes",
+        choices=("refuse", "preempt"),
+        default="refuse",
+        help="what a second write to a virtual machine meets while one runs",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn at random")
-    parser.add_argument("--devices", choices=("loop", "none"), default="loop", help="whether attached disks become devices (needs root)")  # fmt: skip
-    parser.add_argument("--links", type=Path, default=Path("/dev/disk/azure"), metavar="DIR", help="where the device names of data disks appear")  # fmt: skip
-    parser.add_argument("--catalogue", type=Path, default=DEFAULT_STATE / "catalogue", metavar="DIR", help="cache of platform images")  # fmt: skip
+    parser.add_argument(
+        "--devices", choices=("loop", "none"), default="loop", help="whether attached disks become devices (needs root)"
+    )
+    parser.add_argument(
+        "--links",
+        type=Path,
+        default=Path("/dev/disk/azure"),
+        metavar="DIR",
+        help="where the device names of data disks appear",
+    )
+    parser.add_argument(
+        "--catalogue", type=Path, default=DEFAULT_STATE / "catalogue", metavar="DIR", help="cache of platform images"
+    )
 
 
 def _on_azure() -> bool:

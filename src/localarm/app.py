@@ -107,7 +107,11 @@ class Application:
         principal = self.tokens.principal(request)
         version = next((value for name, value in request.query.items() if name.lower() == "api-version"), "")
         if not version:
-            raise gateway(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")  # fmt: skip
+            raise gateway(
+                400,
+                "MissingApiVersionParameter",
+                "The api-version query parameter (?api-version=) is required for all requests.",
+            )
         laws.api_version_known(version)
         call = Call(self.world, request, address, version, principal)
         if not address.subscription:
@@ -137,7 +141,12 @@ class Application:
             raise _unknown(request)
         if version < route.since:
             kind = address.type or "resourceGroups"
-            raise gateway(400, "NoRegisteredProviderFound", f"No registered resource provider found for location '' and API version '{version}' for type '{kind}'. The supported api-versions are '{route.since}' and later.")  # fmt: skip
+            raise gateway(
+                400,
+                "NoRegisteredProviderFound",
+                f"No registered resource provider found for location '' and API version '{version}' for type "
+                f"'{kind}'. The supported api-versions are '{route.since}' and later.",
+            )
         return route
 
     def _allowed(self, principal: Principal, request: Request, address: Address) -> None:
@@ -149,7 +158,13 @@ class Application:
             request.method
         ]
         action = f"{address.type or 'Microsoft.Resources/subscriptions/resourceGroups'}/{verb}"
-        raise gateway(403, "AuthorizationFailed", f"The client '{principal.client_id}' with object id '{principal.object_id}' does not have authorization to perform action '{action}' over scope '{address.id}' or the scope is invalid. If access was recently granted, please refresh your credentials.")  # fmt: skip
+        raise gateway(
+            403,
+            "AuthorizationFailed",
+            f"The client '{principal.client_id}' with object id '{principal.object_id}' does not have "
+            f"authorization to perform action '{action}' over scope '{address.id}' or the scope is invalid. "
+            "If access was recently granted, please refresh your credentials.",
+        )
 
     def _control(self, request: Request) -> Response:
         what = request.path.removeprefix("/_localarm/").strip("/")

@@ -49,7 +49,11 @@ class Call:
         try:
             found = self.request.json()
         except ValueError as error:
-            raise gateway(400, "InvalidRequestContent", f"The request content was invalid and could not be deserialized: '{error}'.") from error  # fmt: skip
+            raise gateway(
+                400,
+                "InvalidRequestContent",
+                f"The request content was invalid and could not be deserialized: '{error}'.",
+            ) from error
         if found is None:
             found = {}
         if not isinstance(found, dict):

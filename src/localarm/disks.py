@@ -135,7 +135,10 @@ def _made(call: Call, body: Json) -> tuple[Resource, str, Json | None]:
         return _copy(call, body, data, unique, blob)
     if option == "Upload":
         return _upload(call, body, data, unique, blob)
-    raise invalid("creationData.createOption", f"The value '{option}' of parameter 'creationData.createOption' is not supported here.")  # fmt: skip
+    raise invalid(
+        "creationData.createOption",
+        f"The value '{option}' of parameter 'creationData.createOption' is not supported here.",
+    )
 
 
 def _from_image(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple[Resource, str, Json | None]:
@@ -216,7 +219,11 @@ def _copy(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple[R
     size = source.properties["diskSizeGB"]
     gb = max(int(body.get("properties", {}).get("diskSizeGB") or 0), size)
     laws.grows(body.get("properties", {}).get("diskSizeGB"), size)
-    facts: Json = {name: source.properties[name] for name in ("osType", "hyperVGeneration", "supportedCapabilities") if name in source.properties}  # fmt: skip
+    facts: Json = {
+        name: source.properties[name]
+        for name in ("osType", "hyperVGeneration", "supportedCapabilities")
+        if name in source.properties
+    }
     creation = {
         "createOption": "Copy",
         "sourceResourceId": source.id,
@@ -340,7 +347,11 @@ def find_disk(world: World, disk_id: str) -> Resource:
     found = world.find(KIND, disk_id)
     if found is None or found.state == "Deleting":
         name = key(disk_id).rpartition("/")[2]
-        raise gateway(404, "ResourceNotFound", f"Disk {name} is not found.") if not name else Refused(404, "NotFound", f"Disk {disk_id.rpartition('/')[2]} is not found.")  # fmt: skip
+        raise (
+            gateway(404, "ResourceNotFound", f"Disk {name} is not found.")
+            if not name
+            else Refused(404, "NotFound", f"Disk {disk_id.rpartition('/')[2]} is not found.")
+        )
     return found
 
 

@@ -15,7 +15,15 @@ def endpoints(world: World, request: Request) -> Response | None:
         return None
     version = request.query.get("api-version", "")
     if not version:
-        return Response(400, {"error": {"code": "MissingApiVersionParameter", "message": "The api-version query parameter (?api-version=) is required for all requests."}})  # fmt: skip
+        return Response(
+            400,
+            {
+                "error": {
+                    "code": "MissingApiVersionParameter",
+                    "message": "The api-version query parameter (?api-version=) is required for all requests.",
+                }
+            },
+        )
     found = _cloud(world, request.base)
     return Response(200, found if version >= OBJECT_SINCE or version.startswith("2015") else [found])
 

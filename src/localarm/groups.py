@@ -55,7 +55,12 @@ def lists(call: Call) -> Response:
 
 def made(group_id: str, location: str, tags: Json | None = None) -> Resource:
     """A resource group."""
-    body: Json = {"id": group_id, "name": group_id.rpartition("/")[2], "type": "Microsoft.Resources/resourceGroups", "location": location}  # fmt: skip
+    body: Json = {
+        "id": group_id,
+        "name": group_id.rpartition("/")[2],
+        "type": "Microsoft.Resources/resourceGroups",
+        "location": location,
+    }
     if tags is not None:
         body["tags"] = tags
     return Resource(KIND, {**body, "properties": {"provisioningState": "Succeeded"}})

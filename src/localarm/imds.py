@@ -25,12 +25,32 @@ def metadata(world: World, tokens: Tokens, request: Request) -> Response | None:
     if request.method != "GET":
         return Response(405, {"error": "Method not allowed"})
     if path == "/metadata/versions":
-        return Response(200, {"apiVersions": ["2017-08-01", "2018-02-01", "2019-03-11", "2020-06-01", "2021-02-01", "2021-12-13", "2025-04-07"]})  # fmt: skip
+        return Response(
+            200,
+            {
+                "apiVersions": [
+                    "2017-08-01",
+                    "2018-02-01",
+                    "2019-03-11",
+                    "2020-06-01",
+                    "2021-02-01",
+                    "2021-12-13",
+                    "2025-04-07",
+                ]
+            },
+        )
     version = request.query.get("api-version", "")
     if path.startswith("/metadata/identity/oauth2/token"):
         return _token(world, tokens, request)
     if version < OLDEST:
-        return Response(400, {"error": "Bad request. api-version was not specified in the request. For more information refer to aka.ms/azureimds", "newest-versions": ["2025-04-07", "2023-11-15", "2023-07-01"]})  # fmt: skip
+        return Response(
+            400,
+            {
+                "error": "Bad request. api-version was not specified in the request. For more information refer to "
+                "aka.ms/azureimds",
+                "newest-versions": ["2025-04-07", "2023-11-15", "2023-07-01"],
+            },
+        )
     found: Any = {"compute": _compute(world), "network": _network()}
     for part in [part for part in request.path.split("/") if part][2:]:
         found = _child(found, part)

@@ -36,7 +36,12 @@ def location_known(world: World, body: Json) -> str:
         raise gateway(400, "LocationRequired", "The location property is required for this definition.")
     if location not in world.settings.regions:
         known = ",".join(world.settings.regions)
-        raise gateway(400, "LocationNotAvailableForResourceType", f"The provided location '{location}' is not available for resource type. List of available regions for the resource type is '{known}'.")  # fmt: skip
+        raise gateway(
+            400,
+            "LocationNotAvailableForResourceType",
+            f"The provided location '{location}' is not available for resource type. List of available "
+            f"regions for the resource type is '{known}'.",
+        )
     return location
 
 
@@ -55,21 +60,37 @@ def grows(asked: Any, present: int) -> None:
         return
     size_given(asked)
     if asked < present:
-        raise Refused(400, "BadRequest", f"Disk size {asked}GB is smaller than the present size or that of the source, {present}GB. Only increasing the size of a disk is supported.")  # fmt: skip
+        raise Refused(
+            400,
+            "BadRequest",
+            f"Disk size {asked}GB is smaller than the present size or that of the source, {present}GB. Only "
+            "increasing the size of a disk is supported.",
+        )
 
 
 def same_region(source: Resource, location: str) -> None:
     """A copy lies in the region of its source."""
     location = location.lower().replace(" ", "")
     if source.location != location:
-        raise Refused(400, "BadRequest", f"The source {source.id} in location '{source.location}' does not belong to the same region as the disk ('{location}').")  # fmt: skip
+        raise Refused(
+            400,
+            "BadRequest",
+            f"The source {source.id} in location '{source.location}' does not belong to the same region as "
+            f"the disk ('{location}').",
+        )
 
 
 def same_place(found: Resource, location: str) -> None:
     """A resource cannot move to another region."""
     location = location.lower().replace(" ", "")
     if location and location != found.location:
-        raise gateway(409, "InvalidResourceLocation", f"The resource '{found.name}' already exists in location '{found.location}' in resource group. A resource with the same name cannot be created in location '{location}'. Please select a new resource name.")  # fmt: skip
+        raise gateway(
+            409,
+            "InvalidResourceLocation",
+            f"The resource '{found.name}' already exists in location '{found.location}' in resource group. "
+            f"A resource with the same name cannot be created in location '{location}'. Please select a new "
+            "resource name.",
+        )
 
 
 def same_creation(found: Resource, asked: Json) -> None:
@@ -77,7 +98,12 @@ def same_creation(found: Resource, asked: Json) -> None:
     present = found.properties["creationData"]
     for name in ("createOption", "sourceResourceId"):
         if name in asked and key(str(asked[name])) != key(str(present.get(name, ""))):
-            raise Refused(409, "PropertyChangeNotAllowed", f"Changing property 'creationData.{name}' is not allowed.", target=f"creationData.{name}")  # fmt: skip
+            raise Refused(
+                409,
+                "PropertyChangeNotAllowed",
+                f"Changing property 'creationData.{name}' is not allowed.",
+                target=f"creationData.{name}",
+            )
 
 
 def not_attached(world: World, disk: Resource) -> None:
@@ -92,7 +118,13 @@ def not_attached(world: World, disk: Resource) -> None:
 def not_attached_for_resize(world: World, disk: Resource) -> None:
     """A disk that a running machine lists is not resized here."""
     if disk.body.get("managedBy"):
-        raise Refused(409, "OperationNotAllowed", f"Cannot resize disk {disk.name} while it is attached to running VM {disk.body['managedBy']}. Resizing a disk of an Azure Virtual Machine requires the virtual machine to be deallocated. Please stop your VM and retry the operation.")  # fmt: skip
+        raise Refused(
+            409,
+            "OperationNotAllowed",
+            f"Cannot resize disk {disk.name} while it is attached to running VM {disk.body['managedBy']}. "
+            "Resizing a disk of an Azure Virtual Machine requires the virtual machine to be deallocated. "
+            "Please stop your VM and retry the operation.",
+        )
 
 
 def no_access_granted(disk: Resource) -> None:
@@ -106,14 +138,23 @@ def no_access_granted(disk: Resource) -> None:
 def not_changing(world: World, resource: Resource) -> None:
     """No other operation runs on the resource."""
     if world.running(resource.id):
-        raise Refused(409, "Conflict", f"The request on resource '{resource.name}' failed due to conflict with a concurrent request. To resolve it, please refer to https://aka.ms/activitylog to get more details on the conflicting requests.")  # fmt: skip
+        raise Refused(
+            409,
+            "Conflict",
+            f"The request on resource '{resource.name}' failed due to conflict with a concurrent request. "
+            "To resolve it, please refer to https://aka.ms/activitylog to get more details on the "
+            "conflicting requests.",
+        )
 
 
 def below_disk_quota(world: World, address: Address) -> None:
     """A subscription has room for one more disk."""
     present = len(world.all("disks", f"/subscriptions/{address.subscription}"))
     if present >= world.settings.disk_quota:
-        raise not_allowed(f"Operation results in exceeding quota limits of Disks. Maximum allowed: {world.settings.disk_quota}, Current in use: {present}, Additional requested: 1.")  # fmt: skip
+        raise not_allowed(
+            "Operation results in exceeding quota limits of Disks. Maximum allowed: "
+            f"{world.settings.disk_quota}, Current in use: {present}, Additional requested: 1."
+        )
 
 
 def max_data_disks(machine: Resource) -> int:
@@ -126,7 +167,12 @@ def disks_fit(machine: Resource, count: int) -> None:
     """A machine's size takes that many data disks."""
     most = max_data_disks(machine)
     if count > most:
-        raise Refused(409, "OperationNotAllowed", f"The maximum number of data disks allowed to be attached to a VM of this size is {most}.", target="dataDisks")  # fmt: skip
+        raise Refused(
+            409,
+            "OperationNotAllowed",
+            f"The maximum number of data disks allowed to be attached to a VM of this size is {most}.",
+            target="dataDisks",
+        )
 
 
 def luns_differ(machine: Resource, luns: Iterable[int]) -> None:
@@ -147,23 +193,42 @@ def attachable(world: World, machine: Resource, disk: Resource) -> None:
     """A disk is free, in the machine's region and zone, and of the machine's subscription."""
     owner = str(disk.body.get("managedBy") or "")
     if owner and key(owner) != machine.key:
-        raise Refused(409, "ConflictingUserInput", f"Disk '{disk.id}' cannot be attached as the disk is already owned by VM '{owner}'.")  # fmt: skip
+        raise Refused(
+            409,
+            "ConflictingUserInput",
+            f"Disk '{disk.id}' cannot be attached as the disk is already owned by VM '{owner}'.",
+        )
     for other in world.all("virtualmachines"):
         entries = other.properties["storageProfile"].get("dataDisks", [])
         listed = any(key(entry["managedDisk"]["id"]) == disk.key for entry in entries)
         if listed and other.key != machine.key:
-            raise Refused(409, "ConflictingUserInput", f"Disk '{disk.id}' cannot be attached as the disk is already owned by VM '{other.id}'.")  # fmt: skip
+            raise Refused(
+                409,
+                "ConflictingUserInput",
+                f"Disk '{disk.id}' cannot be attached as the disk is already owned by VM '{other.id}'.",
+            )
     if disk.location != machine.location:
-        raise Refused(400, "BadRequest", f"Disk '{disk.name}' in location '{disk.location}' cannot be attached to the VM in location '{machine.location}'.")  # fmt: skip
+        raise Refused(
+            400,
+            "BadRequest",
+            f"Disk '{disk.name}' in location '{disk.location}' cannot be attached to the VM in location "
+            f"'{machine.location}'.",
+        )
     zone, disk_zone = (machine.body.get("zones") or [""])[0], (disk.body.get("zones") or [""])[0]
     if disk_zone and zone != disk_zone:
-        raise Refused(400, "BadRequest", f"Disk {disk.name} cannot be attached to the VM because it is not in zone '{disk_zone}'.")  # fmt: skip
+        raise Refused(
+            400, "BadRequest", f"Disk {disk.name} cannot be attached to the VM because it is not in zone '{disk_zone}'."
+        )
     if zone and not disk_zone and not str(disk.body["sku"]["name"]).endswith("_ZRS"):
         raise Refused(
             400, "BadRequest", f"Disk {disk.name} cannot be attached to the VM because it is not in zone '{zone}'."
         )
     if key(disk.id).split("/")[2] != machine.key.split("/")[2]:
-        raise invalid("dataDisk.managedDisk.id", f"Subscription {machine.id.split('/')[2]} of the request must match the subscription {disk.id.split('/')[2]} contained in the managed disk id.")  # fmt: skip
+        raise invalid(
+            "dataDisk.managedDisk.id",
+            f"Subscription {machine.id.split('/')[2]} of the request must match the subscription "
+            f"{disk.id.split('/')[2]} contained in the managed disk id.",
+        )
     if disk.state != "Succeeded":
         raise Refused(
             409, "Conflict", f"Disk '{disk.name}' is in provisioning state '{disk.state}' and cannot be attached yet."
@@ -175,14 +240,24 @@ def being_detached(machine: Resource, disk: Resource, entries: Iterable[Json]) -
     """A disk that is on its way out cannot be attached again before it is gone."""
     for entry in entries:
         if entry.get("toBeDetached") and key(entry["managedDisk"]["id"]) == disk.key:
-            raise Refused(409, "AttachDiskWhileBeingDetached", f"Cannot attach data disk '{disk.name}' to VM '{machine.name}' because the disk is currently being detached or the last detach operation failed. Please wait until the disk is completely detached and then try again or delete/detach the disk explicitly again.")  # fmt: skip
+            raise Refused(
+                409,
+                "AttachDiskWhileBeingDetached",
+                f"Cannot attach data disk '{disk.name}' to VM '{machine.name}' because the disk is currently "
+                "being detached or the last detach operation failed. Please wait until the disk is completely "
+                "detached and then try again or delete/detach the disk explicitly again.",
+            )
 
 
 def etag_matches(resource: Resource, headers: Any) -> None:
     """`If-Match` names the present etag."""
     wanted = str(headers.get("if-match", "")).strip()
     if wanted and wanted != "*" and wanted.strip('"') != str(resource.etag):
-        raise Refused(412, "PreconditionFailed", f'Etag provided in if-match header {wanted} does not match etag "{resource.etag}" of resource.')  # fmt: skip
+        raise Refused(
+            412,
+            "PreconditionFailed",
+            f'Etag provided in if-match header {wanted} does not match etag "{resource.etag}" of resource.',
+        )
 
 
 def group_exists(world: World, address: Address) -> Resource:
@@ -200,7 +275,8 @@ def gallery_name_fits(name: str) -> None:
         raise Refused(
             400,
             "InvalidParameter",
-            f"The name '{name}' is invalid: letters, digits, '_', '-' and '.', beginning and ending with a letter or digit.",
+            f"The name '{name}' is invalid: letters, digits, '_', '-' and '.', beginning and ending with a "
+            "letter or digit.",
             target="name",
         )
 
@@ -212,7 +288,8 @@ def version_name_fits(name: str) -> None:
         raise Refused(
             400,
             "InvalidParameter",
-            f"The gallery image version name '{name}' is invalid: it must follow the Major(int).Minor(int).Patch(int) format.",
+            f"The gallery image version name '{name}' is invalid: it must follow the "
+            "Major(int).Minor(int).Patch(int) format.",
             target="galleryImageVersion.name",
         )
 
@@ -260,7 +337,8 @@ def definition_matches(definition: Resource, os_type: Any, generation: Any, stat
             raise Refused(
                 409,
                 "OperationNotAllowed",
-                f"The {name} '{value}' of the source does not match the {name} '{wanted}' of gallery image '{definition.name}'.",
+                f"The {name} '{value}' of the source does not match the {name} '{wanted}' of gallery image "
+                f"'{definition.name}'.",
                 target=f"galleryImage.properties.{name}",
             )
 
@@ -281,7 +359,8 @@ def regions_lawful(world: World, regions: list[str], location: str) -> None:
         named = ", ".join(regions)
         raise invalid(
             "galleryImageVersion.properties.publishingProfile.targetRegions",
-            f"Gallery image version publishing profile regions '{named}' must contain the location of image version '{display(location)}'. ",
+            f"Gallery image version publishing profile regions '{named}' must contain the location of image "
+            f"version '{display(location)}'. ",
         )
 
 
@@ -310,7 +389,8 @@ def parent_exists(world: World, address: Address, verb: str = "write") -> None:
             raise gateway(
                 404,
                 "ParentResourceNotFound",
-                f"Failed to perform '{verb}' on resource(s) of type '{kind}', because the parent resource '{parent.id}' could not be found.",
+                f"Failed to perform '{verb}' on resource(s) of type '{kind}', because the parent resource "
+                f"'{parent.id}' could not be found.",
             )
 
 

@@ -228,7 +228,11 @@ def _image(call: Call, reference: Json) -> tuple[Json, int, str]:
             raise Refused(404, "NotFound", f"The Image {reference['id']} cannot be found.", target="imageReference")
         return {"id": reference["id"]}, 30, "Linux"
     wanted = [str(reference.get(name, "")).lower() for name in ("publisher", "offer", "sku")]
-    images = [each for each in call.world.catalogue.images() if [each.publisher.lower(), each.offer.lower(), each.sku.lower()] == wanted]  # fmt: skip
+    images = [
+        each
+        for each in call.world.catalogue.images()
+        if [each.publisher.lower(), each.offer.lower(), each.sku.lower()] == wanted
+    ]
     version = str(reference.get("version", ""))
     if version != "latest":
         images = [each for each in images if each.version == version]
@@ -236,7 +240,8 @@ def _image(call: Call, reference: Json) -> tuple[Json, int, str]:
         raise Refused(
             404,
             "PlatformImageNotFound",
-            f"The platform image '{':'.join(wanted)}:{version}' is not available. Verify that all fields in the storage profile are correct.",
+            f"The platform image '{':'.join(wanted)}:{version}' is not available. Verify that all fields in "
+            "the storage profile are correct.",
             target="imageReference",
         )
     newest = max(images, key=lambda each: version_key(each.version))

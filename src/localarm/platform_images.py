@@ -41,7 +41,9 @@ def versions(call: Call) -> Response:
         images = images[: int(query["$top"])]
     if "properties" in query.get("$expand", "").lower():
         return Response(200, [_shown(call, image) for image in images])
-    return Response(200, [{"location": call.address.names[0], "name": image.version, "id": _id(call, image)} for image in images])  # fmt: skip
+    return Response(
+        200, [{"location": call.address.names[0], "name": image.version, "id": _id(call, image)} for image in images]
+    )
 
 
 def version(call: Call) -> Response:

@@ -70,7 +70,8 @@ COMPUTE = (
         "PUT",
         "galleries/{}/images/{}",
         galleries.put_definition,
-        "location, tags, description, osType, osState, identifier, hyperVGeneration, architecture, features, endOfLifeDate, recommended",
+        "location, tags, description, osType, osState, identifier, hyperVGeneration, architecture, "
+        "features, endOfLifeDate, recommended",
     ),
     Route(
         "PATCH", "galleries/{}/images/{}", galleries.patch_definition, "tags, description, endOfLifeDate, recommended"

@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
+
 from localarm.app import Application
 from localarm.birth import born
 from localarm.blobs import BlobStore
@@ -26,6 +28,7 @@ from localarm.door_https import Door, tls_context
 from localarm.lease import SOCKET, address
 from localarm.settings import Settings
 from localarm.state import SqliteState
+from localarm.ticker import Ticker
 from localarm.world import Job, World
 
 log = logging.getLogger("localarm")
@@ -96,10 +99,10 @@ async def _serve(place: Place, settings: Settings) -> None:
         await leases.open(place.state)
         log.info("ready: %s", facts)
         _tell_ready(place.ready_fd)
-        async with asyncio.TaskGroup() as group:
-            ticking = group.create_task(ticker.run())
+        async with anyio.create_task_group() as group:
+            group.start_soon(ticker.run)
             await over.wait()
-            ticking.cancel()
+            group.cancel_scope.cancel()
         await leases.close()
         await door.close()
     log.info("ended")
@@ -152,29 +155,6 @@ class Leases:
     def _end_after(self, seconds: float) -> None:
         if self._over is not None:
             self._ending = asyncio.get_running_loop().call_later(seconds, self._over.set)
-
-
-class Ticker:
-    """Lets time pass for the world when no request does."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._stirred = asyncio.Event()
-
-    def stir(self) -> None:
-        """Something changed: look again when the next step is due."""
-        self._stirred.set()
-
-    async def run(self) -> None:
-        """Go on until cancelled."""
-        while True:
-            due = self._world.next_due()
-            wait = None if due is None else max(0.0, due - self._world.clock())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._stirred.wait()
-            self._stirred.clear()
-            self._world.advance()
 
 
 @contextlib.contextmanager

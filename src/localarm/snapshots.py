@@ -49,7 +49,10 @@ def put(call: Call) -> Response:
         }
         facts = source.properties
     else:
-        raise invalid("creationData.createOption", f"The value '{data.get('createOption')}' of parameter 'creationData.createOption' is invalid.")  # fmt: skip
+        raise invalid(
+            "creationData.createOption",
+            f"The value '{data.get('createOption')}' of parameter 'creationData.createOption' is invalid.",
+        )
     resource = Resource(KIND, _document(call, body, location, gb, creation, facts, unique), blob)
     if kind == "snapshot.create.copystart":
         ends = call.world.clock() + call.world.lasts("snapshot.background-copy")

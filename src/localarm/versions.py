@@ -175,7 +175,8 @@ def _content(call: Call, storage: Json, location: str, definition: Resource) -> 
             400,
             "InvalidParameter",
             "The gallery artifact version source can only be specified either directly under storageProfile or within "
-            "individual OS or data disks. One and only one source type (user image, snapshot, disk, virtual machine) can be provided.",
+            "individual OS or data disks. One and only one source type (user image, snapshot, disk, "
+            "virtual machine) can be provided.",
             target="galleryImageVersion.properties.storageProfile",
         )
     if part:

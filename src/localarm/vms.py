@@ -221,7 +221,11 @@ def made(world: World, machine: Machine, subscription: str) -> Resource:
     disk_id = f"{group}/providers/Microsoft.Compute/disks/{machine.name}_OsDisk_1"
     now = timestamp(world.clock())
     principal = next((each for each in world.settings.all_principals if key(each.vm) == key(machine_id)), None)
-    identity = {"type": "SystemAssigned", "principalId": principal.object_id, "tenantId": world.settings.tenant} if principal else None  # fmt: skip
+    identity = (
+        {"type": "SystemAssigned", "principalId": principal.object_id, "tenantId": world.settings.tenant}
+        if principal
+        else None
+    )
     zones = [machine.zone] if machine.zone else None
     os_disk = {
         "osType": "Linux", "hyperVGeneration": "V2", "creationData": {"createOption": "Empty"}, "diskSizeGB": 30,
@@ -414,7 +418,12 @@ def _new_empty(call: Call, machine: Resource, entry: Json) -> Json:
 def _unchanged(present: Json, asked: Json) -> None:
     for name in ("lun", "name"):
         if asked.get(name) is not None and str(asked[name]).lower() != str(present[name]).lower():
-            raise Refused(409, "PropertyChangeNotAllowed", f"Changing property 'dataDisk.{name}' is not allowed.", target=f"dataDisk.{name}")  # fmt: skip
+            raise Refused(
+                409,
+                "PropertyChangeNotAllowed",
+                f"Changing property 'dataDisk.{name}' is not allowed.",
+                target=f"dataDisk.{name}",
+            )
 
 
 def shown_device(world: World, machine_id: str, lun: int, disk_id: str) -> None:

@@ -36,17 +36,23 @@ class Rule:
 
 
 RULES = (
-    Rule(r"header (azure-asyncoperation|location) query", "poll addresses were not signed before mid-2023, and had no p before 2021; localarm's always are, which is the harder case", azure=r"\['(p', ')?(monitor', ')?api-version'\]"),
+    Rule(r"header (azure-asyncoperation|location) query", "poll addresses were not signed before mid-2023, and had no p before 2021; localarm's always "
+"are, which is the harder case", azure=r"\['(p', ')?(monitor', ')?api-version'\]"),
     Rule("header names of limits", "Resource Manager named and counted its read limit otherwise before 2024", azure="subscription-reads|subscription-resource"),
     Rule("limit policies", "limits of older years had other names", before="2023-01-01"),
-    Rule(r"^\.(id|type|name|sku\.tier)$|isArmResource|faultDomain|\.incremental$", "first answers to PATCH (and PUT) of disks and snapshots had isArmResource and no id before late 2022", before="2021-12-01"),
-    Rule(r"\.(encryption|incremental|networkAccessPolicy|publicNetworkAccess|diskSizeBytes|uniqueId|diskState|tier|diskIOPSReadWrite|diskMBpsReadWrite|LastOwnershipUpdateTime)$", "older api-versions do not show properties that were added later; localarm shows the properties of 2023 in every api-version", azure=r"\(absent\)", before="2021-12-01"),
-    Rule(r"\.(supportsHibernation|securityProfile|supportedCapabilities(\.\w+)?|purchasePlan|diskSizeBytes|features|replicaCount|replicaType|disallowed\.vmDiskType|automaticOSUpgradeSupported|osDiskImage\.\w+|plan|dataDiskImages|imageDeprecationStatus)$", "facts of the platform image itself, which the catalogue of this test does not have to the byte"),
-    Rule(r"\[name=\]", "recordings of different years in one flow: the newest version of an image has changed between them", path="/versions$"),
+    Rule(r"^\.(id|type|name|sku\.tier)$|isArmResource|faultDomain|\.incremental$", "first answers to PATCH (and PUT) of disks and snapshots had isArmResource and no id before "
+"late 2022", before="2021-12-01"),
+    Rule(r"\.(encryption|incremental|networkAccessPolicy|publicNetworkAccess|diskSizeBytes|uniqueId|diskState|tier|diskIOPSReadWrite|diskMBpsReadWrite|LastOwnershipUpdateTime)$", "older api-versions do not show properties that were added later; localarm shows the "
+"properties of 2023 in every api-version", azure=r"\(absent\)", before="2021-12-01"),
+    Rule(r"\.(supportsHibernation|securityProfile|supportedCapabilities(\.\w+)?|purchasePlan|diskSizeBytes|features|replicaCount|replicaType|disallowed\.vmDiskType|automaticOSUpgradeSupported|osDiskImage\.\w+|plan|dataDiskImages|imageDeprecationStatus)$", "facts of the platform image itself, which the catalogue of this test does not have to the "
+"byte"),
+    Rule(r"\[name=\]", "recordings of different years in one flow: the newest version of an image has changed between "
+"them", path="/versions$"),
     Rule(r"\[\]$", "a listing with $expand or $filter of Azure's own catalogue", path="/publishers/"),
     Rule(r"uniqueName", "the recorder replaced the subscription in the path but not in this name"),
     Rule(r"\.value\[name=.*\]\.id$", "the recorder shortened the resource group in paths but not in this body", azure="RG|CLITEST|CLI_TEST"),
-    Rule("status", "localarm has no restore points, shared or community galleries, encryption sets, imports from storage accounts or scale sets", path="restorepoint|sharedgaller|communitygaller|diskEncryptionSet|diskAccess|'Restore'|'Import|'ImportSecure|'UploadPreparedSecure|scalesets|sharedGalleryImageId|communityGalleryImageId|storageAccountId|blobUri|\\.vhd", localarm="501|400|404"),
+    Rule("status", "localarm has no restore points, shared or community galleries, encryption sets, imports from "
+"storage accounts or scale sets", path="restorepoint|sharedgaller|communitygaller|diskEncryptionSet|diskAccess|'Restore'|'Import|'ImportSecure|'UploadPreparedSecure|scalesets|sharedGalleryImageId|communityGalleryImageId|storageAccountId|blobUri|\\.vhd", localarm="501|400|404"),
     Rule("status", "a kind of call that localarm does not have (it says so: 501)", localarm="^501"),
     Rule(r"access_token", "a token is a token"),
     Rule(r"expires_in$", "Azure's tokens last 3599 or 3600 seconds, its v1 endpoint says ext_expires_in 0", path="oauth2"),

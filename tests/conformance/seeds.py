@@ -23,7 +23,7 @@ KINDS = (
     "galleries/images/versions",
     "virtualmachines",
 )
-WRITES = ("PUT", "PATCH", "POST", "DELETE")
+Names = tuple[str, str, str, str]
 
 
 def bodies(flow: list[Exchange]) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def regions(flow: list[Exchange]) -> tuple[str, ...]:
 def platform_images(flow: list[Exchange]) -> list[PlatformImage]:
     """The platform images that a flow's references and listings name."""
     text = json.dumps([[each.path, each.body, each.answer] for each in flow])
-    found: dict[tuple[str, ...], PlatformImage] = {}
+    found: dict[Names, PlatformImage] = {}
     for document in bodies(flow):
         for reference in _references(document):
             address = Address.parse(reference)
@@ -77,7 +77,7 @@ def platform_images(flow: list[Exchange]) -> list[PlatformImage]:
     return list(found.values()) if text else []
 
 
-def _listed_images(exchange: Exchange, found: dict[tuple[str, ...], PlatformImage]) -> None:
+def _listed_images(exchange: Exchange, found: dict[Names, PlatformImage]) -> None:
     entries = exchange.answer if isinstance(exchange.answer, list) else [exchange.answer]
     for entry in entries:
         if not isinstance(entry, dict) or "/publishers" not in str(entry.get("id", "")).lower():
@@ -206,9 +206,21 @@ def plant_missing(world: World, resource_id: str, flow: list[Exchange], location
         storage = hints.get("storageProfile") or {"osDiskImage": {"sizeInGB": properties["diskSizeGB"]}}
         properties |= {"publishingProfile": profile, "storageProfile": storage}
     if address.kind == "virtualmachines":
-        properties = {"provisioningState": "Succeeded", "hardwareProfile": {"vmSize": "Standard_DS1_v2"}, "timeCreated": "", "storageProfile": _machine_storage(hints, address)}  # fmt: skip
+        properties = {
+            "provisioningState": "Succeeded",
+            "hardwareProfile": {"vmSize": "Standard_DS1_v2"},
+            "timeCreated": "",
+            "storageProfile": _machine_storage(hints, address),
+        }
     name = resource_id.rpartition("/")[2]
-    body = {"name": name, "id": resource_id, "type": address.type, "location": location, "sku": {"name": hints.get("storageAccountType", "Standard_LRS"), "tier": "x"}, "properties": properties}  # fmt: skip
+    body = {
+        "name": name,
+        "id": resource_id,
+        "type": address.type,
+        "location": location,
+        "sku": {"name": hints.get("storageAccountType", "Standard_LRS"), "tier": "x"},
+        "properties": properties,
+    }
     plant(world, body)
     if address.kind.startswith("galleries/"):
         plant_missing(

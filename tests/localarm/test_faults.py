@@ -37,7 +37,10 @@ def test_a_connection_drops_before_the_effect(local: Local) -> None:
     assert local.ask("GET", put(local)).status == 404
 
 
-@pytest.mark.parametrize(("what", "status", "code"), [("fail", "Failed", "Boom"), ("cancel", "Canceled", "Boom"), ("preempt", "Canceled", "OperationPreempted")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("what", "status", "code"),
+    [("fail", "Failed", "Boom"), ("cancel", "Canceled", "Boom"), ("preempt", "Canceled", "OperationPreempted")],
+)
 def test_an_operation_ends_badly(local: Local, what: str, status: str, code: str) -> None:
     local.application.faults.add(Fault.parsed({"what": what, "method": "PUT", "kind": "disks", "code": "Boom"}))
     body = local.done(local.ask("PUT", put(local), EMPTY))

@@ -17,7 +17,13 @@ from typing import Any
 import pytest
 from azure.identity.aio import ManagedIdentityCredential
 from azure.mgmt.compute.aio import ComputeManagementClient
-from azure.mgmt.compute.models import AttachDetachDataDisksRequest, CreationData, DataDisksToAttach, Disk
+from azure.mgmt.compute.models import (
+    AttachDetachDataDisksRequest,
+    CreationData,
+    DataDisksToAttach,
+    Disk,
+    DiskProperties,
+)
 
 from localarm.settings import SUBSCRIPTION
 
@@ -113,18 +119,22 @@ async def test_the_sdk_of_the_field_is_served(tmp_path: Path, monkeypatch: pytes
                 credential_scopes=[lease.facts["resource_manager"] + "/.default"],
             ) as client,
         ):  # fmt: skip
-            empty = Disk(location="westeurope", creation_data=CreationData(create_option="Empty"), disk_size_gb=4)
+            empty = Disk(
+                location="westeurope",
+                properties=DiskProperties(creation_data=CreationData(create_option="Empty"), disk_size_gb=4),
+            )
             made = await client.disks.begin_create_or_update(GROUP, "d", empty)
             disk = await made.result()
-            assert disk.disk_state == "Unattached"
+            assert disk.properties
+            assert disk.properties.disk_state == "Unattached"
             assert disk.id
             wish = AttachDetachDataDisksRequest(data_disks_to_attach=[DataDisksToAttach(disk_id=disk.id)])
             change = await client.virtual_machines.begin_attach_detach_data_disks(GROUP, "build-host", wish)
             await change.wait()
             machine = await client.virtual_machines.get(GROUP, "build-host")
-            assert machine.storage_profile
-            assert machine.storage_profile.data_disks
-            assert [entry.lun for entry in machine.storage_profile.data_disks] == [0]
+            assert machine.properties
+            assert machine.properties.storage_profile
+            assert [entry.lun for entry in machine.properties.storage_profile.data_disks or []] == [0]
             assert machine.etag == '"2"'
 
 
