@@ -67,7 +67,7 @@ async def run(
 
     `prefix` (such as an `nsenter` line) comes before `argv` but not into messages. `env` is the whole environment (None:
     `tool_environment`). `timeout` is in seconds. What the program left running in its session is ended too, unless
-    `linger`: then it keeps running, without the pipe for its output.
+    `linger`: then it keeps running, and what it prints from then on is not heard.
 
     Raises CommandFailed when `check` and the status is not among `valid`, or when the program cannot be started
     (status 127), and CommandTimedOut after `timeout`.
@@ -84,10 +84,10 @@ async def run(
         with anyio.move_on_after(timeout) as limit:
             await _talk(process, stdin, heard)
     except BaseException:
-        await end(process)
+        await end(process, entered=bool(prefix))
         raise
     if limit.cancelled_caught or not linger:
-        await end(process)
+        await end(process, entered=bool(prefix))
     if limit.cancelled_caught:
         raise CommandTimedOut(argv, timeout or 0.0, tuple(tail), where=where)
     status = process.returncode
@@ -215,43 +215,47 @@ async def _lines(pipe: ByteReceiveStream, line: Callable[[str], None]) -> None:
             line(_shown(rest))
 
 
-async def end(process: Process, grace: float | None = None) -> None:
-    """End a program and its process group: TERM, KILL after `grace` seconds (None: TERM_GRACE); returns when all are gone."""
-    group = process.pid
+async def end(process: Process, grace: float | None = None, *, entered: bool = False) -> None:
+    """End a program and its process group: TERM, KILL after `grace` seconds (None: TERM_GRACE); returns when all are gone.
+
+    `entered` says that the group's leader only waits for a program that it has started in another PID namespace. It is
+    spared while it has one: orphaned, that program would go to the init of this machine, which may take seconds to fetch
+    it, and its namespace cannot end before.
+    """
+    leader = process.pid
     with anyio.CancelScope(shield=True):
         for number, patience in ((signal.SIGTERM, TERM_GRACE if grace is None else grace), (signal.SIGKILL, math.inf)):
             deadline = anyio.current_time() + patience
             pause = 0.002
-            _signal(group, number)
-            while _lives(group) and anyio.current_time() < deadline:
+            signalled: set[int] = set()
+            while (members := _members(leader)) and anyio.current_time() < deadline:
+                targets = (members - {leader}) or members if entered else members
+                for member in targets - signalled:
+                    with suppress(ProcessLookupError):
+                        os.kill(member, number)
+                signalled |= targets
                 await anyio.sleep(pause)
                 pause = min(pause * 2, 0.05)
         await process.aclose()
 
 
-def _signal(group: int, number: int) -> bool:
-    """Signal a process group; False if it has no member. It cannot be another's: its number is not used again while it
-    has members, and its leader was started here."""
+def _members(group: int) -> set[int]:
+    """The processes of a group that still run. Zombies do not count: who inherits an orphan may take its time to fetch
+    what is left of it. The group cannot be another's: its number is not used again while it has members, and its leader
+    was started here."""
     try:
-        os.killpg(group, number)
+        os.killpg(group, 0)
     except ProcessLookupError:
-        return False
-    return True
-
-
-def _lives(group: int) -> bool:
-    """Whether a process group has a member that still runs. Zombies do not count: who inherits an orphan may take its
-    time to fetch what is left of it."""
-    if not _signal(group, 0):
-        return False
-    for process in Path("/proc").glob("[0-9]*/stat"):
+        return set()
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            state, _, its_group = process.read_text(errors="replace").rpartition(")")[2].split()[:3]
+            state, _, its_group = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[:3]
         except (OSError, ValueError):
             continue
         if its_group == str(group) and state not in "ZX":
-            return True
-    return False
+            found.add(int(process.name))
+    return found
 
 
 def _shown(line: str) -> str:
