@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
@@ -33,6 +34,7 @@ def busybox_tree(tree: Path) -> Path:
     for folder in ("bin", "etc", "tmp", "root", "usr/sbin", "var", "run", "proc", "sys", "dev"):
         (tree / folder).mkdir(parents=True)
     (tree / "tmp").chmod(0o1777)
+    os.mknod(tree / "dev/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # its shell wants it for `&`
     shutil.copy2("/bin/busybox", tree / "bin/busybox")
     for applet in _APPLETS.split():
         (tree / "bin" / applet).symlink_to("busybox")

@@ -98,7 +98,10 @@ class Root:
                     pass
             except FileNotFoundError:
                 with self.opened(reached or "/", _DIRECTORY) as above:
-                    os.mkdir(name, mode, dir_fd=above)  # EEXIST: a link that leads nowhere
+                    try:
+                        os.mkdir(name, mode, dir_fd=above)
+                    except FileExistsError as error:
+                        raise OSError(error.errno, "is a link that leads nowhere", f"{reached}/{name}") from None
             reached += f"/{name}"
         return self.real(path)
 
