@@ -65,13 +65,15 @@ class Tokens:
         claims = self._known.get(token) or self._checked(request, token)
         now = self._world.clock()
         if claims["exp"] < now:
-            message = f"The access token expiry UTC time '{_time(claims['exp'])}' is earlier than current UTC time "
-f"'{_time(now)}'."
+            expiry, present = _time(claims["exp"]), _time(now)
+            message = f"The access token expiry UTC time '{expiry}' is earlier than current UTC time '{present}'."
             raise self._challenge(request, "ExpiredAuthenticationToken", message)
         for principal in self._world.settings.all_principals:
             if principal.object_id == claims["oid"]:
                 return principal
-        raise self._challenge(request, "InvalidAuthenticationToken", "The received access token is not valid: its principal is unknown.")
+        raise self._challenge(
+            request, "InvalidAuthenticationToken", "The received access token is not valid: its principal is unknown."
+        )
 
     def _checked(self, request: Request, token: str) -> Json:
         text, _, signature = token.rpartition(".")
@@ -81,7 +83,11 @@ f"'{_time(now)}'."
         except ValueError as error:
             raise self._challenge(request, "InvalidAuthenticationToken", "The access token is invalid.") from error
         if not good:
-            raise self._challenge(request, "InvalidAuthenticationToken", "The access token is from the wrong issuer or its signature is wrong.")
+            raise self._challenge(
+                request,
+                "InvalidAuthenticationToken",
+                "The access token is from the wrong issuer or its signature is wrong.",
+            )
         audience = str(claims["aud"]).rstrip("/")
         if audience not in (*AUDIENCES, request.base.rstrip("/")):
             message = f"The access token has been obtained for wrong audience or resource '{claims['aud']}'."
@@ -119,7 +125,13 @@ def login(world: World, tokens: Tokens, request: Request) -> Response | None:
     if rest not in ("oauth2/token", "oauth2/v2.0/token") or request.method != "POST":
         return None
     if tenant.lower() not in (world.settings.tenant, "common", "organizations"):
-        return _login_error(world, 400, "invalid_request", 90002, f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID.")
+        return _login_error(
+            world,
+            400,
+            "invalid_request",
+            90002,
+            f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID.",
+        )
     return _granted(world, tokens, request, modern=rest == "oauth2/v2.0/token")
 
 
@@ -130,10 +142,22 @@ def _granted(world: World, tokens: Tokens, request: Request, *, modern: bool) ->
     if form.get("grant_type") != "client_credentials":
         return _login_error(world, 400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
     if principal is None:
-        return _login_error(world, 400, "unauthorized_client", 700016, f"Application with identifier '{client}' was not found in the directory.")
+        return _login_error(
+            world,
+            400,
+            "unauthorized_client",
+            700016,
+            f"Application with identifier '{client}' was not found in the directory.",
+        )
     if not hmac.compare_digest(principal.secret, form.get("client_secret", "")):
-        return _login_error(world, 401, "invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client "
-"secret value, not the client secret ID.")
+        return _login_error(
+            world,
+            401,
+            "invalid_client",
+            7000215,
+            "Invalid client secret provided. Ensure the secret being sent in the request is the client "
+            "secret value, not the client secret ID.",
+        )
     audience = form.get("scope", "").removesuffix(".default").removesuffix("/") if modern else form.get("resource", "")
     token, claims = tokens.issued(principal, audience, LOGIN_LIFETIME)
     lifetime = claims["exp"] - int(world.clock())
