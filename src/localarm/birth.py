@@ -36,7 +36,8 @@ def born(
             world.put(groups.made(group_id, location))
     for machine in settings.all_machines:
         subscription = machine.subscription or settings.subscription
-        machine_id = f"/subscriptions/{subscription}/resourceGroups/{machine.group}/providers/Microsoft.Compute/virtualMachines/{machine.name}"
+        group_id = f"/subscriptions/{subscription}/resourceGroups/{machine.group}"
+        machine_id = f"{group_id}/providers/Microsoft.Compute/virtualMachines/{machine.name}"
         if world.find(vms.KIND, machine_id) is None:
             vms.made(world, machine, settings.subscription)
     world.commit()

@@ -96,7 +96,7 @@ def not_found(address: Address) -> Refused:
 
 
 UNECHOED = ("diskIOPSReadWrite", "diskMBpsReadWrite")
-"""What a first answer leaves out although the request had it (recorded; only for Ultra disks are they the client's to say)."""
+"""What a first answer leaves out although the request had it (recorded); only of Ultra disks are they the client's to say."""
 
 UNSHOWN = (
     *UNECHOED,

@@ -1,8 +1,8 @@
 """Blobs behind resources: a point-in-time share of a disk, and the copies that make new disks.
 
-Snapshots, images and image versions are immutable and share one blob by hard link; only creating a disk copies data. A disk
-that is attached while it is captured gets a read-only device from then on (gilder never writes after capture; Azure would allow
-it); one that is mounted at that moment is copied instead, and that is noted as a violation.
+Snapshots, images and image versions are immutable and share one blob by hard link; only creating a disk copies data. A
+disk that is attached while it is captured gets a read-only device from then on (Azure would allow writes; a client that
+writes after capture errs). One that is mounted at that moment is copied instead, and that is noted as a violation.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import anyio
@@ -66,7 +66,7 @@ class InProcessTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     async def close(self) -> None:
         """Nothing to close."""
 
-    async def __aenter__(self) -> InProcessTransport:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

@@ -81,7 +81,7 @@ def _subscription(world: World, name: str) -> Json:
     return {
         "id": f"/subscriptions/{name}", "authorizationSource": "RoleBased", "managedByTenants": [],
         "subscriptionId": name, "tenantId": world.settings.tenant, "displayName": "localarm", "state": "Enabled",
-        "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "PayAsYouGo_2014-09-01", "spendingLimit": "Off"},
+        "subscriptionPolicies": {"quotaId": "PayAsYouGo_2014-09-01", "spendingLimit": "Off"},
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from localarm.tokens import Tokens
 from localarm.world import World
 
 OLDEST = "2017-03-01"
+VERSIONS = ("2017-08-01", "2018-02-01", "2019-03-11", "2020-06-01", "2021-02-01", "2021-12-13", "2025-04-07")
 
 
 def metadata(world: World, tokens: Tokens, request: Request) -> Response | None:
@@ -18,27 +19,11 @@ def metadata(world: World, tokens: Tokens, request: Request) -> Response | None:
     path = request.path.rstrip("/").lower()
     if not path.startswith(("/metadata/instance", "/metadata/identity", "/metadata/versions")):
         return None
-    if request.headers.get("metadata", "").lower() != "true":
-        return Response(400, {"error": "Bad request. Required metadata header not specified"})
-    if "x-forwarded-for" in request.headers:
-        return Response(400, {"error": "Bad request. X-Forwarded-For header is not allowed"})
-    if request.method != "GET":
-        return Response(405, {"error": "Method not allowed"})
+    refused = _refused(request)
+    if refused is not None:
+        return refused
     if path == "/metadata/versions":
-        return Response(
-            200,
-            {
-                "apiVersions": [
-                    "2017-08-01",
-                    "2018-02-01",
-                    "2019-03-11",
-                    "2020-06-01",
-                    "2021-02-01",
-                    "2021-12-13",
-                    "2025-04-07",
-                ]
-            },
-        )
+        return Response(200, {"apiVersions": list(VERSIONS)})
     version = request.query.get("api-version", "")
     if path.startswith("/metadata/identity/oauth2/token"):
         return _token(world, tokens, request)
@@ -61,6 +46,17 @@ def metadata(world: World, tokens: Tokens, request: Request) -> Response | None:
     if not isinstance(found, dict | list):
         return Response(400, {"error": "Bad request. requested output format is not supported"})
     return Response(200, found)
+
+
+def _refused(request: Request) -> Response | None:
+    """What keeps other than local programs out: a missing header, a proxy's header."""
+    if request.headers.get("metadata", "").lower() != "true":
+        return Response(400, {"error": "Bad request. Required metadata header not specified"})
+    if "x-forwarded-for" in request.headers:
+        return Response(400, {"error": "Bad request. X-Forwarded-For header is not allowed"})
+    if request.method != "GET":
+        return Response(405, {"error": "Method not allowed"})
+    return None
 
 
 def _child(found: Any, part: str) -> Any:

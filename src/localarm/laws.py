@@ -383,15 +383,15 @@ def no_children(world: World, resource: Resource, kind: str) -> None:
 def parent_exists(world: World, address: Address, verb: str = "write") -> None:
     """What a nested resource lies in is there."""
     parent = address.parent
-    if parent.types and parent.namespace and parent.kind != "locations" and len(parent.names) == len(parent.types):
-        if world.find(parent.kind, parent.id) is None and not parent.kind.startswith("locations"):
-            kind = "/".join(address.types).lower()
-            raise gateway(
-                404,
-                "ParentResourceNotFound",
-                f"Failed to perform '{verb}' on resource(s) of type '{kind}', because the parent resource "
-                f"'{parent.id}' could not be found.",
-            )
+    nested = bool(parent.types and parent.namespace) and len(parent.names) == len(parent.types)
+    if nested and not parent.kind.startswith("locations") and world.find(parent.kind, parent.id) is None:
+        kind = "/".join(address.types).lower()
+        raise gateway(
+            404,
+            "ParentResourceNotFound",
+            f"Failed to perform '{verb}' on resource(s) of type '{kind}', because the parent resource "
+            f"'{parent.id}' could not be found.",
+        )
 
 
 def size_known(name: str) -> None:

@@ -1,4 +1,6 @@
-"""Holding a lease on a running world, starting it first where it does not run. Standard library only: this is on every client's path.
+"""Holding a lease on a running world, starting it first where it does not run.
+
+Standard library only: this is on every client's path.
 
 The server runs as long as someone holds a connection to its socket. A client that dies, however, loses its connection at
 once, so nothing is left behind by `kill -9`.

@@ -259,9 +259,10 @@ def _new_os_disk(world: World, disk_id: str, machine: Resource, sku: str, entry:
     """An OS disk. It has no content here: only the machine that localarm plays reads disks."""
     gb = int(entry["diskSizeGB"])
     iops, rate, tier = disks.performance(sku, gb)
+    image = machine.properties["storageProfile"].get("imageReference")
     properties: Json = {
         "osType": entry["osType"], "hyperVGeneration": "V1", "supportedCapabilities": {"architecture": "x64"},
-        "creationData": {"createOption": "FromImage", "imageReference": machine.properties["storageProfile"].get("imageReference")},
+        "creationData": {"createOption": "FromImage", "imageReference": image},
         "diskSizeGB": gb, "diskIOPSReadWrite": iops, "diskMBpsReadWrite": rate,
         "encryption": {"type": "EncryptionAtRestWithPlatformKey"}, "networkAccessPolicy": "AllowAll",
         "publicNetworkAccess": "Enabled", "timeCreated": timestamp(at), "provisioningState": "Succeeded",

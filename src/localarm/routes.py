@@ -110,7 +110,7 @@ COMPUTE = (
         vms.attach_detach,
         "dataDisksToAttach, dataDisksToDetach",
         "2024-03-01",
-    ),  # fmt: skip
+    ),
     Route("GET", "virtualMachines", vms.lists, scope="any"),
     Route("GET", "", listing.provider, scope="subscription"),
     Route("GET", "skus", sizes.skus, "$filter=location eq", scope="subscription"),
@@ -125,13 +125,13 @@ COMPUTE = (
         platform_images.versions,
         "$top, $orderby, $expand",
         scope="subscription",
-    ),  # fmt: skip
+    ),
     Route(
         "GET",
         "locations/{}/publishers/{}/artifacttypes/{}/offers/{}/skus/{}/versions/{}",
         platform_images.version,
         scope="subscription",
-    ),  # fmt: skip
+    ),
     Route("GET", "locations/{}/DiskOperations/{}", polls.status, scope="subscription"),
     Route("GET", "locations/{}/operations/{}", polls.status, scope="subscription"),
     Route("GET", "locations/{}/capsOperations/{}", polls.status, scope="subscription"),

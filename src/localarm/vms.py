@@ -246,7 +246,7 @@ def made(world: World, machine: Machine, subscription: str) -> Resource:
                 sku={"name": "Premium_LRS", "tier": "Premium"},
                 properties=os_disk,
             ),
-        )  # fmt: skip
+        )
     )
     storage = {
         "osDisk": {
@@ -255,13 +255,14 @@ def made(world: World, machine: Machine, subscription: str) -> Resource:
         },
         "dataDisks": [],
     }  # fmt: skip
+    network = f"{group}/providers/Microsoft.Network"
     properties = {
         "hardwareProfile": {"vmSize": machine.size},
         "provisioningState": "Succeeded",
         "vmId": world.new_id(),
         "storageProfile": storage,
-        "osProfile": {"computerName": machine.name, "adminUsername": "azureuser", "secrets": [], "allowExtensionOperations": True},
-        "networkProfile": {"networkInterfaces": [{"id": f"{group}/providers/Microsoft.Network/networkInterfaces/{machine.name}-nic"}]},
+        "osProfile": {"computerName": machine.name, "adminUsername": "azureuser", "secrets": []},
+        "networkProfile": {"networkInterfaces": [{"id": f"{network}/networkInterfaces/{machine.name}-nic"}]},
         "timeCreated": now,
     }  # fmt: skip
     body = document(

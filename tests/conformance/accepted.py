@@ -35,32 +35,86 @@ class Rule:
         )
 
 
+PATCHED_ONCE = r"^\.(id|type|name|sku\.tier)$|isArmResource|faultDomain|\.incremental$"
+ADDED_LATER = (
+    r"\.(encryption|incremental|networkAccessPolicy|publicNetworkAccess|diskSizeBytes|uniqueId|diskState|tier"
+    r"|diskIOPSReadWrite|diskMBpsReadWrite|LastOwnershipUpdateTime)$"
+)
+IMAGE_FACTS = (
+    r"\.(supportsHibernation|securityProfile|supportedCapabilities(\.\w+)?|purchasePlan|diskSizeBytes|features|replicaCount"
+    r"|replicaType|disallowed\.vmDiskType|automaticOSUpgradeSupported|osDiskImage\.\w+|plan|dataDiskImages"
+    r"|imageDeprecationStatus)$"
+)
+MISSING_KINDS = (
+    r"restorepoint|sharedgaller|communitygaller|diskEncryptionSet|diskAccess|'Restore'|'Import|'UploadPreparedSecure|scalesets"
+    r"|storageAccountId|blobUri|\.vhd"
+)
+GUEST_FACTS = r"instanceView\.(osName|osVersion|vmAgent|computerName|disks|extensions|bootDiagnostics|maintenance|hyperVGeneration)"
+OS_PROFILE = (
+    r"enableVMAgentPlatformUpdates|linuxConfiguration|requireGuestProvisionSignal|windowsConfiguration|osProfile"
+)
+SIZE_FACTS = r"capabilities|zoneDetails|locationInfo|restrictions|apiVersions|costs|capacity"
+
 RULES = (
-    Rule(r"header (azure-asyncoperation|location) query", "poll addresses were not signed before mid-2023, and had no p before 2021; localarm's always "
-"are, which is the harder case", azure=r"\['(p', ')?(monitor', ')?api-version'\]"),
-    Rule("header names of limits", "Resource Manager named and counted its read limit otherwise before 2024", azure="subscription-reads|subscription-resource"),
+    Rule(
+        r"header (azure-asyncoperation|location) query",
+        "poll addresses were not signed before mid-2023, and had no p before 2021; localarm's always are: the harder case",
+        azure=r"\['(p', ')?(monitor', ')?api-version'\]",
+    ),
+    Rule(
+        "header names of limits",
+        "Resource Manager named and counted its read limit otherwise before 2024",
+        azure="subscription-reads|subscription-resource",
+    ),
     Rule("limit policies", "limits of older years had other names", before="2023-01-01"),
-    Rule(r"^\.(id|type|name|sku\.tier)$|isArmResource|faultDomain|\.incremental$", "first answers to PATCH (and PUT) of disks and snapshots had isArmResource and no id before "
-"late 2022", before="2021-12-01"),
-    Rule(r"\.(encryption|incremental|networkAccessPolicy|publicNetworkAccess|diskSizeBytes|uniqueId|diskState|tier|diskIOPSReadWrite|diskMBpsReadWrite|LastOwnershipUpdateTime)$", "older api-versions do not show properties that were added later; localarm shows the "
-"properties of 2023 in every api-version", azure=r"\(absent\)", before="2021-12-01"),
-    Rule(r"\.(supportsHibernation|securityProfile|supportedCapabilities(\.\w+)?|purchasePlan|diskSizeBytes|features|replicaCount|replicaType|disallowed\.vmDiskType|automaticOSUpgradeSupported|osDiskImage\.\w+|plan|dataDiskImages|imageDeprecationStatus)$", "facts of the platform image itself, which the catalogue of this test does not have to the "
-"byte"),
-    Rule(r"\[name=\]", "recordings of different years in one flow: the newest version of an image has changed between "
-"them", path="/versions$"),
+    Rule(
+        PATCHED_ONCE,
+        "first answers to PATCH (and PUT) of disks and snapshots had isArmResource and no id before late 2022",
+        before="2021-12-01",
+    ),
+    Rule(
+        ADDED_LATER,
+        "older api-versions do not show properties that were added later; localarm shows those of 2023 in all",
+        azure=r"\(absent\)",
+        before="2021-12-01",
+    ),
+    Rule(IMAGE_FACTS, "facts of the platform image itself, which the catalogue of this test does not have to the byte"),
+    Rule(
+        r"\[name=\]",
+        "recordings of different years in one flow: the newest version of an image has changed between them",
+        path="/versions$",
+    ),
     Rule(r"\[\]$", "a listing with $expand or $filter of Azure's own catalogue", path="/publishers/"),
-    Rule(r"uniqueName", "the recorder replaced the subscription in the path but not in this name"),
-    Rule(r"\.value\[name=.*\]\.id$", "the recorder shortened the resource group in paths but not in this body", azure="RG|CLITEST|CLI_TEST"),
-    Rule("status", "localarm has no restore points, shared or community galleries, encryption sets, imports from "
-"storage accounts or scale sets", path="restorepoint|sharedgaller|communitygaller|diskEncryptionSet|diskAccess|'Restore'|'Import|'ImportSecure|'UploadPreparedSecure|scalesets|sharedGalleryImageId|communityGalleryImageId|storageAccountId|blobUri|\\.vhd", localarm="501|400|404"),
+    Rule("uniqueName", "the recorder replaced the subscription in the path but not in this name"),
+    Rule(
+        r"\.value\[name=.*\]\.id$",
+        "the recorder shortened the resource group in paths but not in this body",
+        azure="RG|CLITEST|CLI_TEST",
+    ),
+    Rule(
+        "status",
+        "localarm has no restore points, shared or community galleries, encryption sets, imports or scale sets",
+        path=MISSING_KINDS,
+        localarm="501|400|404",
+    ),
     Rule("status", "a kind of call that localarm does not have (it says so: 501)", localarm="^501"),
-    Rule(r"access_token", "a token is a token"),
-    Rule(r"expires_in$", "Azure's tokens last 3599 or 3600 seconds, its v1 endpoint says ext_expires_in 0", path="oauth2"),
-    Rule(r"instanceView\.(osName|osVersion|vmAgent|computerName|disks|extensions|bootDiagnostics|maintenance|hyperVGeneration)", "facts of the guest, which localarm's machines do not have"),
-    Rule(r"enableVMAgentPlatformUpdates|linuxConfiguration|requireGuestProvisionSignal|windowsConfiguration|osProfile", "the operating system profile is shown as given, with the defaults of 2024"),
-    Rule(r"\.resourceTypes", "localarm names only the types it has, with one api-version each", path="/providers/Microsoft.Compute$"),
-    Rule(r"capabilities|zoneDetails|locationInfo|restrictions|apiVersions|costs|capacity", "of a size localarm gives what decides about disks; Azure's list of capabilities is longer", path="/skus$"),
-)  # fmt: skip
+    Rule("access_token", "a token is a token"),
+    Rule(
+        "expires_in$", "Azure's tokens last 3599 or 3600 seconds; its v1 endpoint says ext_expires_in 0", path="oauth2"
+    ),
+    Rule(GUEST_FACTS, "facts of the guest, which localarm's machines do not have"),
+    Rule(OS_PROFILE, "the operating system profile is shown as given, with the defaults of 2024"),
+    Rule(
+        r"\.resourceTypes",
+        "localarm names only the types it has, with one api-version each",
+        path="/providers/Microsoft.Compute$",
+    ),
+    Rule(
+        SIZE_FACTS,
+        "of a size localarm gives what decides about disks; Azure's list of capabilities is longer",
+        path="/skus$",
+    ),
+)
 """In order; the first that accepts a difference gives the reason."""
 
 

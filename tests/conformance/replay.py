@@ -70,7 +70,8 @@ class Replay:
         tenants = [each.path.split("/")[1].lower() for each in flow if each.address is None and each.method == "POST"]
         settings = Settings(
             tenant=tenants[0] if tenants else "tenant",
-            subscription=HOST, machines=(Machine("host", "host", "westus", "Standard_D4s_v5"),), principals=(principal, *clients),
+            subscription=HOST, machines=(Machine("host", "host", "westus", "Standard_D4s_v5"),),
+            principals=(principal, *clients),
             other_groups=tuple((each, "localarm-unused", "westus") for each in subscriptions),
             regions=tuple(dict.fromkeys([*DISPLAY, *seeds.regions(flow)])),
         )  # fmt: skip
@@ -122,9 +123,9 @@ class Replay:
             return False
         if address.kind.endswith("operations") or address.kind == "operationresults":
             return self._prepare_poll(exchange)
-        if address.group and address.namespace:
-            if exchange.status != 404 or "ResourceGroupNotFound" not in json.dumps(exchange.answer):
-                seeds.plant_group(self.world, address, "westus")
+        without_group = exchange.status == 404 and "ResourceGroupNotFound" in json.dumps(exchange.answer)
+        if address.group and address.namespace and not without_group:
+            seeds.plant_group(self.world, address, "westus")
         if exchange.method in ("GET", "HEAD"):
             return self._prepare_read(exchange, address)
         self._prepare_write(index, exchange, address)

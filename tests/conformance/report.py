@@ -43,9 +43,11 @@ def written(verdicts: dict[str, Verdict]) -> str:
     """The report as text."""
     results = [each.result for each in verdicts.values()]
     lines = [
-        f"{len(verdicts)} flows: {sum(each.compared for each in results)} exchanges compared, "
-        f"{sum(each.given for each in results)} given (read before anything was written), "
-        f"{sum(len(each.skipped) for each in results)} not replayed",
+        (
+            f"{len(verdicts)} flows: {sum(each.compared for each in results)} exchanges compared, "
+            f"{sum(each.given for each in results)} given (read before anything was written), "
+            f"{sum(len(each.skipped) for each in results)} not replayed"
+        ),
         "",
     ]
     by_reason: dict[str, list[Difference]] = defaultdict(list)

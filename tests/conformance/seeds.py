@@ -65,7 +65,8 @@ def platform_images(flow: list[Exchange]) -> list[PlatformImage]:
                 names = (address.names[1], address.names[3], address.names[4], address.names[5])
                 found[names] = PlatformImage(
                     *names, int(properties.get("diskSizeGB") or 30), properties.get("hyperVGeneration", "V1"),
-                    (properties.get("supportedCapabilities") or {}).get("architecture", ""), properties.get("osType", "Linux"),
+                    (properties.get("supportedCapabilities") or {}).get("architecture", ""),
+                    properties.get("osType", "Linux"),
                 )  # fmt: skip
         image = (document["properties"].get("storageProfile") or {}).get("imageReference") or {}
         if "exactVersion" in image:
@@ -90,7 +91,8 @@ def _listed_images(exchange: Exchange, found: dict[Names, PlatformImage]) -> Non
         ]
         if named and len(parts) < 4:
             continue
-        names = tuple([*parts, *("x", "x", "x", "1.0.0")[len(parts) :]])
+        publisher, offer, sku, version = (*parts, *("x", "x", "x", "1.0.0")[len(parts) :])
+        names = (publisher, offer, sku, version)
         properties = entry.get("properties") or {}
         if not properties and names in found:
             continue
@@ -170,11 +172,35 @@ def plant_missing(world: World, resource_id: str, flow: list[Exchange], location
         for entry in _machine_disks(known[0]["properties"]) if address.kind == "virtualmachines" else []:
             plant_missing(world, entry["managedDisk"]["id"], flow, location, {**hints, **entry})
         return
-    properties = {
+    properties = _made_up(address, hints, location)
+    name = resource_id.rpartition("/")[2]
+    body = {
+        "name": name,
+        "id": resource_id,
+        "type": address.type,
+        "location": location,
+        "sku": {"name": hints.get("storageAccountType", "Standard_LRS"), "tier": "x"},
+        "properties": properties,
+    }
+    plant(world, body)
+    if address.kind.startswith("galleries/"):
+        plant_missing(
+            world, address.parent.id, flow, location, {"hyperVGeneration": hints.get("hyperVGeneration", "V1")}
+        )
+    for entry in _machine_disks(properties) if address.kind == "virtualmachines" else []:
+        plant_missing(world, entry["managedDisk"]["id"], flow, location, entry)
+
+
+TAKEN_OVER = ("osType", "hyperVGeneration", "supportedCapabilities", "incrementalSnapshotFamilyId")
+
+
+def _made_up(address: Address, hints: dict[str, Any], location: str) -> dict[str, Any]:
+    """Properties of a resource that no answer shows, so that what was made of it can come about."""
+    properties: dict[str, Any] = {
         "provisioningState": "Succeeded", "diskSizeGB": hints.get("diskSizeGB") or hints.get("sizeInGB") or 30,
         "uniqueId": "00000000-0000-0000-0000-000000000001", "diskState": "Unattached",
         "creationData": {"createOption": "Empty"}, "incremental": True,
-        **{name: hints[name] for name in ("osType", "hyperVGeneration", "supportedCapabilities", "incrementalSnapshotFamilyId") if name in hints},
+        **{name: hints[name] for name in TAKEN_OVER if name in hints},
     }  # fmt: skip
     if address.kind == "galleries/images":
         properties |= {
@@ -212,22 +238,7 @@ def plant_missing(world: World, resource_id: str, flow: list[Exchange], location
             "timeCreated": "",
             "storageProfile": _machine_storage(hints, address),
         }
-    name = resource_id.rpartition("/")[2]
-    body = {
-        "name": name,
-        "id": resource_id,
-        "type": address.type,
-        "location": location,
-        "sku": {"name": hints.get("storageAccountType", "Standard_LRS"), "tier": "x"},
-        "properties": properties,
-    }
-    plant(world, body)
-    if address.kind.startswith("galleries/"):
-        plant_missing(
-            world, address.parent.id, flow, location, {"hyperVGeneration": hints.get("hyperVGeneration", "V1")}
-        )
-    for entry in _machine_disks(properties) if address.kind == "virtualmachines" else []:
-        plant_missing(world, entry["managedDisk"]["id"], flow, location, entry)
+    return properties
 
 
 def _entry_hints(flow: list[Exchange], disk_id: str) -> dict[str, Any]:
@@ -286,8 +297,8 @@ def plant_operation(world: World, exchange: Exchange) -> None:
     begun = seconds(status["startTime"]) if "startTime" in status else world.clock()
     output = status.get("properties", {}).get("output", exchange.answer)
     operation = Operation(
-        exchange.guid, "capsOperations" if family.lower() == "capsoperations" else "operations", "seen", exchange.address.subscription,
-        "x", exchange.query.get("api-version", ""), "/subscriptions/x", begun, shows_output="properties" in status, output=output,
+        exchange.guid, "capsOperations" if family.lower() == "capsoperations" else "operations", "seen",
+        exchange.address.subscription, "x", exchange.query.get("api-version", ""), "/subscriptions/x", begun, shows_output="properties" in status, output=output,
     )  # fmt: skip
     state = status.get("status", "Succeeded" if exchange.status == 200 else "InProgress")
     if state != "InProgress":

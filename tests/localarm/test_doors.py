@@ -65,11 +65,11 @@ async def clients(local: Local) -> AsyncIterator[ComputeManagementClient]:
     async with (
         credential,
         ComputeManagementClient(credential, SUBSCRIPTION, transport=transport, polling_interval=1) as client,
+        anyio.create_task_group() as group,
     ):
-        async with anyio.create_task_group() as group:
-            group.start_soon(ticker.run)
-            yield client
-            group.cancel_scope.cancel()
+        group.start_soon(ticker.run)
+        yield client
+        group.cancel_scope.cancel()
 
 
 def empty(gb: int) -> Disk:

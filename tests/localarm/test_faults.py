@@ -99,7 +99,8 @@ def test_faults_come_by_the_control_endpoint_and_are_audited(local: Local) -> No
     assert (refused.status, refused.headers["Retry-After"]) == (429, "7")
     assert control("GET")[0]["fired"] == 1
     assert control("GET", what="audit")[-1] | {"time": 0} == {
-        "time": 0, "method": "GET", "path": put(local), "status": 429, "fate": "answer", "faults": ["throttle"], "code": "OperationNotAllowed",
+        "time": 0, "method": "GET", "path": put(local), "status": 429, "fate": "answer",
+        "faults": ["throttle"], "code": "OperationNotAllowed",
     }  # fmt: skip
     bad = local.application.handle(Request("POST", "/_localarm/faults", body=b'{"faults": [{"what": "burn"}]}'))
     assert bad.status == 400

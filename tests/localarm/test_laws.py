@@ -134,6 +134,18 @@ def over_quota(local: Local) -> Response:
     raise AssertionError("there is no quota")
 
 
+def on_mars(local: Local) -> Response:
+    return local.ask("PUT", f"{local.compute}/disks/d", {**EMPTY, "location": "mars"})
+
+
+def copied_to_another_region(local: Local) -> Response:
+    return local.ask("PUT", f"{local.compute}/disks/e", copy_of(local.disk("d"), location="eastus"))
+
+
+def too_old_for_attach_detach(local: Local) -> Response:
+    return local.ask("POST", f"{local.machine}/attachDetachDataDisks?api-version=2023-03-01", {})
+
+
 CASES: list[tuple[Callable[[Local], Response], int, str]] = [
     (deleted_while_attached, 409, "OperationNotAllowed"),
     (deleted_while_attaching, 409, "OperationNotAllowed"),
@@ -155,14 +167,14 @@ CASES: list[tuple[Callable[[Local], Response], int, str]] = [
     (over_quota, 409, "OperationNotAllowed"),
     (lambda local: local.ask("GET", f"{local.compute}/disks/none"), 404, "ResourceNotFound"),
     (lambda local: local.ask("PUT", f"{local.compute}/disks/d", {"properties": {}}), 400, "LocationRequired"),
-    (lambda local: local.ask("PUT", f"{local.compute}/disks/d", {**EMPTY, "location": "mars"}), 400, "LocationNotAvailableForResourceType"),
+    (on_mars, 400, "LocationNotAvailableForResourceType"),
     (lambda local: local.ask("PUT", f"{local.compute}/disks/-d", EMPTY), 400, "InvalidParameter"),
-    (lambda local: local.ask("PUT", f"{local.compute}/disks/e", copy_of(local.disk("d"), location="eastus")), 400, "BadRequest"),
+    (copied_to_another_region, 400, "BadRequest"),
     (lambda local: local.ask("GET", local.group.replace("gilder-local", "none")), 404, "ResourceGroupNotFound"),
     (lambda local: local.ask("PUT", f"{definition(local)}/versions/latest", WEST), 400, "InvalidParameter"),
     (lambda local: local.ask("GET", f"{local.machine}?api-version="), 400, "MissingApiVersionParameter"),
     (lambda local: local.ask("GET", f"{local.machine}?api-version=new"), 400, "InvalidApiVersionParameter"),
-    (lambda local: local.ask("POST", f"{local.machine}/attachDetachDataDisks?api-version=2023-03-01", {}), 400, "NoRegisteredProviderFound"),
+    (too_old_for_attach_detach, 400, "NoRegisteredProviderFound"),
     (lambda local: attach(local, f"{local.compute}/disks/none"), 404, "NotFound"),
     (lambda local: local.ask("POST", f"{local.machine}/deallocate"), 409, "OperationNotAllowed"),
 ]  # fmt: skip
