@@ -30,7 +30,9 @@ def test_inline_lines_are_rendered_with_the_values_of_the_build() -> None:
 
 def test_one_text_is_split_at_commas_with_a_warning() -> None:
     loaded = read_builder([{"type": "shell", "inline": "echo a, echo b"}])
-    inline = spec(loaded).provisioners[0].inline
+    (found,) = spec(loaded).provisioners
+    assert isinstance(found, ShellProvisioner)
+    inline = found.inline
     assert inline
     assert [line.text for line in inline] == ["echo a", " echo b"]
     assert warnings(loaded) == ["inline: one text where a list is expected is split at its commas"]
@@ -42,7 +44,9 @@ def test_scripts_become_absolute_paths(tmp_path: Path) -> None:
     one = read_builder([{"type": "shell", "script": "a.sh"}])
     assert "there is no /tmp/a.sh" in errors(one)[0]
     template = {"builders": [BUILDER], "provisioners": [{"type": "shell", "scripts": ["a.sh", "./b.sh"]}]}
-    assert spec(read(template, cwd=str(tmp_path))).provisioners[0].scripts == (f"{tmp_path}/a.sh", f"{tmp_path}/b.sh")
+    (found,) = spec(read(template, cwd=str(tmp_path))).provisioners
+    assert isinstance(found, ShellProvisioner)
+    assert found.scripts == (f"{tmp_path}/a.sh", f"{tmp_path}/b.sh")
 
 
 def test_wrapper_options_and_durations() -> None:
@@ -118,7 +122,10 @@ def test_selection_and_override_by_build() -> None:
         {"type": "shell", "inline": ["not a {{build_name}}"], "except": ["a"]},
     ]
     loaded = read({"builders": [BUILDER | {"name": "a"}, BUILDER | {"name": "b"}], "provisioners": provisioners})
-    lines = {b.name: [p.inline[0].render({}) for p in b.provisioners if p.inline] for b in loaded.builds}
+    lines = {
+        b.name: [p.inline[0].render({}) for p in b.provisioners if isinstance(p, ShellProvisioner) and p.inline]
+        for b in loaded.builds
+    }
     assert lines == {"a": ["all", "just a"], "b": ["only b", "not a b"]}
 
 
@@ -135,5 +142,5 @@ def test_a_provisioner_of_no_build_is_checked_too() -> None:
 def test_error_cleanup_provisioner() -> None:
     rescue = {"error-cleanup-provisioner": {"type": "shell", "inline": ["rescue"]}}
     after = spec(read_builder(root=rescue)).error_cleanup_provisioner
-    assert after
+    assert isinstance(after, ShellProvisioner)
     assert after.inline

@@ -6,6 +6,8 @@ from typing import Any
 
 from tests.template.reading_aids import BUILDER, errors, read, spec, warnings
 
+from gilder.model.spec import ShellProvisioner
+
 
 def variables(declared: Any, text: str = "{{user `a`}}", root: Any = None, **inputs: Any) -> Any:
     return read({"variables": declared, "builders": [BUILDER | {"tags": {"v": text}}], **(root or {})}, **inputs)
@@ -77,7 +79,9 @@ def test_placeholders_for_run_time_survive_in_a_variable() -> None:
             "provisioners": [{"type": "shell", "inline": "x", "execute_command": "sudo {{user `run`}}"}],
         }
     )
-    command = spec(loaded).provisioners[0].execute_command
+    (found,) = spec(loaded).provisioners
+    assert isinstance(found, ShellProvisioner)
+    command = found.execute_command
     assert command
     assert command.render({"Vars": "A='{{.Path}}'", "Path": "/p"}) == "sudo A='{{.Path}}' /p now"
 

@@ -128,7 +128,7 @@ class _Decoder:
         if origin is tuple:
             return self._list(get_args(wanted)[0], node, path)
         if origin is dict:
-            return self._mapping(node, path)
+            return self._mapping(get_args(wanted)[1], node, path)
         if wanted is Delayed:
             return self._later(node, path)
         if wanted is ChrootMount:
@@ -186,22 +186,22 @@ class _Decoder:
         values = [self.value(item, part, f"{path}.{i}") for i, part in enumerate(parts)]
         return _INVALID if any(isinstance(v, _Invalid) for v in values) else tuple(values)
 
-    def _mapping(self, node: Node, path: str) -> Outcome:
+    def _mapping(self, item: Any, node: Node, path: str) -> Outcome:
         if isinstance(node, Array) and all(isinstance(item, Table) for item in node.items):
             node = Table(tuple(e for item in node.items if isinstance(item, Table) for e in item.entries), node.region)
         if isinstance(node, Null):
             return NOT_GIVEN
         if not isinstance(node, Table):
             raise Unfit(f"expected an object of texts, found {kind(node)}", 'write {"name": "value"}')
-        found: dict[str, str] = {}
+        found: dict[str, object] = {}
         for key, content in node.entries:
             name = self.reading.text(key, f"a key of {path}")
-            value = self.value(str, content, f"{path}.{key.value}")
+            value = self.value(item, content, f"{path}.{key.value}")
             self.result.places[f"{path}.{key.value}"] = content.region.span
             if name is None or isinstance(value, _Invalid):
                 self.result.sound = False
                 return _INVALID
-            found[name] = "" if isinstance(value, NotGiven) else str(value)
+            found[name] = "" if isinstance(value, NotGiven) else value
         return found
 
     def _later(self, node: Node, path: str) -> Outcome:

@@ -6,14 +6,17 @@ import re
 from dataclasses import dataclass, replace
 
 from gilder.model.diagnostics import Span
-from gilder.model.spec import BuildSpec, Provisioner
-from gilder.template.azure_chroot import TYPE, read_build
+from gilder.model.spec import BuildSpec
+from gilder.template.azure_chroot import TYPE
+from gilder.template.blocks import read_block
+from gilder.template.builds import Around, check_unused, one_name_each, whole_build
 from gilder.template.functions import PACKER_VERSION, Scope, template_dir
 from gilder.template.inputs import Inputs
 from gilder.template.json_reader import read_json
 from gilder.template.loaded import Loaded
 from gilder.template.nodes import Array, Node, Table, Text, kind
-from gilder.template.provisioners import PROVISIONERS, Block, read_block, read_provisioner
+from gilder.template.post_processors import read_chains
+from gilder.template.provisioners import KINDS
 from gilder.template.reading import Notes, Reading
 from gilder.template.source import Source
 from gilder.template.spelling import did_you_mean, listed
@@ -63,20 +66,20 @@ class _Template:
         self.root_keys()
         self.read_variables()
         builders = self.builders()
-        names = frozenset(b.name for b in builders)
         reading = Reading(self.notes, self.scope)
-        blocks = [read_block(n, names, reading, PROVISIONERS, "provisioner") for n in self.list_of("provisioners")]
-        rescue_node = self.root.get("error-cleanup-provisioner")
-        rescue = read_block(rescue_node, names, reading, PROVISIONERS, "provisioner") if rescue_node else None
-        self.post_processors()
+        around = self.around(frozenset(b.name for b in builders), reading)
         specs: list[BuildSpec] = []
         origins: dict[str, dict[str, Span]] = {}
         for builder in builders:
-            spec = self.build(builder, [b for b in blocks if b], rescue, origins)
+            name = reading.text(builder.named, "name") if builder.named else builder.name
+            if name is None:
+                continue
+            spec, places = whole_build(name, builder.name, builder.table, around, reading, builder.at)
+            origins[name] = places
             if spec is not None:
                 specs.append(spec)
-        self.one_name_each(specs, builders)
-        self.check_unused([b for b in blocks if b], names, reading)
+        check_unused(around, [b.name for b in builders], reading)
+        one_name_each(specs, reading, builders[-1].at if builders else None)
         return Loaded(
             builds=tuple(specs),
             diagnostics=self.notes.in_order(),
@@ -85,6 +88,16 @@ class _Template:
             sensitive=self.variables.secrets(),
             description=self.text_of("description"),
             origins=origins,
+        )
+
+    def around(self, names: frozenset[str], reading: Reading) -> Around:
+        blocks = [read_block(n, names, reading, KINDS, "provisioner") for n in self.list_of("provisioners")]
+        rescue = self.root.get("error-cleanup-provisioner")
+        return Around(
+            provisioners=[block for block in blocks if block],
+            rescue=read_block(rescue, names, reading, KINDS, "provisioner") if rescue else None,
+            chains=read_chains(self.list_of("post-processors"), names, reading),
+            secrets=self.variables.secrets(),
         )
 
     # --- the root
@@ -139,11 +152,6 @@ class _Template:
         self.variables.take_given()
         self.variables.check()
 
-    def post_processors(self) -> None:
-        key = self.root.key("post-processors")
-        if key and self.list_of("post-processors"):
-            self.notes.error("post-processors are not supported yet", key.region.span)
-
     # --- builds
 
     def builders(self) -> list[_Builder]:
@@ -185,46 +193,6 @@ class _Template:
         named = name if name and name.value else None
         at = named.region.span if named else type_.region.span
         return _Builder(named.value if named else TYPE, node.without("type", "name"), at, named)
-
-    def build(
-        self, builder: _Builder, blocks: list[Block], rescue: Block | None, origins: dict[str, dict[str, Span]]
-    ) -> BuildSpec | None:
-        reading = Reading(self.notes, self.scope)
-        name = reading.text(builder.named, "name") if builder.named else builder.name
-        if name is None:
-            return None
-        if not name.strip() or any(not c.isprintable() for c in name):
-            self.notes.error(f"{name!r} cannot be the name of a build", builder.at)
-            return None
-        reading = reading.within(replace(self.scope, build_name=name, build_type=TYPE))
-        before = self.notes.errors
-        provisioners = [read_provisioner(b, builder.name, reading) for b in blocks if b.is_for(builder.name)]
-        after: Provisioner | None = None
-        if rescue is not None and rescue.is_for(builder.name):
-            after = read_provisioner(rescue, builder.name, reading)
-        broken = self.notes.errors > before
-        spec, decoded = read_build(
-            name,
-            builder.table,
-            reading,
-            builder.at,
-            provisioners=tuple(p for p in provisioners if p),
-            error_cleanup_provisioner=after,
-            sensitive=self.variables.secrets(),
-        )
-        origins[name] = decoded.places
-        return None if broken else spec
-
-    def check_unused(self, blocks: list[Block], names: frozenset[str], reading: Reading) -> None:
-        """Provisioners that no build runs are read all the same, for their mistakes."""
-        for block in blocks:
-            if not any(block.is_for(name) for name in names):
-                read_provisioner(block, "", reading.within(replace(self.scope, build_name=TYPE, build_type=TYPE)))
-
-    def one_name_each(self, specs: list[BuildSpec], builders: list[_Builder]) -> None:
-        names = [spec.name for spec in specs]
-        for name in sorted({n for n in names if names.count(n) > 1}):
-            self.notes.error(f'two builds end up with the name "{name}"', builders[-1].at)
 
 
 def _version(text: str) -> tuple[int, ...]:

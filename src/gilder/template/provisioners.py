@@ -9,196 +9,290 @@ from dataclasses import dataclass
 from typing import Any
 
 from gilder.model.diagnostics import Span
-from gilder.model.spec import Provisioner, ShellProvisioner, Wrap
-from gilder.template import weak
+from gilder.model.errors import UserError
+from gilder.model.provisioners import (
+    AnsibleLocalProvisioner,
+    AnsibleProvisioner,
+    BreakpointProvisioner,
+    FileProvisioner,
+    Provisioner,
+    ShellLocal,
+    ShellProvisioner,
+    SleepProvisioner,
+    Wrap,
+)
+from gilder.model.spec import Delayed, Spec
+from gilder.template.blocks import Block
 from gilder.template.decode import Decoded, Shape, built, decode, options_of
-from gilder.template.nodes import Node, Table, Text, kind
+from gilder.template.nodes import Table
 from gilder.template.reading import Reading
-from gilder.template.spelling import did_you_mean, listed
 from gilder.template.texts import Promise
 
 BUILD_VALUES = frozenset(("SourceImageName", "Device", "MountPath", "PackerRunUUID", "BuildName", "BuilderType"))
 """What a running build tells (``{{build `Device`}}``): the data that inline lines and the like are rendered with."""
-LINE = Promise(build=BUILD_VALUES, fields=BUILD_VALUES)
+LINE = Promise(fields=BUILD_VALUES, build=BUILD_VALUES)
 
-WRAP_OPTIONS = options_of(Wrap)
-WRAP_DURATIONS = frozenset(("pause_before", "timeout"))
-SELECTORS = ("type", "only", "except", "override")
+_WRAP = options_of(Wrap)
+_WRAP_DURATIONS = frozenset(("pause_before", "timeout"))
+_NO_NETWORK = "a chroot needs no connection"
 
-_NO_NETWORK = "a chroot needs no connection, so there is nothing to retry"
-_SHELL = Shape(
-    noun="shell",
-    options=options_of(ShellProvisioner, "type", "wrap") | WRAP_OPTIONS | {"script": str},
-    promises={
-        "inline": LINE,
-        "execute_command": Promise(frozenset({"Vars", "Path", "EnvVarFile"}) | BUILD_VALUES, BUILD_VALUES),
-    },
-    durations=WRAP_DURATIONS | {"pause_after"},
+
+def with_fields(promise: Promise, *fields: str) -> Promise:
+    """What a text may count on beside what every line may."""
+    return Promise(promise.fields | set(fields), promise.build)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One block being read."""
+
+    values: dict[str, Any]
+    decoded: Decoded
+    reading: Reading
+    at: Span
+
+    def wrong(self, summary: str, *path: object, hint: str = "") -> None:
+        """Note a mistake, at an option or else at the block."""
+        self.decoded.sound = False
+        self.reading.notes.error(summary, self.decoded.place(*path) or self.at, hint)
+
+    def written(self, *options: str) -> list[str]:
+        """Those of the options that are there and not empty; a wrong value counts as there."""
+        sound = self.decoded.sound
+        return [
+            o
+            for o in options
+            if (o in self.values or not sound) and o in self.decoded.nodes and self.values.get(o) != ()
+        ]
+
+    def absolute(self, path: str) -> str:
+        """A path of this machine; relative ones start at the working directory."""
+        return os.path.normpath(os.path.join(self.reading.scope.inputs.cwd, path))  # noqa: PTH118 — text, no access
+
+    def existing(self, path: str, name: str, *place: object, directory: bool | None = False) -> str:
+        """The absolute path of a file (or directory; None: either) of this machine; noted when it is not there."""
+        absolute = self.absolute(path)
+        found = {False: os.path.isfile, True: os.path.isdir, None: os.path.exists}[directory](absolute)
+        if not found or not os.access(absolute, os.R_OK):
+            wanted = "directory" if directory else "file"
+            why = f"it is no readable {wanted}" if os.path.exists(absolute) else f"there is no {absolute}"  # noqa: PTH110
+            hint = f"relative paths start at {self.reading.scope.inputs.cwd}"
+            self.wrong(f"Bad {name} '{path}': {why}", *place, hint=hint)
+        return absolute
+
+    def files(self, option: str, *, directory: bool | None = False) -> None:
+        """Make the paths of an option (one, or a list) absolute, and see that they exist."""
+        value = self.values.get(option)
+        if isinstance(value, str):
+            self.values[option] = self.existing(value, option, option, directory=directory)
+        elif isinstance(value, tuple):
+            self.values[option] = tuple(
+                self.existing(path, option, option, i, directory=directory) for i, path in enumerate(value)
+            )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one type of block is read: its model, its options, and what must hold beyond their types."""
+
+    model: type[Spec]
+    shape: Shape
+    check: Callable[[Work], None]
+
+
+def read_as(kind: Kind, table: Table, reading: Reading, at: Span) -> Spec | None:
+    """The spec that a block means; None when it is wrong, which is then noted."""
+    before = reading.notes.errors
+    decoded = decode(table, kind.shape, reading)
+    work = Work(dict(decoded.values), decoded, reading, at)
+    _wrap(work)
+    kind.check(work)
+    if reading.notes.errors > before or not decoded.sound:
+        return None
+    return built(kind.model, work.values, decoded, reading, at)
+
+
+def _wrap(work: Work) -> None:
+    values = work.values
+    if values.get("max_retries", 0) < 0:
+        work.wrong("max_retries cannot be negative", "max_retries")
+    wrap = {key: values.pop(key) for key in _WRAP if key in values}
+    if wrap.get("timeout") == 0.0:
+        del wrap["timeout"]
+    if "wrap" in work.decoded.values or wrap:
+        values["wrap"] = wrap
+
+
+def _shape(noun: str, model: type[Spec], *, more: Mapping[str, Any] | None = None, **rest: Any) -> Shape:
+    durations = _WRAP_DURATIONS | rest.pop("durations", frozenset())
+    options = options_of(model, "type", "wrap") | _WRAP | dict(more or {})
+    return Shape(noun=noun, options=options, durations=durations, **rest)
+
+
+# --- scripts
+
+
+def check_scripts(work: Work) -> None:
+    """`command`, `inline`, `script` or `scripts`: exactly one; scripts become absolute paths of files that exist."""
+    values = work.values
+    written = work.written("command", "inline", "script", "scripts")
+    if not written:
+        work.wrong("Either a script file or inline script must be specified.", hint="give inline, script or scripts")
+    elif {"inline", "command"} & set(written) and len(written) > 1:
+        work.wrong("Only a script file or an inline script can be specified, not both.", written[0])
+    elif len(written) > 1:
+        work.wrong("Only one of script or scripts can be specified.", "scripts")
+    if values.get("inline") == ():
+        del values["inline"]
+    if "command" in values:
+        values["inline"] = (values.pop("command"),)
+    if "script" in values:
+        values["scripts"] = (work.existing(values.pop("script"), "script", "script"),)
+    elif "scripts" in values:
+        paths = enumerate(values["scripts"])
+        values["scripts"] = tuple(work.existing(p, "script", "scripts", i) for i, p in paths)
+    _check_assignments(work, "environment_vars")
+
+
+def _check_assignments(work: Work, option: str) -> None:
+    for i, value in enumerate(work.values.get(option, ())):
+        if not re.match(r"[^=]+=", str(value)):
+            work.wrong(f"Environment variable not in format 'key=value': {value}", option, i)
+
+
+_SHELL = _shape(
+    "shell",
+    ShellProvisioner,
+    more={"script": str},
+    promises={"inline": LINE, "execute_command": with_fields(LINE, "Vars", "Path", "EnvVarFile")},
+    durations=frozenset({"pause_after"}),
     ignored={"start_retry_timeout": _NO_NETWORK, "expect_disconnect": _NO_NETWORK},
 )
 
 
-@dataclass(frozen=True)
-class Block:
-    """One provisioner as written: its table, type, and the builds it is for."""
-
-    table: Table
-    type: str
-    at: Span
-    only: frozenset[str] = frozenset()
-    excluded: frozenset[str] = frozenset()
-    override: Mapping[str, Table] | None = None
-
-    def is_for(self, build: str) -> bool:
-        """Whether the build runs it."""
-        return (not self.only or build in self.only) and build not in self.excluded
-
-    def table_for(self, build: str) -> Table:
-        """Its options in that build."""
-        return self.table.updated((self.override or {}).get(build, Table((), self.table.region)))
+def shell_local_shape(model: type[Spec], promise: Promise) -> Shape:
+    """The options of shell-local, as provisioner or as post-processor."""
+    return _shape(
+        "shell-local",
+        model,
+        more={"script": str, "command": Delayed},
+        promises={
+            **dict.fromkeys(("inline", "command", "environment_vars"), promise),
+            "execute_command": with_fields(promise, "Vars", "Script", "Command"),
+        },
+        ignored={"use_linux_pathing": "it is for Windows", "tempfile_extension": "scripts are run by their shebang"},
+    )
 
 
-def read_block(
-    node: Node, builds: frozenset[str], reading: Reading, kinds: Mapping[str, object], noun: str
-) -> Block | None:
-    """One provisioner as written; None when it has no usable type. Names of builds that do not exist are noted."""
-    notes = reading.notes
-    if not isinstance(node, Table):
-        notes.error(f"a {noun} is an object, found {kind(node)}", node.region.span)
+# --- file
+
+
+def _check_file(work: Work) -> None:
+    values = work.values
+    if not work.written("destination"):
+        work.wrong("Destination must be specified.")
+    written = work.written("source", "sources", "content")
+    if not written:
+        work.wrong("one of source, sources and content must be given")
+    elif "content" in written and len(written) > 1:
+        work.wrong("content and source exclude each other", "content")
+    if "content" in written and values.get("direction") == "download":
+        work.wrong("content can only be uploaded", "direction")
+    places: list[tuple[object, ...]] = [("sources", i) for i in range(len(values.get("sources", ())))]
+    if "source" in values:
+        values["sources"] = (*values.get("sources", ()), values.pop("source"))
+        places.append(("source",))
+    if values.get("direction") != "download" and not values.get("generated"):
+        for source, place in zip(values.get("sources", ()), places, strict=True):
+            if (path := _known_now(source)) is not None:
+                work.existing(path, "source", *place, directory=None)
+
+
+def _known_now(text: Delayed) -> str | None:
+    """The text if it waits for nothing, else None."""
+    try:
+        return text.render({})
+    except UserError:
         return None
-    type_ = node.get("type")
-    if not isinstance(type_, Text) or not type_.value:
-        notes.error(f"a {noun} without a type", node.region.span, f'give it a "type": {listed(kinds)}')
-        return None
-    if type_.value not in kinds:
-        notes.error(f'there is no {noun} "{type_.value}"', type_.region.span, _instead(type_.value, kinds))
-        return None
-    names = {key: _names(node.get(key), key, builds, reading) for key in ("only", "except")}
-    if names["only"] and names["except"]:
-        notes.error("only and except exclude each other", node.region.span, "give one of them")
-    override = _override(node.get("override"), builds, reading)
-    table = node.without(*SELECTORS)
-    return Block(table, type_.value, node.region.span, names["only"], names["except"], override)
 
 
-_REFUSED = {
-    "powershell": "gilder builds Linux images",
-    "windows-shell": "gilder builds Linux images",
-    "windows-restart": "gilder builds Linux images",
-    "hcp-sbom": "gilder does not talk to HCP",
+# --- others
+
+
+def _check_sleep(work: Work) -> None:
+    if not work.written("duration"):
+        work.wrong("duration is missing", hint='how long to wait: "10s", "5m"')
+
+
+def _check_ansible(work: Work) -> None:
+    if not work.written("playbook_file"):
+        work.wrong("playbook_file must be specified")
+    for option in ("playbook_file", "galaxy_file"):
+        work.files(option)
+    work.files("inventory_file", directory=None)
+    work.files("inventory_directory", directory=True)
+    _check_assignments(work, "ansible_env_vars")
+
+
+def _check_ansible_local(work: Work) -> None:
+    written = work.written("playbook_file", "playbook_files")
+    if not written:
+        work.wrong("Either playbook_file or playbook_files must be specified")
+    elif len(written) > 1:
+        work.wrong("Either playbook_file or playbook_files can be specified, not both", "playbook_files")
+    for option in ("playbook_file", "playbook_files", "galaxy_file", "inventory_file"):
+        work.files(option)
+    for option in ("playbook_dir", "group_vars", "host_vars", "playbook_paths", "role_paths", "collection_paths"):
+        work.files(option, directory=True)
+    if "playbook_file" in work.values:
+        work.values["playbook_files"] = (work.values.pop("playbook_file"),)
+
+
+_OTHER_WAY = "gilder reaches the guest through a chroot, without SSH"
+_PROXY = (
+    *("local_port", "ssh_host_key_file", "ssh_authorized_key_file", "ansible_proxy_key_type", "sftp_command"),
+    *("use_sftp", "use_proxy", "ansible_proxy_host", "ansible_winrm_use_http", "ansible_ssh_extra_args"),
+)
+
+KINDS: Mapping[str, Kind] = {
+    "shell": Kind(ShellProvisioner, _SHELL, check_scripts),
+    "file": Kind(
+        FileProvisioner,
+        _shape(
+            "file",
+            FileProvisioner,
+            more={"source": Delayed},
+            promises=dict.fromkeys(("source", "sources", "content", "destination"), LINE),
+        ),
+        _check_file,
+    ),
+    "shell-local": Kind(ShellLocal, shell_local_shape(ShellLocal, LINE), check_scripts),
+    "breakpoint": Kind(BreakpointProvisioner, _shape("breakpoint", BreakpointProvisioner), lambda _: None),
+    "sleep": Kind(SleepProvisioner, _shape("sleep", SleepProvisioner, durations=frozenset({"duration"})), _check_sleep),
+    "ansible": Kind(
+        AnsibleProvisioner,
+        _shape(
+            "ansible",
+            AnsibleProvisioner,
+            promises={
+                "extra_arguments": LINE,
+                "inventory_file_template": with_fields(LINE, "HostAlias", "Host", "User", "Port"),
+            },
+            ignored=dict.fromkeys(_PROXY, _OTHER_WAY),
+        ),
+        _check_ansible,
+    ),
+    "ansible-local": Kind(
+        AnsibleLocalProvisioner,
+        _shape("ansible-local", AnsibleLocalProvisioner, more={"playbook_file": str}),
+        _check_ansible_local,
+    ),
 }
-
-
-def _instead(type_: str, kinds: Mapping[str, object]) -> str:
-    supported = f"supported: {listed(kinds)}"
-    if type_ in _REFUSED:
-        return f"{_REFUSED[type_]}\n{supported}"
-    guess = did_you_mean(type_, kinds)
-    return f"{guess}\n{supported}" if guess else supported
-
-
-def _names(node: Node | None, key: str, builds: frozenset[str], reading: Reading) -> frozenset[str]:
-    found: set[str] = set()
-    for item in weak.elements(node) if node is not None else ():
-        if not isinstance(item, Text):
-            reading.notes.error(f"{key}: expected names of builds, found {kind(item)}", item.region.span)
-            continue
-        if item.value not in builds:
-            _no_build(key, item, builds, reading)
-        found.add(item.value)
-    return frozenset(found)
-
-
-def _no_build(key: str, name: Text, builds: frozenset[str], reading: Reading) -> None:
-    hint = did_you_mean(name.value, builds, otherwise=f"there is {listed(builds)}")
-    reading.notes.error(f'{key}: there is no build "{name.value}"', name.region.span, hint)
-
-
-def _override(node: Node | None, builds: frozenset[str], reading: Reading) -> dict[str, Table]:
-    if node is None:
-        return {}
-    if not isinstance(node, Table):
-        reading.notes.error(f"override: expected an object, found {kind(node)}", node.region.span)
-        return {}
-    found: dict[str, Table] = {}
-    for name, options in node.entries:
-        if name.value not in builds:
-            _no_build("override", name, builds, reading)
-        elif not isinstance(options, Table):
-            reading.notes.error(f"override: expected an object, found {kind(options)}", options.region.span)
-        else:
-            found[name.value] = options
-    return found
+"""The provisioners that there are, by type."""
 
 
 def read_provisioner(block: Block, build: str, reading: Reading) -> Provisioner | None:
     """The provisioner in one build (`build` is the name that only, except and override use); None when it is wrong."""
-    return PROVISIONERS[block.type](block.table_for(build), reading, block.at)
-
-
-# --- what provisioners have in common
-
-
-def wrap_of(values: dict[str, Any], decoded: Decoded, reading: Reading) -> dict[str, Any]:
-    """Take the wrapper's options out of the values."""
-    wrap = {key: values.pop(key) for key in WRAP_OPTIONS if key in values}
-    if wrap.get("max_retries", 0) < 0:
-        reading.notes.error("max_retries cannot be negative", decoded.place("max_retries"))
-        decoded.sound = False
-    if wrap.get("timeout") == 0.0:
-        del wrap["timeout"]
-    return wrap
-
-
-def existing(path: str, name: str, place: Span | None, reading: Reading) -> str:
-    """The absolute path of a file of this machine; noted when it is not there."""
-    absolute = os.path.normpath(os.path.join(reading.scope.inputs.cwd, path))  # noqa: PTH118 — text, not access
-    if not os.path.isfile(absolute) or not os.access(absolute, os.R_OK):  # noqa: PTH113
-        why = "it is no readable file" if os.path.exists(absolute) else f"there is no {absolute}"  # noqa: PTH110
-        reading.notes.error(f"Bad {name} '{path}': {why}", place, f"relative paths start at {reading.scope.inputs.cwd}")
-    return absolute
-
-
-def check_assignments(values: Mapping[str, Any], decoded: Decoded, reading: Reading) -> None:
-    """Environment variables are written key=value."""
-    for i, text in enumerate(values.get("environment_vars", ())):
-        if not re.match(r"[^=]+=", text):
-            place = decoded.place("environment_vars", i)
-            reading.notes.error(f"Environment variable not in format 'key=value': {text}", place)
-
-
-def one_of_commands(values: dict[str, Any], decoded: Decoded, reading: Reading, at: Span) -> None:
-    """`inline`, `script` or `scripts`: exactly one; scripts become absolute paths of files that exist."""
-    notes = reading.notes
-    written = [key for key in ("inline", "script", "scripts") if key in decoded.nodes and values.get(key) != ()]
-    if not written:
-        notes.error("Either a script file or inline script must be specified.", at, "give inline, script or scripts")
-    elif "inline" in written and len(written) > 1:
-        place = decoded.place("inline")
-        notes.error("Only a script file or an inline script can be specified, not both.", place)
-    elif len(written) > 1:
-        notes.error("Only one of script or scripts can be specified.", decoded.place("scripts"))
-    if values.get("inline") == ():
-        del values["inline"]
-    if "script" in values:
-        values["scripts"] = (existing(values.pop("script"), "script", decoded.place("script"), reading),)
-    elif "scripts" in values:
-        paths = enumerate(values["scripts"])
-        values["scripts"] = tuple(existing(p, "script", decoded.place("scripts", i), reading) for i, p in paths)
-
-
-def _read_shell(table: Table, reading: Reading, at: Span) -> ShellProvisioner | None:
-    before = reading.notes.errors
-    decoded = decode(table, _SHELL, reading)
-    values = dict(decoded.values)
-    wrap = wrap_of(values, decoded, reading)
-    one_of_commands(values, decoded, reading, at)
-    check_assignments(values, decoded, reading)
-    if reading.notes.errors > before or not decoded.sound:
-        return None
-    return built(ShellProvisioner, {"wrap": wrap, **values}, decoded, reading, at)
-
-
-PROVISIONERS: Mapping[str, Callable[[Table, Reading, Span], Provisioner | None]] = {
-    "shell": _read_shell,
-}
+    found = read_as(KINDS[block.type], block.table_for(build), reading, block.at)
+    assert found is None or isinstance(found, Provisioner)
+    return found
