@@ -33,7 +33,7 @@ TEMPLATE = {
     ],
     "provisioners": [{"type": "shell", "inline": ["echo built > /etc/mark"]}],
 }
-_STAGE = re.compile(r"--- (?P<stage>.+) (took|FAILED after) (?P<seconds>[0-9.]+)s$")
+_STAGE = re.compile(r"--- (?P<stage>.+) (took|FAILED after) (?P<seconds>[0-9.]+) s$")
 
 
 def timed(command: list[str]) -> tuple[float, float]:
@@ -96,7 +96,7 @@ def main() -> None:
     for key, value in figures.items():
         if isinstance(value, dict):
             for stage, seconds in value.items():
-                print(f"  {stage:36} {seconds:.1f} s")
+                print(f"  {stage:36} {seconds:.3f} s")
         else:
             print(f"{key:36} {value}")
     print(json.dumps(figures))

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self, TextIO
 
-from gilder.cli.plain import plain_lines, seconds
+from gilder.cli.plain import plain_lines
 from gilder.model.errors import UserError
 from gilder.model.events import Event, OutputLine, StageFinished
 
@@ -60,6 +60,6 @@ def _lines(event: Event) -> list[str]:
         case OutputLine():
             return [f"{'|' if event.stream == 'stdout' else '!'} {event.text}"]
         case StageFinished():
-            return [f"--- {event.stage} {'took' if event.ok else 'FAILED after'} {seconds(event.seconds)}"]
+            return [f"--- {event.stage} {'took' if event.ok else 'FAILED after'} {event.seconds:.3f} s"]
         case _:
             return plain_lines(event)
