@@ -30,6 +30,8 @@ class Number:
 
     value: int | float
     region: Region
+    written: str = ""
+    """As it stands in the text, where that matters: 1.10 is also a version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ def as_text(node: Node, rendered: str | None) -> str | NotGiven:
             return rendered or NOT_GIVEN
         case Bool(value=value):
             return "1" if value else "0"
+        case Number(written=written) if written:
+            return written
         case Number(value=value):
             return str(value) if isinstance(value, int) else f"{value:f}".rstrip("0").rstrip(".")
         case Null():
@@ -52,7 +54,7 @@ def as_integer(node: Node, rendered: str | None) -> int | NotGiven:
     match node:
         case Number(value=int(value)) | Bool(value=value):
             return int(value)
-        case Number(value=value) if value == int(value):
+        case Number(value=float(value)) if value.is_integer():
             return int(value)
         case Null():
             return NOT_GIVEN
