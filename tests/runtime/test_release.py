@@ -24,7 +24,7 @@ class World:
         self.there = False
 
     def release(self, *, within: float = 5.0, must: bool = False) -> Release:
-        return Release("thing", "x", "rm thing", self.remove, within, must)
+        return Release("thing", "x", "rm thing", self.remove, within, must=must)
 
 
 async def test_a_block_that_ends_well_gives_back() -> None:

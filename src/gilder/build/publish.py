@@ -54,7 +54,7 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
 async def _image(plan: ImagePlan, site: Site, ledger: Ledger) -> None:
     image = plan.id
     remedy = f"az image delete --ids {image}"
-    undo = Release("image", image.name, remedy, lambda: delete_image(site.arm, image), _DELETING)
+    undo = Release("image", image.name, remedy, lambda: delete_image(site.arm, image), _DELETING, str(image))
     async with undone_on_failure(ledger, undo):
         await create_image(site.arm, plan)
 
@@ -62,7 +62,9 @@ async def _image(plan: ImagePlan, site: Site, ledger: Ledger) -> None:
 async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story) -> None:
     version = plan.id
     remedy = f"az sig image-version delete --ids {version}"
-    undo = Release("image version", version.name, remedy, lambda: delete_version(site.arm, version), _DELETING)
+    undo = Release(
+        "image version", version.name, remedy, lambda: delete_version(site.arm, version), _DELETING, str(version)
+    )
 
     def tell(regions: Sequence[RegionProgress]) -> None:
         story.say("replication: " + ", ".join(f"{r.region} {r.state.lower()} {r.percent} %" for r in regions))

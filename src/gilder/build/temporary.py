@@ -29,7 +29,9 @@ async def created(site: Site, plan: DiskPlan, ledger: Ledger, story: Story, *, k
         with story.telling(Stage.CLEAN_UP, f"deleting the disk {plan.id.name}"):
             await delete_disk(site.arm, plan.id)
 
-    async with releasing(ledger, Release("disk", plan.id.name, f"az disk delete --ids {plan.id}", delete, _DELETING)):
+    async with releasing(
+        ledger, Release("disk", plan.id.name, f"az disk delete --ids {plan.id}", delete, _DELETING, str(plan.id))
+    ):
         with story.telling(Stage.CREATE_DISK, plan.id.name):
             await create_disk(site.arm, plan)
             facts = await disk_facts(site.arm, plan.id)
@@ -76,5 +78,5 @@ async def snapshots_of(
             await delete_snapshot(site.arm, plan.id)
 
     remedy = f"az snapshot delete --ids {plan.id}"
-    async with releasing(ledger, Release("snapshot", plan.id.name, remedy, delete, _DELETING)):
+    async with releasing(ledger, Release("snapshot", plan.id.name, remedy, delete, _DELETING, str(plan.id))):
         yield snapshots

@@ -21,12 +21,16 @@ from gilder.model.outcomes import Residue
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing held: its number in the ledger, its kind and name, and how a person removes it."""
+    """One thing held: its number in the ledger, its kind and name, and how a person removes it.
+
+    `handle` is its id in the cloud; "" is a thing of this process, which cannot outlive it.
+    """
 
     number: int
     kind: str
     name: str
     remedy: str
+    handle: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -40,7 +44,7 @@ class Ledger(Protocol):
         """How long its releases may take."""
         ...
 
-    async def intend(self, kind: str, name: str, remedy: str) -> Entry:
+    async def intend(self, kind: str, name: str, remedy: str, handle: str = "") -> Entry:
         """Note that `kind name` is about to come into being; durable when it returns."""
         ...
 
@@ -87,8 +91,8 @@ class MemoryLedger:
         self._residues: list[Residue] = []
         self._tell = tell
 
-    async def intend(self, kind: str, name: str, remedy: str) -> Entry:
-        entry = Entry(next(self._numbers), kind, name, remedy)
+    async def intend(self, kind: str, name: str, remedy: str, handle: str = "") -> Entry:
+        entry = Entry(next(self._numbers), kind, name, remedy, handle)
         self._held[entry.number] = entry
         return entry
 
@@ -123,6 +127,8 @@ class Release:
     undo: Callable[[], Awaitable[None]]
     within: float
     """Seconds."""
+    handle: str = ""
+    """Its id in the cloud, for what may outlive this process."""
     must: bool = False
     """Whether the block may not be left as if all were well when the release fails (an unmount before a snapshot)."""
 
@@ -134,7 +140,7 @@ async def releasing(ledger: Ledger, how: Release) -> AsyncIterator[None]:
     When the release fails or takes longer than `how.within`, the thing becomes a residue in the ledger. The
     error of the block, if any, goes on; without one ReleaseFailed is raised if `how.must`.
     """
-    entry = await ledger.intend(how.kind, how.name, how.remedy)
+    entry = await _intended(ledger, how)
     try:
         yield
     except BaseException as error:
@@ -150,7 +156,7 @@ async def releasing(ledger: Ledger, how: Release) -> AsyncIterator[None]:
 @asynccontextmanager
 async def undone_on_failure(ledger: Ledger, how: Release) -> AsyncIterator[None]:
     """Undo a thing only when the block does not end well: for what the user asked for, such as the image itself."""
-    entry = await ledger.intend(how.kind, how.name, how.remedy)
+    entry = await _intended(ledger, how)
     try:
         yield
     except BaseException as error:
@@ -159,6 +165,13 @@ async def undone_on_failure(ledger: Ledger, how: Release) -> AsyncIterator[None]
         raise
     with anyio.CancelScope(shield=True):
         await ledger.released(entry)
+
+
+async def _intended(ledger: Ledger, how: Release) -> Entry:
+    # Shielded: a cancellation after the note and before the block would leave a note that nobody takes back.
+    with anyio.CancelScope(shield=True):
+        return await ledger.intend(how.kind, how.name, how.remedy, how.handle)
+    raise AssertionError("nobody cancels this scope")
 
 
 async def _release(ledger: Ledger, entry: Entry, how: Release) -> ReleaseFailed | None:

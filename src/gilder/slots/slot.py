@@ -71,7 +71,7 @@ async def attached(
             raise
 
     remedy = f"az vm disk detach --ids {writer.vm} --disk-ids {disk.id}"
-    async with releasing(ledger, Release("the attachment of disk", disk.id.name, remedy, detach, _DETACHING)):
+    async with releasing(ledger, Release("attachment", disk.id.name, remedy, detach, _DETACHING, str(disk.id))):
         settled = await writer.attach(disk.id, disk.caching, announcement)
         device = await wait_device(devices, settled.lun, disk.size_bytes, settled.before, APPEARING)
         yield Slot(disk, settled.lun, device, writer)

@@ -1,0 +1,338 @@
+"""The journal: one SQLite file with runs, builds, what they hold, operations under way, and timings.
+
+It is the record for recovery (intent is written before the act), the history for scheduling, and what `gilder runs`
+shows. Written in WAL mode with full sync by one thread; several gilder processes share it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from gilder.model.errors import HostError, Refused
+from gilder.runtime.release import closing
+
+T = TypeVar("T")
+
+DEFAULT_PATH = Path("/var/lib/gilder/journal.sqlite")
+
+VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE run (
+    id TEXT PRIMARY KEY, vm TEXT NOT NULL, template TEXT NOT NULL, pid INTEGER NOT NULL, boot TEXT NOT NULL,
+    started REAL NOT NULL, finished REAL, status TEXT NOT NULL);
+CREATE TABLE build (
+    run TEXT NOT NULL REFERENCES run(id), name TEXT NOT NULL, status TEXT NOT NULL, stage TEXT NOT NULL,
+    error TEXT NOT NULL, artifacts TEXT NOT NULL, started REAL NOT NULL, finished REAL, PRIMARY KEY (run, name));
+CREATE TABLE residue (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES run(id), build TEXT NOT NULL, kind TEXT NOT NULL,
+    name TEXT NOT NULL, handle TEXT NOT NULL, remedy TEXT NOT NULL, state TEXT NOT NULL, why TEXT NOT NULL,
+    at REAL NOT NULL);
+CREATE INDEX residue_open ON residue(run) WHERE state <> 'released';
+CREATE TABLE operation (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES run(id), build TEXT NOT NULL, doing TEXT NOT NULL,
+    token TEXT NOT NULL, started REAL NOT NULL, finished REAL);
+CREATE TABLE timing (
+    run TEXT NOT NULL REFERENCES run(id), build TEXT NOT NULL, stage TEXT NOT NULL, detail TEXT NOT NULL,
+    started REAL NOT NULL, seconds REAL NOT NULL, ok INTEGER NOT NULL);
+CREATE INDEX timing_of ON timing(build, stage);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run. Times are seconds since 1970; `status` is running, done, failed or recovered."""
+
+    id: str
+    vm: str
+    template: str
+    pid: int
+    boot: str
+    started: float
+    finished: float | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRecord:
+    """One build of a run; `status` is running, built, failed or cancelled."""
+
+    run: str
+    name: str
+    status: str
+    stage: str
+    error: str
+    artifacts: tuple[str, ...]
+    started: float
+    finished: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResidueRecord:
+    """A thing that a build holds (`held`) or could not give back (`left`); `handle` is its resource id."""
+
+    id: int
+    run: str
+    build: str
+    kind: str
+    name: str
+    handle: str
+    remedy: str
+    state: str
+    why: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRecord:
+    """A long-running operation that was started and not seen to end; `token` is what is needed to follow it."""
+
+    id: int
+    run: str
+    build: str
+    doing: str
+    token: str
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimingRecord:
+    """How long a stage of a build took: `started` since 1970, `seconds`."""
+
+    run: str
+    build: str
+    stage: str
+    detail: str
+    started: float
+    seconds: float
+    ok: bool
+
+
+def boot_id() -> str:
+    """The id of this boot of the machine: after a restart no process of an earlier run can live."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+class Journal:
+    """An open journal; comes only out of `opened` and `in_loop`."""
+
+    def __init__(self, database: sqlite3.Connection, thread: anyio.CapacityLimiter | None) -> None:
+        self._database = database
+        self._thread = thread
+
+    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def transaction() -> T:
+            try:
+                with self._database:
+                    return work(self._database)
+            except sqlite3.Error as error:
+                raise HostError(
+                    f"the journal cannot be written: {error}", hint="free some space on its disk"
+                ) from error
+
+        if self._thread is None:
+            return transaction()
+        # Not abandoned when cancelled: half a second later the record would appear after all.
+        with anyio.CancelScope(shield=True):
+            return await anyio.to_thread.run_sync(transaction, limiter=self._thread)
+        raise AssertionError("nobody cancels this scope")
+
+    async def _write(self, statement: str, *values: object) -> int:
+        return await self._do(lambda db: db.execute(statement, values).lastrowid or 0)
+
+    # Runs and builds
+
+    async def run_started(self, run: str, vm: str, template: str) -> None:
+        """Note that a run begins."""
+        values = (run, vm, template, os.getpid(), boot_id(), time.time(), None, "running")
+        await self._write("INSERT INTO run VALUES (?,?,?,?,?,?,?,?)", *values)
+
+    async def run_finished(self, run: str, status: str) -> None:
+        """Note how a run ended."""
+        await self._write("UPDATE run SET finished = ?, status = ? WHERE id = ?", time.time(), status, run)
+
+    async def build_started(self, run: str, build: str) -> None:
+        """Note that a build begins."""
+        values = (run, build, "running", "", "", "[]", time.time(), None)
+        await self._write("INSERT OR REPLACE INTO build VALUES (?,?,?,?,?,?,?,?)", *values)
+
+    async def build_finished(
+        self, run: str, build: str, status: str, stage: str, error: str, artifacts: Sequence[str]
+    ) -> None:
+        """Note how a build ended."""
+        statement = (
+            "UPDATE build SET status = ?, stage = ?, error = ?, artifacts = ?, finished = ? WHERE run = ? AND name = ?"
+        )
+        await self._write(statement, status, stage, error, json.dumps(list(artifacts)), time.time(), run, build)
+
+    async def runs(self) -> list[RunRecord]:
+        """All runs, oldest first."""
+        return await self._do(lambda db: [RunRecord(*row) for row in db.execute("SELECT * FROM run ORDER BY started")])
+
+    async def builds(self, run: str) -> list[BuildRecord]:
+        """The builds of a run, in the order they started."""
+        query = "SELECT * FROM build WHERE run = ? ORDER BY started, rowid"
+
+        def read(db: sqlite3.Connection) -> list[BuildRecord]:
+            return [
+                BuildRecord(run, name, status, stage, error, tuple(json.loads(artifacts)), started, finished)
+                for run, name, status, stage, error, artifacts, started, finished in db.execute(query, (run,))
+            ]
+
+        return await self._do(read)
+
+    # What builds hold
+
+    async def intend(self, run: str, build: str, kind: str, name: str, handle: str, remedy: str) -> int:
+        """Note that a thing is about to come into being; durable when this returns. Returns its number."""
+        statement = (
+            "INSERT INTO residue (run, build, kind, name, handle, remedy, state, why, at) VALUES (?,?,?,?,?,?,?,?,?)"
+        )
+        return await self._write(statement, run, build, kind, name, handle, remedy, "held", "", time.time())
+
+    async def released(self, number: int) -> None:
+        """Note that a thing is gone."""
+        await self._write("UPDATE residue SET state = 'released', at = ? WHERE id = ?", time.time(), number)
+
+    async def left(self, number: int, why: str) -> None:
+        """Note that a thing could not be removed."""
+        await self._write("UPDATE residue SET state = 'left', why = ?, at = ? WHERE id = ?", why, time.time(), number)
+
+    async def residues(self, run: str | None = None) -> list[ResidueRecord]:
+        """What is held or left, oldest first; of one run or of all."""
+        query = "SELECT * FROM residue WHERE state <> 'released' AND (? IS NULL OR run = ?) ORDER BY id"
+        return await self._do(lambda db: [ResidueRecord(*row) for row in db.execute(query, (run, run))])
+
+    # Operations
+
+    async def operation_started(self, run: str, build: str, doing: str, token: str) -> int:
+        """Note an operation that outlives this process. Returns its number."""
+        statement = "INSERT INTO operation (run, build, doing, token, started) VALUES (?,?,?,?,?)"
+        return await self._write(statement, run, build, doing, token, time.time())
+
+    async def operation_finished(self, number: int) -> None:
+        """Note that an operation was seen to end."""
+        await self._write("UPDATE operation SET finished = ? WHERE id = ?", time.time(), number)
+
+    async def operations(self, run: str | None = None) -> list[OperationRecord]:
+        """The operations not seen to end, oldest first; of one run or of all."""
+        query = (
+            "SELECT id, run, build, doing, token, started FROM operation "
+            "WHERE finished IS NULL AND (? IS NULL OR run = ?) ORDER BY id"
+        )
+        return await self._do(lambda db: [OperationRecord(*row) for row in db.execute(query, (run, run))])
+
+    # Timings
+
+    async def timed(self, records: Sequence[TimingRecord]) -> None:
+        """Keep the timings of a build."""
+        rows = [(r.run, r.build, r.stage, r.detail, r.started, r.seconds, int(r.ok)) for r in records]
+
+        def write(db: sqlite3.Connection) -> None:
+            db.executemany("INSERT INTO timing VALUES (?,?,?,?,?,?,?)", rows)
+
+        await self._do(write)
+
+    async def timings(self, run: str) -> list[TimingRecord]:
+        """The timings of a run, in the order they began."""
+        query = "SELECT * FROM timing WHERE run = ? ORDER BY started, rowid"
+
+        def read(db: sqlite3.Connection) -> list[TimingRecord]:
+            return [
+                TimingRecord(run, build, stage, detail, started, seconds, bool(ok))
+                for run, build, stage, detail, started, seconds, ok in db.execute(query, (run,))
+            ]
+
+        return await self._do(read)
+
+    async def usual_seconds(self) -> dict[str, float]:
+        """How long each build took when it was last built, by name: long ones should start first."""
+        query = "SELECT name, finished - started FROM build WHERE status = 'built' AND finished IS NOT NULL ORDER BY finished"
+        return await self._do(lambda db: dict(db.execute(query).fetchall()))
+
+    async def close(self) -> None:
+        """Close the file."""
+        if self._thread is None:
+            self._database.close()
+            return
+        await anyio.to_thread.run_sync(self._database.close, limiter=self._thread)
+
+
+@asynccontextmanager
+async def opened(path: Path = DEFAULT_PATH) -> AsyncIterator[Journal]:
+    """The journal at `path`, made if missing; raises Refused when it cannot be written or is of a later version."""
+    database = await anyio.to_thread.run_sync(_connected, path)
+    journal = Journal(database, anyio.CapacityLimiter(1))
+    async with closing(journal.close, within=10):
+        yield journal
+
+
+@asynccontextmanager
+async def in_loop() -> AsyncIterator[Journal]:
+    """A journal in memory that works without a thread: for tests in virtual time, which must not jump while one runs."""
+    journal = Journal(_prepared(sqlite3.connect(":memory:"), Path(":memory:")), None)
+    async with closing(journal.close, within=10):
+        yield journal
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    hint = "free some space, or name another file with --journal"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(path, timeout=30, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise Refused(f"the journal {path} cannot be opened: {error}", hint=hint) from error
+    try:
+        return _prepared(database, path)
+    except (OSError, sqlite3.Error) as error:
+        database.close()
+        raise Refused(f"the journal {path} cannot be written: {error}", hint=hint) from error
+    except Refused:
+        database.close()
+        raise
+
+
+def _prepared(database: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    _migrate(database, path)
+    # A write now, so that a full or read-only disk is known before anything is created in the cloud.
+    with database:
+        database.execute("CREATE TABLE IF NOT EXISTS probe (at REAL)")
+        database.execute("DELETE FROM probe")
+        database.execute("INSERT INTO probe VALUES (?)", (time.time(),))
+    return database
+
+
+def _migrate(database: sqlite3.Connection, path: Path) -> None:
+    database.execute("BEGIN IMMEDIATE")  # two processes may both find a new file
+    try:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise Refused(
+                f"the journal {path} was written by a later version of gilder",
+                hint="use that version, or name another file with --journal",
+            )
+        if version == 0:
+            for statement in _SCHEMA.split(";"):
+                if statement.strip():
+                    database.execute(statement)
+            database.execute(f"PRAGMA user_version = {VERSION}")
+        database.commit()
+    except BaseException:
+        database.rollback()
+        raise

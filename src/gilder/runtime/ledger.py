@@ -1,0 +1,44 @@
+"""A build's ledger that writes to the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from gilder.model.errors import HostError
+from gilder.model.outcomes import Residue
+from gilder.runtime.journal import Journal
+from gilder.runtime.release import Entry, MemoryLedger, Patience
+
+
+class JournalLedger(MemoryLedger):
+    """As in memory, and durable for what can outlive this process: intent before the act, release after it."""
+
+    def __init__(
+        self, journal: Journal, run: str, build: str, tell: Callable[[Residue], None], patience: Patience
+    ) -> None:
+        super().__init__(tell, patience)
+        self._journal = journal
+        self._run = run
+        self._build = build
+        self._records: dict[int, int] = {}
+
+    async def intend(self, kind: str, name: str, remedy: str, handle: str = "") -> Entry:
+        entry = await super().intend(kind, name, remedy, handle)
+        if handle:
+            number = await self._journal.intend(self._run, self._build, kind, name, handle, remedy)
+            self._records[entry.number] = number
+        return entry
+
+    async def released(self, entry: Entry) -> None:
+        await super().released(entry)
+        if (number := self._records.pop(entry.number, None)) is not None:
+            # A note that cannot be written is no reason to stop: recovery looks, and sees that the thing is gone.
+            with suppress(HostError):
+                await self._journal.released(number)
+
+    async def left(self, entry: Entry, why: str) -> None:
+        await super().left(entry, why)
+        if (number := self._records.pop(entry.number, None)) is not None:
+            with suppress(HostError):
+                await self._journal.left(number, why)

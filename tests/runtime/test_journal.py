@@ -1,0 +1,171 @@
+"""The journal: the same contract on disk and in memory, several processes, bad disks, kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gilder.model.errors import HostError, Refused
+from gilder.runtime.journal import Journal, TimingRecord, in_loop, opened
+from gilder.runtime.ledger import JournalLedger
+from gilder.runtime.release import Patience, Release, releasing
+
+
+@pytest.fixture(params=["sqlite", "in_loop"])
+async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
+    async with opened(tmp_path / "deep/journal.sqlite") if request.param == "sqlite" else in_loop() as journal:
+        await journal.run_started("r1", "/subscriptions/s/vm", "t.json")
+        yield journal
+
+
+async def test_runs_and_builds_are_told_back(journal: Journal) -> None:
+    await journal.build_started("r1", "tiny")
+    await journal.build_finished("r1", "tiny", "built", "", "", ["/images/a", "/images/b"])
+    await journal.run_finished("r1", "done")
+    (run,) = await journal.runs()
+    assert (run.id, run.status, run.template, run.pid) == ("r1", "done", "t.json", os.getpid())
+    assert run.finished is not None
+    (build,) = await journal.builds("r1")
+    assert (build.status, build.artifacts) == ("built", ("/images/a", "/images/b"))
+    assert (await journal.usual_seconds()).keys() == {"tiny"}
+
+
+async def test_what_is_held_is_there_until_it_is_released(journal: Journal) -> None:
+    disk = await journal.intend("r1", "tiny", "disk", "d", "/disks/d", "az disk delete")
+    snapshot = await journal.intend("r1", "tiny", "snapshot", "s", "/snapshots/s", "az snapshot delete")
+    await journal.released(disk)
+    await journal.left(snapshot, "it hangs")
+    (left,) = await journal.residues()
+    assert (left.kind, left.handle, left.state, left.why) == ("snapshot", "/snapshots/s", "left", "it hangs")
+    assert await journal.residues("another run") == []
+
+
+async def test_operations_are_followed_until_they_end(journal: Journal) -> None:
+    number = await journal.operation_started("r1", "tiny", "publishing", "token")
+    assert [operation.token for operation in await journal.operations("r1")] == ["token"]
+    await journal.operation_finished(number)
+    assert await journal.operations() == []
+
+
+async def test_timings_come_back_in_order(journal: Journal) -> None:
+    later = TimingRecord("r1", "tiny", "mounting", "", 20.0, 1.5, True)
+    earlier = TimingRecord("r1", "tiny", "attaching", "LUN 0", 10.0, 8.0, False)
+    await journal.timed([later, earlier])
+    assert await journal.timings("r1") == [earlier, later]
+
+
+async def test_a_ledger_writes_before_the_act_and_after_the_release(journal: Journal) -> None:
+    ledger = JournalLedger(journal, "r1", "tiny", lambda residue: None, Patience())
+
+    async def undo() -> None:
+        assert [r.handle for r in await journal.residues()] == ["/disks/d"], "released only when it is gone"
+
+    async with releasing(ledger, Release("disk", "d", "az disk delete", undo, 5.0, "/disks/d")):
+        assert [r.handle for r in await journal.residues()] == ["/disks/d"]
+    assert await journal.residues() == []
+
+
+async def test_things_of_this_process_are_not_written(journal: Journal) -> None:
+    ledger = JournalLedger(journal, "r1", "tiny", lambda residue: None, Patience())
+    await ledger.intend("mount", "/mnt", "umount /mnt")
+    assert await journal.residues() == []
+    assert len(ledger.held) == 1
+
+
+async def test_two_processes_share_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    script = (
+        "import anyio, sys\n"
+        "from pathlib import Path\n"
+        "from gilder.runtime.journal import opened\n"
+        "async def main():\n"
+        "    async with opened(Path(sys.argv[1])) as journal:\n"
+        "        await journal.run_started(sys.argv[2], 'vm', 't')\n"
+        "        for n in range(40):\n"
+        "            await journal.released(await journal.intend(sys.argv[2], 'b', 'disk', str(n), str(n), 'rm'))\n"
+        "anyio.run(main)\n"
+    )
+    others = [subprocess.Popen([sys.executable, "-c", script, str(path), name]) for name in ("a", "b", "c")]
+    assert [other.wait(60) for other in others] == [0, 0, 0]
+    async with opened(path) as journal:
+        assert {run.id for run in await journal.runs()} == {"a", "b", "c"}
+        assert await journal.residues() == []
+
+
+async def test_a_kill_in_mid_write_leaves_it_readable_and_true(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    script = (
+        "import anyio, sys\n"
+        "from pathlib import Path\n"
+        "from gilder.runtime.journal import opened\n"
+        "async def main():\n"
+        "    async with opened(Path(sys.argv[1])) as journal:\n"
+        "        await journal.run_started('r', 'vm', 't')\n"
+        "        for n in range(100000):\n"
+        "            await journal.intend('r', 'b', 'disk', str(n), str(n), 'rm')\n"
+        "            print(n, flush=True)\n"
+        "anyio.run(main)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        told = [next(other.stdout) for _ in range(50)]
+        other.send_signal(signal.SIGKILL)
+        told.extend(other.stdout.read().splitlines())
+    async with opened(path) as journal:
+        written = [record.name for record in await journal.residues()]
+    assert written[: len(told)] == [line.strip() for line in told], "what was told to be written is there"
+    assert len(written) <= len(told) + 1
+
+
+async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match="cannot be opened") as caught:
+        async with opened(tmp_path / "file/journal.sqlite"):
+            pass
+    assert "--journal" in str(caught.value.hint)
+
+
+async def test_a_file_that_is_no_journal_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(b"not a database, but somebody's thesis" * 100)
+    with pytest.raises(Refused, match="cannot be written"):
+        async with opened(path):
+            pass
+    assert path.read_bytes().startswith(b"not a database")
+
+
+async def test_a_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    async with opened(path):
+        pass
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(Refused, match="later version"):
+        async with opened(path):
+            pass
+
+
+@pytest.mark.root
+async def test_a_full_disk_is_a_clear_error_and_what_was_written_stays(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", tmp_path], check=True)
+    try:
+        async with opened(tmp_path / "journal.sqlite") as journal:
+            await journal.run_started("r", "vm", "t")
+
+            async def fill() -> None:
+                for n in range(10_000):
+                    await journal.intend("r", "b", "disk", str(n), "x" * 2000, "rm")
+
+            with pytest.raises(HostError, match="cannot be written"):
+                await fill()
+            assert len(await journal.runs()) == 1
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
