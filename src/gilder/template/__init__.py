@@ -3,5 +3,6 @@
 from gilder.template.inputs import OFFLINE_VM, Inputs
 from gilder.template.load import load
 from gilder.template.loaded import Loaded, Variable
+from gilder.template.selection import select
 
-__all__ = ["OFFLINE_VM", "Inputs", "Loaded", "Variable", "load"]
+__all__ = ["OFFLINE_VM", "Inputs", "Loaded", "Variable", "load", "select"]

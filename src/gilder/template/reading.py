@@ -10,6 +10,8 @@ from gilder.template.go_lexer import TemplateMistake
 from gilder.template.nodes import Text
 from gilder.template.texts import Promise, RunTimeText, render, run_time_text
 
+_MANY = 3
+
 
 class Notes:
     """The diagnostics found so far; the same one is kept once, however many builds share the mistake."""
@@ -37,13 +39,25 @@ class Notes:
         return sum(d.severity is Severity.ERROR for d in self._found)
 
     def in_order(self) -> tuple[Diagnostic, ...]:
-        """All of them, in the order of the text."""
+        """All of them, in the order of the text. A mistake that many cells of a matrix share is shown a few times."""
 
         def place(diagnostic: Diagnostic) -> tuple[str, int, int]:
             where = diagnostic.where
             return (where.file, where.line, where.column) if where else ("", 0, 0)
 
-        return tuple(sorted(self._found, key=place))
+        at_place: dict[tuple[Severity, Span | None, str], list[Diagnostic]] = {}
+        for diagnostic in self._found:
+            option = diagnostic.summary.partition(":")[0]
+            at_place.setdefault((diagnostic.severity, diagnostic.where, option), []).append(diagnostic)
+        return tuple(sorted((d for group in at_place.values() for d in _few(group)), key=place))
+
+
+def _few(alike: list[Diagnostic]) -> list[Diagnostic]:
+    if alike[0].where is None or len(alike) <= _MANY:
+        return alike
+    last = alike[_MANY - 1]
+    more = f"and {len(alike) - _MANY} more like this"
+    return [*alike[: _MANY - 1], replace(last, detail=f"{last.detail}\n{more}".strip())]
 
 
 @dataclass(frozen=True)
