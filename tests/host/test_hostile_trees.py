@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gilder.host.keeper import Keeper
+from gilder.host.keeping import Keeper
 
 pytestmark = pytest.mark.root
 

@@ -30,7 +30,8 @@ VOLUMES = Path("/mnt/packer-amazon-chroot-volumes")
 """Where builds mount their disks by default: inside a sandbox an own tmpfs, for a mount point that other namespaces can
 see can be removed by them, which silently unmounts what is mounted there."""
 
-_KEEPER = Path(__file__).with_name("keeper.py")
+KEEPER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")))
+"""The program that works inside, isolated from what a user has installed."""
 _LONGEST_ANSWER = 256 * 2**20
 
 
@@ -131,7 +132,7 @@ class Sandbox:
         return Path(f"/proc/{self.pid}/root{path}")
 
     async def ask(self, operation: str, **words: object) -> Any:
-        """Have the keeper do something (a method of `gilder.host.keeper.Keeper`); raises FileRefused or HostError.
+        """Have the keeper do something (a method of `gilder.host.keeping.Keeper`); raises FileRefused or HostError.
 
         A cancelled question is still carried out; the next one waits for it.
         """
@@ -187,7 +188,7 @@ async def sandbox(
 
     To be entered from the main thread: the keeper dies with the thread that started it. Raises HostError.
     """
-    keeper = [sys.executable, "-I", "-S", str(_KEEPER), str(volumes), name]
+    keeper = [*KEEPER, "keep", str(volumes), name]
     spaces = ["--mount", "--pid", "--uts", "--ipc", "--propagation=slave", "--fork", "--kill-child"]
     process: Process | None = None
     box: Sandbox | None = None
@@ -198,7 +199,7 @@ async def sandbox(
         elif process is not None:
             await end(process, grace=0)
 
-    remedy = f"pkill -KILL -f {shlex.quote(f'{_KEEPER} {volumes} {name}')}"
+    remedy = f"pkill -KILL -f {shlex.quote(f'keeper.py keep {volumes} {name}')}"
     async with releasing(ledger, Release("sandbox", name, remedy, undo, within=30)):
         process = await start(
             ["setpriv", "--pdeathsig=KILL", "unshare", *spaces, "--", *keeper], ["unshare", *spaces], talks=True
