@@ -75,6 +75,7 @@ def main() -> None:
         template = folder / "template.json"
         template.write_text(json.dumps(TEMPLATE))
         where = ["--cloud", "local", "--cloud-state", str(folder / "cloud"), "--log-dir", str(folder / "logs")]
+        where += ["--journal", str(folder / "journal.sqlite")]
         build = [*gilder, "build", *where, str(template)]
         first, _ = timed(build)
         wall, cpu = medians(build, runs)

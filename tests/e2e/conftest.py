@@ -62,6 +62,7 @@ class Program:
 
     def build_command(self, template: str, *options: str) -> list[str]:
         where = ["--cloud", "local", "--cloud-state", str(self.state), "--log-dir", str(self.logs)]
+        where += ["--journal", str(self.folder / "journal.sqlite")]
         return [sys.executable, "-m", "gilder", "build", *where, *options, template]
 
     def build(self, builders: list[dict[str, Any]], provisioners: list[dict[str, Any]], *options: str) -> Ended:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from gilder.azure.disks import DiskPlan, DiskSource, Empty, FromDisk, FromGalleryVersion, FromPlatformImage, disk_facts
-from gilder.azure.galleries import VersionPlan, definition_facts, misfit, regions_with, version_facts
+from gilder.azure.galleries import Definition, VersionPlan, definition_facts, misfit, regions_with, version_facts
 from gilder.azure.images import ImagePlan, image_exists, platform_version
 from gilder.azure.snapshots import SnapshotPlan, snapshot_exists
 from gilder.build.site import Site
@@ -61,6 +61,10 @@ async def planned(spec: BuildSpec, site: Site) -> BuildPlan:
     return BuildPlan(disk, snapshot, image, version, described, site.run, _remarks(spec, generation))
 
 
+async def _definition(site: Site, definition: ArmId) -> Definition | None:
+    return await site.lookups.get(definition, lambda: definition_facts(site.arm, definition))
+
+
 def _image(spec: BuildSpec, site: Site, snapshot: ArmId) -> ImagePlan | None:
     if spec.image_resource_id is None or spec.skip_create_image:
         return None
@@ -82,7 +86,7 @@ async def _version(spec: BuildSpec, site: Site, snapshot: ArmId, generation: str
     if wanted is None or spec.skip_create_image:
         return None
     version = wanted.version_id(site.machine.id.subscription)
-    definition = await definition_facts(site.arm, version.parent())
+    definition = await _definition(site, version.parent())
     if definition is None:
         raise Refused(
             f"the image definition {version.parent()} does not exist",
@@ -113,7 +117,9 @@ async def _source(spec: BuildSpec, site: Site) -> tuple[DiskSource, str, str]:
         case None:
             return Empty(), "scratch", ""
         case PlatformImage() as image:
-            found = await platform_version(site.arm, here.id.subscription, here.location, image)
+            found = await site.lookups.get(
+                image, lambda: platform_version(site.arm, here.id.subscription, here.location, image)
+            )
             if found.os_type and found.os_type != "Linux":
                 raise Refused(f"{image} is a {found.os_type} image", hint="gilder builds Linux images only")
             return FromPlatformImage(found.id), found.id, found.generation
@@ -128,10 +134,10 @@ async def _source(spec: BuildSpec, site: Site) -> tuple[DiskSource, str, str]:
                 )
             return FromDisk(disk.id), str(disk.id), ""
         case GalleryVersion() as version:
-            found_version = await version_facts(site.arm, version.id)
+            found_version = await site.lookups.get(version, lambda: version_facts(site.arm, version.id))
             if found_version is None:
                 raise Refused(f"the source image version {version.id} does not exist", hint="correct `source`")
-            definition = await definition_facts(site.arm, version.id.parent())
+            definition = await _definition(site, version.id.parent())
             generation = definition.generation if definition else ""
             return FromGalleryVersion(found_version.id), str(found_version.id), generation
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gilder.build.limits import Entry
 from gilder.build.plan import BuildPlan, planned
 from gilder.build.publish import publish
 from gilder.build.site import Site
@@ -22,16 +23,23 @@ async def build_image(spec: BuildSpec, site: Site, ledger: Ledger, story: Story)
 
     Raises GilderError. However it ends, what it made is given back, or is a residue in `ledger`.
     """
-    with site.writer.announced() as attach_to_come:
-        with story.telling(Stage.RESOLVE, str(spec.source or "scratch")):
-            plan = await planned(spec, site)
-        for remark in plan.remarks:
-            story.say(remark)
-        return await _from_plan(spec, plan, site, ledger, story, attach_to_come)
+    async with site.limits.entered(story) as entry:
+        with site.writer.announced() as attach_to_come:
+            with story.telling(Stage.RESOLVE, str(spec.source or "scratch")):
+                plan = await planned(spec, site)
+            for remark in plan.remarks:
+                story.say(remark)
+            return await _from_plan(spec, plan, site, ledger, story, entry, attach_to_come)
 
 
 async def _from_plan(
-    spec: BuildSpec, plan: BuildPlan, site: Site, ledger: Ledger, story: Story, attach_to_come: Announcement
+    spec: BuildSpec,
+    plan: BuildPlan,
+    site: Site,
+    ledger: Ledger,
+    story: Story,
+    entry: Entry,
+    attach_to_come: Announcement,
 ) -> tuple[ArmId, ...]:
     keep = spec.skip_cleanup
     async with (
@@ -41,7 +49,7 @@ async def _from_plan(
         os_disk = Disk(disk.id, disk.size_bytes, spec.os_disk_cache_type)
         in_slot = attached(site.writer, site.devices, os_disk, ledger, attach_to_come)
         async with told(story, Stage.ATTACH, Stage.DETACH, in_slot) as slot:
-            async with sandbox(spec.name, ledger, wrapper=spec.command_wrapper) as box:
+            async with site.limits.working(story), sandbox(spec.name, ledger, wrapper=spec.command_wrapper) as box:
                 await work(spec, plan, slot, box, ledger, story)
             await flush(slot.device)  # unmounted by construction; now nothing is left in a cache either
             if spec.skip_create_image:
@@ -49,6 +57,8 @@ async def _from_plan(
             if spec.os_disk_cache_type is not Caching.READ_WRITE:
                 await snapshots.take()  # still attached: the detach is off the critical path
                 slot.release_soon()
+                entry.leave()  # what follows needs no slot
                 return await publish(plan, site, ledger, story)
+        entry.leave()
         await snapshots.take()  # a ReadWrite cache of the host is written back only by the detach
         return await publish(plan, site, ledger, story)

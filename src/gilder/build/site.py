@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from gilder.azure.arm import Arm
 from gilder.azure.metadata import Machine
+from gilder.build.limits import Limits
+from gilder.runtime.once import Once
 from gilder.slots import LunDevices, SlotWriter
 
 
@@ -21,6 +23,9 @@ class Site:
     run: str
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     numbers: dict[str, int] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    lookups: Once = field(default_factory=Once)
+    """What several builds look up alike: sources, image definitions."""
 
     def serial(self, build: str) -> int:
         """The number of a build within its run: names cut to length stay different."""

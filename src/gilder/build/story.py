@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
 import anyio
 
-from gilder.model.events import LeftBehind, OutputLine, Said, Sink, Stage, StageFinished, StageStarted
+from gilder.model.events import LeftBehind, OutputLine, Said, Sink, Stage, StageFinished, StageStarted, Waiting
 from gilder.model.outcomes import Residue
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a stage took: `start` on the monotonic clock and `seconds`."""
+
+    stage: Stage
+    detail: str
+    start: float
+    seconds: float
+    ok: bool
 
 
 class Story:
@@ -23,6 +35,7 @@ class Story:
         self._sink = sink
         self.stage: Stage | None = None
         self.failed_at: Stage | None = None
+        self.timings: list[Timing] = []
 
     @contextmanager
     def telling(self, stage: Stage, detail: str = "") -> Iterator[None]:
@@ -39,8 +52,18 @@ class Story:
                 self.failed_at = stage
             now = anyio.current_time()
             self._sink(StageFinished(build=self.build, at=now, stage=stage, seconds=now - start, ok=ok))
+            self.timings.append(Timing(stage, detail, start, now - start, ok))
             if ok:
                 self.stage = before
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say while inside that the build waits for `what`; "" says nothing."""
+        if what:
+            self._sink(Waiting(build=self.build, at=anyio.current_time(), what=what))
+        yield
+        if what:
+            self._sink(Waiting(build=self.build, at=anyio.current_time(), what=""))
 
     def say(self, text: str) -> None:
         """Make a remark."""

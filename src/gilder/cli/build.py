@@ -18,6 +18,7 @@ from gilder.cli.templates import TemplateFile, template_options
 from gilder.model.errors import Refused
 
 DEFAULT_LOGS = Path("/var/lib/gilder/runs")
+DEFAULT_JOURNAL = Path("/var/lib/gilder/journal.sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class BuildOptions:
     """What the command line asked for."""
 
     logs: Path
+    journal: Path
     run: str
     parallel_builds: int
     fail_fast: bool
@@ -58,6 +60,13 @@ class BuildOptions:
     show_default=True,
     help="Each run makes a folder here with a full log of each build.",
 )
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_JOURNAL,
+    show_default=True,
+    help="Where gilder writes down what it holds, so that a crash loses nothing.",
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -69,6 +78,7 @@ def command(
     parallel_builds: int,
     fail_fast: bool,
     log_dir: Path,
+    journal: Path,
 ) -> None:
     """Build the images of TEMPLATE (a Packer template with azure-chroot builders).
 
@@ -83,7 +93,7 @@ def command(
             "gilder build must run as root: it mounts disks and enters chroots", hint="use: sudo -E gilder build …"
         )
     run = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
-    options = BuildOptions(log_dir / run, run, parallel_builds, fail_fast)
+    options = BuildOptions(log_dir / run, journal, run, parallel_builds, fail_fast)
     state = ("--state", cloud_state) if cloud_state else ()
     with leased(state) if cloud == "local" else nullcontext() as lease:
         ctx.exit(_built(file, options, lease))

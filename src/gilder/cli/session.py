@@ -23,12 +23,13 @@ from gilder.cli.main import BUILT, FAILED
 from gilder.cli.plain import PlainLines
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import TemplateFile
-from gilder.engine import Run, RunOptions, Stopping, signals_heard
+from gilder.engine import Run, RunOptions, Stopping, must_differ, signals_heard
 from gilder.model.errors import UserError
 from gilder.model.events import Event, Sink
 from gilder.model.spec import Auth, BuildSpec
 from gilder.model.vm import VmFacts
 from gilder.runtime.filelock import file_locked
+from gilder.runtime.journal import opened
 from gilder.slots import LunDevices, SlotWriter
 
 LOCKS = Path("/run/gilder")
@@ -42,12 +43,19 @@ async def build_all(file: TemplateFile, options: BuildOptions, lease: Lease | No
     loaded = file.loaded(_facts(machine))
     if file.report(loaded):
         return FAILED
+    must_differ(loaded.builds)
     stopping = Stopping(lambda text: click.echo(f"==> {text}", err=True))
     with LogFiles(options.logs) as logs:
         plain = PlainLines(lambda line: click.echo(line, err=True))
-        async with _site(cloud, auth, machine, options.run) as site, signals_heard(stopping):
+        async with (
+            opened(options.journal) as journal,
+            _site(cloud, auth, machine, options.run) as site,
+            signals_heard(stopping),
+        ):
             policy = RunOptions(options.parallel_builds, options.fail_fast)
-            outcomes = await Run(site, _both(plain, logs), stopping, policy).outcomes(loaded.builds)
+            await journal.run_started(options.run, str(machine.id), file.name)
+            outcomes = await Run(site, journal, _both(plain, logs), stopping, policy).outcomes(loaded.builds)
+            await journal.run_finished(options.run, "done" if succeeded(outcomes) else "failed")
         for line in summary(outcomes, {spec.name: logs.path(spec.name) for spec in loaded.builds}):
             click.echo(line)
     return BUILT if succeeded(outcomes) and not stopping.signals else FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ import anyio
 
 from gilder.build import Site, Story, build_image
 from gilder.engine.signals import Stopping
-from gilder.model.errors import GilderError
+from gilder.model.errors import GilderError, HostError, UserError
 from gilder.model.events import Finished, Sink, Stage
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome
 from gilder.model.spec import BuildSpec
+from gilder.runtime.journal import Journal, TimingRecord
+from gilder.runtime.ledger import JournalLedger
 from gilder.runtime.release import MemoryLedger
 from gilder.slots import served
 
@@ -29,8 +32,9 @@ class RunOptions:
 class Run:
     """One run of builds on one VM."""
 
-    def __init__(self, site: Site, tell: Sink, stopping: Stopping, options: RunOptions) -> None:
+    def __init__(self, site: Site, journal: Journal, tell: Sink, stopping: Stopping, options: RunOptions) -> None:
         self._site = site
+        self._journal = journal
         self._tell = tell
         self._stopping = stopping
         self._options = options
@@ -38,14 +42,28 @@ class Run:
         self._outcomes: dict[str, Outcome] = {}
 
     async def outcomes(self, specs: Sequence[BuildSpec]) -> list[Outcome]:
-        """Build all of them and say how each ended, in the order given. Raises only for bugs outside of builds."""
+        """Build all of them and say how each ended, in the order given.
+
+        Raises UserError when two of them want one destination; else only for mistakes of gilder outside of builds.
+        """
+        must_differ(specs)
+        usual = await self._journal.usual_seconds()
+        # The longest first: a long build begun last would be all that the end of the run waits for.
+        order = sorted(specs, key=lambda spec: -usual.get(spec.name, 0.0))
         async with served(self._site.writer):
             with anyio.CancelScope() as scope:
                 self._stopping.stops(scope)
                 async with anyio.create_task_group() as group:
-                    for spec in specs:
+                    group.start_soon(self._learn_slots)
+                    for spec in order:
                         group.start_soon(self._one, spec, scope, name=spec.name)
         return [self._outcomes.get(spec.name, Cancelled(spec.name, None, 0.0)) for spec in specs]
+
+    async def _learn_slots(self) -> None:
+        try:
+            self._site.limits.slots_known(await self._site.writer.free_luns())
+        except GilderError:
+            return  # the builds meet the same error, and it is theirs to tell
 
     async def _one(self, spec: BuildSpec, everything: anyio.CancelScope) -> None:
         async with self._limit:
@@ -55,11 +73,12 @@ class Run:
 
     async def _outcome(self, spec: BuildSpec) -> Outcome:
         story = Story(spec.name, self._tell)
-        ledger = MemoryLedger(story.left_behind, self._stopping.patience)
+        ledger = JournalLedger(self._journal, self._site.run, spec.name, story.left_behind, self._stopping.patience)
         self._stopping.watch(ledger)
         start = anyio.current_time()
         result: Outcome | None = None
         try:
+            await self._journal.build_started(self._site.run, spec.name)
             artifacts = await build_image(spec, self._site, ledger, story)
             result = Built(spec.name, artifacts, anyio.current_time() - start, ledger.residues)
         except Exception as error:  # noqa: BLE001 — the failure of one image, whatever it is, must not end the others
@@ -69,8 +88,49 @@ class Run:
                 took = anyio.current_time() - start
                 result = Cancelled(spec.name, story.failed_at or story.stage, took, ledger.residues)
             self._outcomes[spec.name] = result
+            with anyio.CancelScope(shield=True):  # in the journal's own thread, a few milliseconds
+                await self._note(result, story)
             self._tell(_finished(result, anyio.current_time()))
         return result
+
+    async def _note(self, outcome: Outcome, story: Story) -> None:
+        """Write the end of a build into the journal; a full disk then is told, and changes no outcome."""
+        run, build = self._site.run, outcome.build
+        wall = time.time() - anyio.current_time()
+        timings = [TimingRecord(run, build, t.stage, t.detail, wall + t.start, t.seconds, t.ok) for t in story.timings]
+        try:
+            match outcome:
+                case Built():
+                    await self._journal.build_finished(run, build, "built", "", "", [str(a) for a in outcome.artifacts])
+                case Failed():
+                    await self._journal.build_finished(run, build, "failed", outcome.stage, outcome.error, [])
+                case Cancelled():
+                    await self._journal.build_finished(run, build, "cancelled", outcome.stage or "", "", [])
+            await self._journal.timed(timings)
+        except HostError as error:
+            story.say(f"{error.message}: the record of this build is incomplete")
+
+
+def must_differ(specs: Sequence[BuildSpec]) -> None:
+    """Raise UserError when two builds have one name, one destination, or one temporary resource."""
+    seen: dict[str, tuple[int, str]] = {}
+    for number, spec in enumerate(specs):
+        wanted = [f"the name {spec.name}"]
+        wanted += [
+            str(resource)
+            for resource in (
+                spec.image_resource_id,
+                spec.shared_image_destination and spec.shared_image_destination.version_id("this subscription"),
+                spec.temporary_os_disk_id,
+                spec.temporary_os_disk_snapshot_id,
+            )
+            if resource
+        ]
+        for thing in wanted:
+            first, other = seen.setdefault(thing.lower(), (number, spec.name))
+            if first != number:
+                hint = "put what tells them apart into the name, such as {{build_name}}"
+                raise UserError(f"the builds {other} and {spec.name} would both make {thing}", hint=hint)
 
 
 def _failed(spec: BuildSpec, story: Story, error: Exception, took: float, ledger: MemoryLedger) -> Failed:

@@ -95,6 +95,7 @@ class SlotWriter:
         self._devices = devices
         self._turn = turn
         self._pool: LunPool | None = None
+        self._learning = anyio.Lock()
         self._attaches: list[Attach] = []
         self._detaches: list[Detach] = []
         self._leases: dict[ArmId, Settled] = {}
@@ -156,6 +157,10 @@ class SlotWriter:
             self._pool.quarantine(lease.lun, why)
         self.poke()
 
+    async def free_luns(self) -> int:
+        """How many disks more the VM takes now; raises CloudError or Refused."""
+        return (await self._known_pool()).room
+
     def poke(self) -> None:
         """Something changed: the writer looks again."""
         self._changed.set()
@@ -175,20 +180,26 @@ class SlotWriter:
     async def _serve(self) -> bool:
         """Send one write if one is due; whatever goes wrong is told to the wishes concerned."""
         try:
-            if self._pool is None:
-                view = await vm_view(self._arm, self.vm)
-                self._pool = LunPool(await max_data_disks(self._arm, view))
-                self._pool.observe(view.luns, self._devices.visible(self._pool.capacity))
+            pool = await self._known_pool()
             if self._stuck():
                 async with self._turn():
-                    return await self._look_for_room(self._pool)
+                    return await self._look_for_room(pool)
             if not due(self._situation()):
                 return False
             async with self._turn():
-                await self._write(self._pool)
+                await self._write(pool)
         except (GilderError, OSError) as error:
             self._fail([*self._attaches, *self._detaches], error)
         return True
+
+    async def _known_pool(self) -> LunPool:
+        async with self._learning:
+            if self._pool is None:
+                view = await vm_view(self._arm, self.vm)
+                pool = LunPool(await max_data_disks(self._arm, view))
+                pool.observe(view.luns, self._devices.visible(pool.capacity))
+                self._pool = pool
+            return self._pool
 
     def _situation(self) -> Situation:
         room = self._pool.room if self._pool else 0

@@ -1,0 +1,68 @@
+"""The real limits that builds of one run share, each held only while it is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from gilder.build.story import Story
+
+_BEFORE_KNOWN = 8
+"""Builds that may begin before it is known how many data disks the VM takes."""
+
+_AHEAD = 8
+"""Disks that may be created before there is a slot for them, so that a freed slot never waits for a disk."""
+
+_WORK_PER_CORE = 4
+"""Builds in local work for each CPU: provisioning waits for the network much of its time."""
+
+
+class Entry:
+    """A build's place among those that hold or soon need a slot; `leave` gives it up, once is enough."""
+
+    def __init__(self, limiter: anyio.CapacityLimiter) -> None:
+        self._limiter = limiter
+        self._inside = True
+
+    def leave(self) -> None:
+        """The build needs no slot any more."""
+        if self._inside:
+            self._inside = False
+            self._limiter.release_on_behalf_of(self)
+
+
+class Limits:
+    """How many builds may hold a slot or a disk ahead of one, and how many may work on this machine's CPUs."""
+
+    def __init__(self, cores: int | None = None) -> None:
+        self._entered = anyio.CapacityLimiter(_BEFORE_KNOWN)
+        self._working = anyio.CapacityLimiter(_WORK_PER_CORE * (cores or os.cpu_count() or 1))
+
+    def slots_known(self, free: int) -> None:
+        """The VM takes `free` disks more."""
+        self._entered.total_tokens = max(1, free + min(free, _AHEAD))
+
+    @asynccontextmanager
+    async def entered(self, story: Story) -> AsyncIterator[Entry]:
+        """Have a place among those that hold or soon need a slot, until left."""
+        entry = Entry(self._entered)
+        with story.waiting("a slot on the VM" if self._entered.available_tokens <= 0 else ""):
+            await self._entered.acquire_on_behalf_of(entry)
+        try:
+            yield entry
+        finally:
+            entry.leave()
+
+    @asynccontextmanager
+    async def working(self, story: Story) -> AsyncIterator[None]:
+        """Have a place among those that work on this machine."""
+        place = object()
+        with story.waiting("this machine's CPUs" if self._working.available_tokens <= 0 else ""):
+            await self._working.acquire_on_behalf_of(place)
+        try:
+            yield
+        finally:
+            self._working.release_on_behalf_of(place)
