@@ -89,7 +89,7 @@ class Inside:
             with self._root.regular(path, os.O_WRONLY | os.O_TRUNC) as fd, open(os.dup(fd), "wb") as file:
                 shutil.copyfileobj(source, file)
         except FileNotFoundError:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            flags = os.O_WRONLY | os.O_CREAT
             with self._root.opened(path, flags, mode) as fd, open(os.dup(fd), "wb") as file:
                 shutil.copyfileobj(source, file)
 

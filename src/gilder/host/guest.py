@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -10,8 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gilder.host.run import Completed, OnLine
-from gilder.host.sandbox import FileRefused, Sandbox
-from gilder.model.errors import HostError
+from gilder.host.sandbox import KEEPER, FileRefused, Sandbox
+from gilder.model.errors import CommandFailed, HostError
 from gilder.runtime.release import Ledger, Release, releasing
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -49,6 +50,11 @@ class Guest:
     def __init__(self, box: Sandbox, root: Path) -> None:
         self.box = box
         self.root = root
+
+    @property
+    def enter_hint(self) -> str:
+        """The command by which a person enters the guest."""
+        return f"{self.box.enter_hint} -c 'exec chroot {self.root} /bin/sh'"
 
     async def run(
         self,
@@ -93,9 +99,35 @@ class Guest:
         """Remove a file or link, if it is there."""
         await self.box.ask("remove", root=str(self.root), path=path)
 
+    async def upload(self, source: str, destination: str) -> None:
+        """Copy a file or directory of this machine in, by the rules of `gilder.host.carrying.upload`."""
+        await self._carry("upload", _absolute(source), destination)
+
+    async def download(self, source: str, destination: str) -> None:
+        """Copy a file or directory out to this machine, by the rules of `gilder.host.carrying.download`."""
+        await self._carry("download", source, _absolute(destination))
+
+    async def fill(self, path: str, data: bytes) -> None:
+        """Write a file as a user would: what a link leads to is written, an existing file keeps its mode."""
+        await self._carry("content", "", path, data)
+
+    async def _carry(self, way: str, source: str, destination: str, data: bytes | None = None) -> None:
+        work = {"way": way, "root": str(self.root), "source": source, "destination": destination}
+        try:
+            await self.box.run([*KEEPER, "carry", json.dumps(work)], stdin=data)
+        except CommandFailed as error:
+            raise HostError(
+                f"cannot copy {source or 'the content'} to {destination}: {' '.join(error.tail[-1:])}"
+            ) from error
+
     async def exists(self, path: str) -> bool:
         """Whether anything is at `path`, be it a link that leads nowhere."""
         return await self.box.ask("status", root=str(self.root), path=path) is not None
+
+
+def _absolute(path: str) -> str:
+    """A path of this machine from the root on; the slash at its end stays, for it has a meaning."""
+    return f"{Path.cwd() / path}" + "/" * (path.endswith("/") and path.strip("/") != "")
 
 
 @asynccontextmanager

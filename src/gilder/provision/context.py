@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,8 @@ class ProvisionContext:
     """The build's `name`, the `run` (its UUID), the `device` (`/dev/sdc`) and `mount_path` on this machine.
 
     `data` holds further values for templates (`SourceImageName` …). `say` tells something worth telling, `on_line` a
-    line that a program printed, with its stream.
+    line that a program printed, with its stream. `wait_for_person` shows a text and returns when a person has agreed; None
+    where there is nobody to ask.
     """
 
     build: str
@@ -33,6 +34,7 @@ class ProvisionContext:
     data: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = _unheard
     on_line: OnLine = _unheard_line
+    wait_for_person: Callable[[str], Awaitable[None]] | None = None
 
     def template_data(self) -> dict[str, str]:
         """The values for templates in provisioners: those of `data`, and the build's own."""

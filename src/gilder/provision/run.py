@@ -7,9 +7,19 @@ from functools import partial
 
 from gilder.host.guest import Guest
 from gilder.model.errors import UserError
-from gilder.model.spec import Provisioner, ShellProvisioner
+from gilder.model.provisioners import (
+    BreakpointProvisioner,
+    FileProvisioner,
+    Provisioner,
+    ShellLocal,
+    ShellProvisioner,
+    SleepProvisioner,
+)
 from gilder.provision.context import ProvisionContext
+from gilder.provision.file import run_file
 from gilder.provision.shell import run_shell
+from gilder.provision.shell_local import run_shell_local
+from gilder.provision.waits import run_breakpoint, run_sleep
 from gilder.provision.wrap import wrapped
 
 
@@ -17,6 +27,20 @@ async def provision(guest: Guest, provisioners: Sequence[Provisioner], context: 
     """Run provisioners in order. Raises GilderError (ScriptFailed, ProvisionerTimedOut, HostError …) at the first that
     fails for good."""
     for spec in provisioners:
-        if not isinstance(spec, ShellProvisioner):
+        await wrapped(spec.type, spec.wrap, context, partial(_run_one, guest, spec, context))
+
+
+async def _run_one(guest: Guest, spec: Provisioner, context: ProvisionContext) -> None:
+    match spec:
+        case ShellProvisioner():
+            await run_shell(guest, spec, context)
+        case FileProvisioner():
+            await run_file(guest, spec, context)
+        case ShellLocal():
+            await run_shell_local(spec, context, guest.box)
+        case SleepProvisioner():
+            await run_sleep(spec, context)
+        case BreakpointProvisioner():
+            await run_breakpoint(guest, spec, context)
+        case _:
             raise UserError(f"gilder reads the provisioner {spec.type}, but cannot run it yet")
-        await wrapped(spec.type, spec.wrap, context, partial(run_shell, guest, spec, context))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,14 @@ import anyio
 
 from gilder.host.guest import Guest
 from gilder.host.sandbox import FileRefused
-from gilder.model.errors import HostError, ScriptFailed, UserError
-from gilder.model.spec import Delayed, ShellProvisioner
+from gilder.model.base import Delayed
+from gilder.model.errors import HostError, ScriptFailed
+from gilder.model.provisioners import ShellProvisioner
 from gilder.provision.context import ProvisionContext
+from gilder.provision.variables import IN_FILE, IN_LINE, joined, variables
 from gilder.runtime.release import closing
 
 _SHEBANG = "/bin/sh -e"
-_INLINE_FORMAT = "%s='%s' "
-_FILE_FORMAT = "export %s='%s'\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,12 @@ async def run_shell(guest: Guest, spec: ShellProvisioner, context: ProvisionCont
     """
     pick = random.randrange(9999)  # noqa: S311 — a file name, not a secret
     path = spec.remote_path or f"{spec.remote_folder}/{spec.remote_file or f'script_{pick}.sh'}"
-    variables = _variables(spec, context)
-    async with _variable_file(guest, spec, variables, pick) as variable_file:
+    given = variables(spec.environment_vars, spec.env, context)
+    async with _variable_file(guest, spec, given, pick) as variable_file:
         for script in [_inline(spec, context)] if spec.inline is not None else map(_from_file, spec.scripts):
             context.say(f"Provisioning with shell script: {script.name}")
             data = script.data if spec.binary else _unix_lines(script.data)
-            command = _command(spec, path, variables, variable_file, context)
+            command = _command(spec, path, given, variable_file, context)
             await _run_one(guest, spec, context, _Script(script.name, data), path, command)
     if spec.pause_after:
         await anyio.sleep(spec.pause_after)
@@ -76,14 +75,14 @@ async def _put(guest: Guest, path: str, data: bytes, mode: int) -> None:
 
 @asynccontextmanager
 async def _variable_file(
-    guest: Guest, spec: ShellProvisioner, variables: Mapping[str, str], pick: int
+    guest: Guest, spec: ShellProvisioner, given: Mapping[str, str], pick: int
 ) -> AsyncIterator[str]:
     """Hold the file with the variables in the guest; yields its path, or "" without `use_env_var_file`."""
     if not spec.use_env_var_file:
         yield ""
         return
     path = f"{spec.remote_folder}/varfile_{pick}.sh"
-    text = "".join(_formatted(spec.env_var_format or _FILE_FORMAT, *item) for item in variables.items())
+    text = joined(given, spec.env_var_format or IN_FILE)
 
     async def undo() -> None:
         await guest.remove(path)
@@ -118,49 +117,13 @@ def _unix_lines(data: bytes) -> bytes:
     return data if not data or data.endswith(b"\n") else data + b"\n"
 
 
-def _variables(spec: ShellProvisioner, context: ProvisionContext) -> dict[str, str]:
-    """The environment variables for the script, sorted, quotes escaped for a single-quoted word."""
-    given: dict[str, str] = {}
-    for pair in spec.environment_vars:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise UserError(f"Environment variable not in format 'key=value': {pair}")
-        given[name] = value
-    given |= spec.env
-    given |= {"PACKER_BUILD_NAME": context.build, "PACKER_BUILDER_TYPE": context.builder_type}
-    return {name: given[name].replace("'", "'\"'\"'") for name in sorted(given)}
-
-
 def _command(
-    spec: ShellProvisioner, path: str, variables: Mapping[str, str], variable_file: str, context: ProvisionContext
+    spec: ShellProvisioner, path: str, given: Mapping[str, str], variable_file: str, context: ProvisionContext
 ) -> str:
-    words = "".join(_formatted(spec.env_var_format or _INLINE_FORMAT, *item) for item in variables.items())
+    words = joined(given, spec.env_var_format or IN_LINE)
     data = {**context.template_data(), "Vars": words, "Path": path, "EnvVarFile": variable_file}
     if spec.execute_command is not None:
         return spec.execute_command.render(data)
     if spec.use_env_var_file:
         return f"chmod +x {path}; . {variable_file} && {path}"
     return f"chmod +x {path}; {words} {path}"
-
-
-_VERB = re.compile(r"%(?:\[(\d)\])?([sq%v])")
-
-
-def _formatted(pattern: str, name: str, value: str) -> str:
-    """`env_var_format`, the part of Go's formats that makes sense for two texts: %s, %v, %[2]s, %%."""
-    words: Sequence[str] = (name, value)
-    place = 0
-
-    def verb(match: re.Match[str]) -> str:
-        nonlocal place
-        if match[2] == "%":
-            return "%"
-        if match[1]:
-            place = int(match[1]) - 1
-        if place >= len(words):
-            raise UserError(f"env_var_format {pattern!r} asks for more than a name and a value")
-        place += 1
-        word = words[place - 1]
-        return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' if match[2] == "q" else word
-
-    return _VERB.sub(verb, pattern)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from gilder.model.errors import GilderError, ProvisionerTimedOut
-from gilder.model.spec import Wrap
+from gilder.model.provisioners import Wrap
 from gilder.provision.context import ProvisionContext
 
 Step = Callable[[], Awaitable[None]]
