@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
-from gilder.azure.operations import quick_looks
+from gilder.azure.operations import Usual, looks
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
@@ -108,7 +108,7 @@ async def create_disk(arm: Arm, plan: DiskPlan) -> None:
     disks = arm.client(plan.id.subscription).disks
     doing = f"creating the disk {plan.id.name}"
     operation = await arm.change(doing, disks.begin_create_or_update, plan.id.resource_group, plan.id.name, _body(plan))
-    await arm.finished(plan.id.subscription, operation, quick_looks())
+    await arm.finished(plan.id.subscription, operation, looks(Usual.CREATE_DISK))
 
 
 async def disk_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:
@@ -135,6 +135,6 @@ async def delete_disk(arm: Arm, disk: ArmId) -> None:
         operation = await arm.change(
             f"deleting the disk {disk.name}", disks.begin_delete, disk.resource_group, disk.name
         )
-        await arm.finished(disk.subscription, operation, quick_looks())
+        await arm.finished(disk.subscription, operation, looks(Usual.DELETE))
     except NotFound:
         return

@@ -11,7 +11,7 @@ from azure.core.exceptions import AzureError
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
-from gilder.azure.operations import slow_looks
+from gilder.azure.operations import Usual, looks
 from gilder.azure.words import word
 from gilder.model.errors import CloudError, NotFound
 from gilder.model.ids import ArmId
@@ -195,7 +195,7 @@ async def publish_version(
     async with anyio.create_task_group() as group:
         group.start_soon(_watch, arm, plan.id, tell)
         try:
-            await arm.finished(plan.id.subscription, operation, slow_looks())
+            await arm.finished(plan.id.subscription, operation, looks(Usual.PUBLISH_VERSION))
         except CloudError as error:
             failure = error
         group.cancel_scope.cancel()
@@ -231,7 +231,7 @@ async def delete_version(arm: Arm, version: ArmId) -> None:
     at = (version.resource_group, *version.names)
     try:
         operation = await arm.change(f"deleting the image version {version.name}", versions.begin_delete, *at)
-        await arm.finished(version.subscription, operation, slow_looks())
+        await arm.finished(version.subscription, operation, looks(Usual.DELETE))
     except NotFound:
         return
 

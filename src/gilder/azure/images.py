@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
-from gilder.azure.operations import quick_looks
+from gilder.azure.operations import Usual, looks
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
@@ -96,7 +96,7 @@ async def create_image(arm: Arm, plan: ImagePlan) -> None:
     operation = await arm.change(
         doing, images.begin_create_or_update, plan.id.resource_group, plan.id.name, _body(plan)
     )
-    await arm.finished(plan.id.subscription, operation, quick_looks())
+    await arm.finished(plan.id.subscription, operation, looks(Usual.CREATE_IMAGE))
 
 
 async def image_exists(arm: Arm, image: ArmId) -> bool:
@@ -118,6 +118,6 @@ async def delete_image(arm: Arm, image: ArmId) -> None:
         operation = await arm.change(
             f"deleting the image {image.name}", images.begin_delete, image.resource_group, image.name
         )
-        await arm.finished(image.subscription, operation, quick_looks())
+        await arm.finished(image.subscription, operation, looks(Usual.DELETE))
     except NotFound:
         return

@@ -6,21 +6,45 @@ its own pace. `GetOperationResource` allows 45 looks at once for each operation 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-from gilder.runtime.backoff import poll_delays
+
+class Usual(float, Enum):
+    """How long an operation usually takes, in seconds: the medians of operations recorded 2021 to 2025.
+
+    Only the moments of looking depend on these; an operation may take any time.
+    """
+
+    CREATE_DISK = 0.79
+    TAKE_SNAPSHOT = 0.77
+    DELETE = 0.3
+    CHANGE_DISKS = 8.0
+    """Attaching; detaching takes 13."""
+    CREATE_IMAGE = 5.15
+    PUBLISH_VERSION = 430.0
 
 
-def quick_looks() -> Iterator[float]:
-    """Waits for what takes a second or ten: disks, snapshots, images, attachments."""
-    return poll_delays(0.1, 0.25, 0.5, 0.75, 1, 1, 1, 2, 2, 2, last=3)
-
-
-def slow_looks() -> Iterator[float]:
-    """Waits for what takes minutes: gallery image versions."""
-    return poll_delays(0.25, 1, 2, 3, 5, 10, 10, last=15)
+def looks(usual: Usual) -> Iterator[float]:
+    """The waits between looks at an operation: some early ones, few until it may end, closer ones when it should."""
+    at = 0.0
+    for wait in (0.1, 0.25, 0.4):
+        at += wait
+        yield wait
+    far, close = max(1.0, usual / 20), min(20.0, max(0.25, usual / 20))
+    while at + far < usual:
+        at += far
+        yield far
+    if at < usual:
+        yield usual + 0.05 - at
+        at = usual + 0.05
+    while at < usual * 1.6 + 1:
+        at += close
+        yield close
+    yield from itertools.repeat(min(20.0, max(1.0, usual / 3)))
 
 
 @dataclass(frozen=True, slots=True)

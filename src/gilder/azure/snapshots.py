@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
-from gilder.azure.operations import quick_looks
+from gilder.azure.operations import Usual, looks
 from gilder.model.errors import NotFound
 from gilder.model.ids import ArmId
 
@@ -34,7 +34,7 @@ async def take_snapshot(arm: Arm, plan: SnapshotPlan) -> None:
     )
     doing = f"taking the snapshot {plan.id.name}"
     operation = await arm.change(doing, snapshots.begin_create_or_update, plan.id.resource_group, plan.id.name, body)
-    await arm.finished(plan.id.subscription, operation, quick_looks())
+    await arm.finished(plan.id.subscription, operation, looks(Usual.TAKE_SNAPSHOT))
 
 
 async def snapshot_exists(arm: Arm, snapshot: ArmId) -> bool:
@@ -62,6 +62,6 @@ async def delete_snapshot(arm: Arm, snapshot: ArmId) -> None:
             snapshot.resource_group,
             snapshot.name,
         )
-        await arm.finished(snapshot.subscription, operation, quick_looks())
+        await arm.finished(snapshot.subscription, operation, looks(Usual.DELETE))
     except NotFound:
         return

@@ -15,9 +15,3 @@ def retry_delays(rng: Random, *, first: float = 0.5, factor: float = 2.0, ceilin
     for step in itertools.count():
         whole = min(ceiling, first * factor ** min(step, 32))
         yield whole * (0.5 + rng.random() / 2)
-
-
-def poll_delays(*looks: float, last: float) -> Iterator[float]:
-    """The waits between looks at a long-running operation: those given, then `last` for ever."""
-    yield from looks
-    yield from itertools.repeat(last)

@@ -15,7 +15,7 @@ import anyio
 from gilder.azure.arm import Arm
 from gilder.azure.disks import disk_facts
 from gilder.azure.machines import Attachment, VmView, attach_and_detach, max_data_disks, update_disks, vm_view
-from gilder.azure.operations import quick_looks
+from gilder.azure.operations import Usual, looks
 from gilder.model.errors import CloudError, Conflict, GilderError, OperationFailed, Refused, Throttled, Unreachable
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
@@ -267,7 +267,7 @@ class SlotWriter:
                 self._whole_vm = True
         if self._whole_vm:
             operation = await update_disks(self._arm, view, wanted, gone)
-        await self._arm.finished(self.vm.subscription, operation, quick_looks())
+        await self._arm.finished(self.vm.subscription, operation, looks(Usual.CHANGE_DISKS))
 
     def _attach_settled(self, view: VmView, wish: Attach) -> bool:
         entry = view.lists(wish.disk)
