@@ -117,7 +117,7 @@ class _Decoder:
     def value(self, annotation: Any, node: Node, path: str) -> Outcome:
         """The value that a node is where `annotation` is wanted."""
         try:
-            value = self._value(_plain(annotation), node, path)
+            value = self._value(plain_type(annotation), node, path)
             _limits(annotation, value)
         except Unfit as unfit:
             return self.wrong(f"{shown(path)}: {unfit}", node.region.span, unfit.hint)
@@ -170,9 +170,9 @@ class _Decoder:
 
     def _split(self, item: Any, node: Text, path: str) -> Outcome:
         """One text where a list is wanted: Packer splits it at its commas."""
-        if _plain(item) not in (str, Delayed, int):
+        if plain_type(item) not in (str, Delayed, int):
             raise Unfit("expected a list, found a text", "write a list between [ and ]")
-        rendered = node.value if _plain(item) is Delayed else self.reading.text(node, shown(path))
+        rendered = node.value if plain_type(item) is Delayed else self.reading.text(node, shown(path))
         if rendered is None:
             self.result.sound = False
             return _INVALID
@@ -273,14 +273,14 @@ def _size(node: Node) -> str:
     return kind(node)
 
 
-def _plain(annotation: Any) -> Any:
+def plain_type(annotation: Any) -> Any:
     """The type without `| None` and without pydantic's annotations."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _plain(get_args(annotation)[0])
+        return plain_type(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
         members = [a for a in get_args(annotation) if a is not type(None)]
-        return _plain(members[0]) if len(members) == 1 else annotation
+        return plain_type(members[0]) if len(members) == 1 else annotation
     return annotation
 
 
