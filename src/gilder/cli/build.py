@@ -14,6 +14,7 @@ import click
 
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.main import FAILED
+from gilder.cli.progress import Look
 from gilder.cli.templates import TemplateFile, template_options
 from gilder.model.errors import Refused
 
@@ -30,6 +31,7 @@ class BuildOptions:
     run: str
     parallel_builds: int
     fail_fast: bool
+    look: Look
 
 
 @click.command("build")
@@ -93,7 +95,7 @@ def command(
             "gilder build must run as root: it mounts disks and enters chroots", hint="use: sudo -E gilder build …"
         )
     run = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
-    options = BuildOptions(log_dir / run, journal, run, parallel_builds, fail_fast)
+    options = BuildOptions(log_dir / run, journal, run, parallel_builds, fail_fast, Look())
     state = ("--state", cloud_state) if cloud_state else ()
     with leased(state) if cloud == "local" else nullcontext() as lease:
         ctx.exit(_built(file, options, lease))

@@ -6,10 +6,13 @@ import json
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import click
 
 from gilder.model.errors import Refused
 
@@ -29,11 +32,32 @@ class EmbeddedCloud:
     ca_file: Path
 
 
+def _echo(text: str) -> None:
+    click.echo(text, err=True)
+
+
 @dataclass(slots=True)
 class Lease:
-    """The embedded cloud lives while somebody holds a lease."""
+    """The embedded cloud lives while somebody holds a lease. What it says goes to `tell`, from a thread of its own."""
 
     process: subprocess.Popen[str]
+    tell: Callable[[str], None] = _echo
+
+    def hear(self) -> None:
+        """Pass on what the embedded cloud says, until it has ended."""
+        assert self.process.stderr is not None
+        with self.process.stderr as pipe:
+            for line in pipe:
+                self.tell(line.rstrip("\n"))
+
+    @contextmanager
+    def heard_by(self, tell: Callable[[str], None]) -> Iterator[None]:
+        """What it says goes to `tell` while inside."""
+        before, self.tell = self.tell, tell
+        try:
+            yield
+        finally:
+            self.tell = before
 
     def cloud(self) -> EmbeddedCloud:
         """Wait until it is up; raises Refused if it does not come up."""
@@ -71,14 +95,19 @@ def leased(extra: tuple[str, ...] = ()) -> Iterator[Lease]:
         [sys.executable, "-m", "localarm", "lease", *extra],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    lease = Lease(process)
+    hearing = threading.Thread(target=lease.hear, daemon=True)
+    hearing.start()
     try:
-        yield Lease(process)
+        yield lease
     finally:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.close()
         process.wait()
         process.stdout.close()
+        hearing.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import ExitStack
 from datetime import datetime
@@ -19,6 +20,7 @@ class LogFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files: dict[str, TextIO] = {}
+        self._failed_at: dict[str, int] = {}
         self._open = ExitStack()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -46,13 +48,24 @@ class LogFiles:
         for line in _lines(event):
             file.write(f"{now} {line}\n")
         file.flush()
+        if isinstance(event, StageFinished) and not event.ok:
+            self._failed_at.setdefault(event.build, file.tell())
 
-    def tail(self, build: str, count: int) -> list[str]:
-        """The last lines of a build's log."""
+    def before_failure(self, build: str, count: int) -> list[str]:
+        """The last lines of a build's log, without their times; of one that failed, the lines before its clean-up."""
         try:
-            return self.path(build).read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+            with self.path(build).open("rb") as file:
+                end = self._failed_at.get(build) or file.seek(0, os.SEEK_END)
+                start = max(0, end - count * _LONG)
+                file.seek(start)
+                lines = file.read(end - start).decode(errors="replace").splitlines()
         except OSError:
             return []
+        return [line.partition(" ")[2] for line in lines[-count:]]
+
+
+_LONG = 4096
+"""Bytes allowed for a line of a tail, so that a long log need not be read whole."""
 
 
 def _lines(event: Event) -> list[str]:

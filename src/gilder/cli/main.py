@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
 from typing import ClassVar
 
 import click
@@ -62,10 +63,26 @@ def main() -> None:
         status = USAGE
     except click.Abort:
         status = FAILED
-    except GilderError as error:
-        tell_error(error)
-        status = USAGE if isinstance(error, UserError) else FAILED
+    except (GilderError, BaseExceptionGroup) as error:
+        status = _told(error)
     sys.exit(status if isinstance(status, int) else BUILT)
+
+
+def _told(error: GilderError | BaseExceptionGroup[BaseException]) -> int:
+    """Print the error that a person can do something about, out of those that came together."""
+    known = [error] if isinstance(error, GilderError) else list(_known(error))
+    if not known:
+        raise error
+    tell_error(known[0])
+    return USAGE if isinstance(known[0], UserError) else FAILED
+
+
+def _known(group: BaseExceptionGroup[BaseException]) -> Iterator[GilderError]:
+    for error in group.exceptions:
+        if isinstance(error, GilderError):
+            yield error
+        elif isinstance(error, BaseExceptionGroup):
+            yield from _known(error)
 
 
 def tell_error(error: GilderError) -> None:

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
 
 from gilder.model.events import Event, Finished, LeftBehind, OutputLine, Said, StageFinished, StageStarted, Waiting
 
 
+class Progress(Protocol):
+    """A sink for a person to look at."""
+
+    def __call__(self, event: Event) -> None:
+        """Show an event of a build."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Show a remark about the whole run. May be called from any thread."""
+        ...
+
+
+Blocks = Callable[[Finished], list[str]]
+"""What else is printed when a build ends: the last lines of its log when it failed."""
+
+
 def seconds(value: float) -> str:
     """A duration for people: 0.4s, 12s, 3m05s, 1h02m."""
-    if value < 10:
+    if value < 9.95:
         return f"{value:.1f}s"
     whole = round(value)
     if whole < 60:
@@ -45,11 +63,24 @@ def plain_lines(event: Event) -> list[str]:
 
 
 class PlainLines:
-    """A sink that prints plain lines."""
+    """A sink that prints plain lines, and after a failure its block."""
 
-    def __init__(self, echo: Callable[[str], None]) -> None:
+    def __init__(self, echo: Callable[[str], None], blocks: Blocks = lambda event: []) -> None:
         self._echo = echo
+        self._blocks = blocks
 
     def __call__(self, event: Event) -> None:
         for line in plain_lines(event):
             self._echo(line)
+        if isinstance(event, Finished):
+            for line in self._blocks(event):
+                self._echo(line)
+
+    def say(self, text: str) -> None:
+        """Print a remark about the whole run."""
+        self._echo(f"==> {text}")
+
+
+def stamped(echo: Callable[[str], None]) -> Callable[[str], None]:
+    """Print with the local time in front (RFC 3339, seconds): Packer's -timestamp-ui."""
+    return lambda line: echo(f"{datetime.now().astimezone().isoformat(timespec='seconds')}: {line}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,12 +20,12 @@ from gilder.cli.build import BuildOptions
 from gilder.cli.embedded import Lease
 from gilder.cli.logs import LogFiles
 from gilder.cli.main import BUILT, FAILED
-from gilder.cli.plain import PlainLines
+from gilder.cli.progress import shown
+from gilder.cli.sinks import Redaction, Together
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import TemplateFile
 from gilder.engine import Run, RunOptions, Stopping, must_differ, signals_heard
 from gilder.model.errors import UserError
-from gilder.model.events import Event, Sink
 from gilder.model.spec import Auth, BuildSpec
 from gilder.model.vm import VmFacts
 from gilder.runtime.filelock import file_locked
@@ -44,20 +44,21 @@ async def build_all(file: TemplateFile, options: BuildOptions, lease: Lease | No
     if file.report(loaded):
         return FAILED
     must_differ(loaded.builds)
-    stopping = Stopping(lambda text: click.echo(f"==> {text}", err=True))
+    redaction = Redaction.of([*loaded.sensitive, *(value for spec in loaded.builds for value in spec.sensitive)])
     with LogFiles(options.logs) as logs:
-        plain = PlainLines(lambda line: click.echo(line, err=True))
-        async with (
-            opened(options.journal) as journal,
-            _site(cloud, auth, machine, options.run) as site,
-            signals_heard(stopping),
-        ):
-            policy = RunOptions(options.parallel_builds, options.fail_fast)
-            await journal.run_started(options.run, str(machine.id), file.name)
-            outcomes = await Run(site, journal, _both(plain, logs), stopping, policy).outcomes(loaded.builds)
-            await journal.run_finished(options.run, "done" if succeeded(outcomes) else "failed")
+        async with opened(options.journal) as journal:
+            names = [spec.name for spec in loaded.builds]
+            async with shown(options.look, names, await journal.usual_seconds(), logs) as progress:
+                with lease.heard_by(progress.say) if lease else nullcontext():
+                    stopping = Stopping(progress.say)
+                    sink = redaction.before(Together([logs, progress], progress.say))
+                    async with _site(cloud, auth, machine, options.run, progress.say) as site, signals_heard(stopping):
+                        await journal.run_started(options.run, str(machine.id), file.name)
+                        policy = RunOptions(options.parallel_builds, options.fail_fast)
+                        outcomes = await Run(site, journal, sink, stopping, policy).outcomes(loaded.builds)
+                        await journal.run_finished(options.run, "done" if succeeded(outcomes) else "failed")
         for line in summary(outcomes, {spec.name: logs.path(spec.name) for spec in loaded.builds}):
-            click.echo(line)
+            click.echo(redaction.text(line))
     return BUILT if succeeded(outcomes) and not stopping.signals else FAILED
 
 
@@ -75,12 +76,14 @@ async def _cloud(auth: Auth, lease: Lease | None) -> Cloud:
 
 
 @asynccontextmanager
-async def _site(cloud: Cloud, auth: Auth, machine: Machine, run: str) -> AsyncIterator[Site]:
+async def _site(
+    cloud: Cloud, auth: Auth, machine: Machine, run: str, say: Callable[[str], None]
+) -> AsyncIterator[Site]:
     transport = AioHttpTransport(connection_verify=str(cloud.ca_file) if cloud.ca_file else True)
     credential = credential_for(auth, cloud, transport)
     lock = LOCKS / f"{sha256(str(machine.id).lower().encode()).hexdigest()[:16]}.lock"
     devices = LunDevices()
-    async with connected(cloud, credential, transport, lambda text: click.echo(f"==> {text}", err=True)) as arm:
+    async with connected(cloud, credential, transport, say) as arm:
         writer = SlotWriter(arm, machine.id, devices, lambda: file_locked(lock))
         yield Site(arm, machine, writer, devices, run)
 
@@ -105,11 +108,3 @@ def _facts(machine: Machine) -> VmFacts:
         zone=machine.zone,
         resource_id=str(machine.id),
     )
-
-
-def _both(first: Sink, second: Sink) -> Sink:
-    def tell(event: Event) -> None:
-        first(event)
-        second(event)
-
-    return tell

@@ -1,0 +1,69 @@
+"""Which way of showing progress fits where it is shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import anyio
+import click
+
+from gilder.cli.live import LiveBoard, live
+from gilder.cli.logs import LogFiles
+from gilder.cli.plain import Blocks, PlainLines, Progress, seconds, stamped
+from gilder.cli.terminal import Bottom, Painted, has_colour, is_live, symbols_for
+from gilder.cli.view import View
+from gilder.model.events import Finished
+
+TAIL = 20
+"""Lines of its log that a failed build shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How progress is to be shown. `board` None: where the terminal can."""
+
+    board: bool | None = None
+    colour: bool = True
+    timestamps: bool = False
+
+
+@asynccontextmanager
+async def shown(
+    look: Look, builds: Sequence[str], usual: Mapping[str, float], logs: LogFiles
+) -> AsyncIterator[Progress]:
+    """Progress of these builds on standard error, while inside: a live board on a terminal, else plain lines."""
+    stream = sys.stderr
+    if look.board is False or not is_live(stream):
+        yield PlainLines(_echo(look), failure_blocks(logs, "--"))
+        return
+    painted = Painted(symbols_for(stream), has_colour(look.colour))
+    view = View.of(builds, anyio.current_time(), usual)
+    board = LiveBoard(view, Bottom(stream), painted, failure_blocks(logs, painted.symbols.rule * 2))
+    async with live(board, stream.encoding):
+        yield board
+
+
+def _echo(look: Look) -> Callable[[str], None]:
+    def echo(line: str) -> None:
+        with suppress(OSError):  # nobody reads any more
+            click.echo(line, err=True)
+
+    return stamped(echo) if look.timestamps else echo
+
+
+def failure_blocks(logs: LogFiles, rule: str) -> Blocks:
+    """What is printed when a build failed: the last lines of its log up to there, and what went wrong, in one piece."""
+
+    def block(event: Finished) -> list[str]:
+        if event.status != "failed":
+            return []
+        return [
+            f"{rule} {event.build} failed after {seconds(event.seconds)}; the last lines of {logs.path(event.build)}:",
+            *(f"   {line}" for line in logs.before_failure(event.build, TAIL)),
+            *(f"{rule} {event.build}: {line}" for line in event.text.splitlines()),
+        ]
+
+    return block
