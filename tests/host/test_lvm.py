@@ -13,7 +13,8 @@ import pytest
 from tests.host.disks import do
 
 from gilder.host.devices import BlockDevice, reread_partitions
-from gilder.host.lvm import activated, filesystem, volume_paths
+from gilder.host.filesystems import filesystem
+from gilder.host.lvm import activated, volume_paths
 from gilder.model.errors import CommandFailed, Refused, ReleaseFailed
 from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.release import MemoryLedger
@@ -110,7 +111,7 @@ async def test_a_disk_without_lvm_needs_no_program_of_it(disk: BlockDevice, ledg
 
 
 async def test_the_root_volume_is_found_by_its_name(lvm: Lvm, ledger: MemoryLedger) -> None:
-    assert await filesystem(f"{lvm.device.path}p2") == "LVM2_member"
+    assert (await filesystem(f"{lvm.device.path}p2")).kind == "LVM2_member"
     assert await volume_paths(lvm.device) == [f"{lvm.device.path}p2"]
     async with activated(lvm.device, ledger, KeyedLocks(), mapper=lvm.mapper) as root:
         assert root == f"{lvm.folder}/rootvg/rootlv"

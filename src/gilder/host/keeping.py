@@ -22,6 +22,15 @@ from typing import Any
 from gilder.host.beneath import LIBC, Root, checked, lstat, unlink
 
 _NOSUID_NODEV_NOEXEC = 0x2 | 0x4 | 0x8
+_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+"""Names and numbers, from the kernel's list (admin-guide/devices.txt)."""
+_DEVICE_LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+)
 
 
 def _mount(kind: str, at: str, data: str) -> None:
@@ -99,6 +108,17 @@ class Keeper:
                 inside.directory(os.path.dirname(path))
                 inside.create(path, b"", 0o644)
                 return inside.real(path)
+
+    def make_devices(self, at: str) -> None:
+        """Fill a fresh tmpfs, seen from this namespace, with the devices that every program expects."""
+        for name, major, minor in _DEVICES:
+            os.mknod(f"{at}/{name}", stat.S_IFCHR, os.makedev(major, minor))
+            os.chmod(f"{at}/{name}", 0o666)  # noqa: S103 — as everywhere; mknod heeds the umask
+        for name, target in _DEVICE_LINKS:
+            os.symlink(target, f"{at}/{name}")
+        os.mkdir(f"{at}/pts", 0o755)
+        os.mkdir(f"{at}/shm")
+        os.chmod(f"{at}/shm", 0o1777)  # noqa: S103 — as everywhere
 
     def status(self, root: str, path: str) -> dict[str, int] | None:
         """Type and permissions, size and owner of what is at `path` (a link itself); None if nothing."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import anyio
 
 from gilder.host.devices import BlockDevice, holders_of, partition, partition_numbers, settle
+from gilder.host.filesystems import filesystem
 from gilder.host.run import output, run
 from gilder.model.errors import Busy, DeviceMissing, Refused
 from gilder.runtime.locks import KeyedLocks
@@ -41,13 +42,7 @@ class LogicalVolume:
 async def volume_paths(device: BlockDevice) -> list[str]:
     """The disk or those of its partitions that are LVM physical volumes."""
     candidates = [device.path, *(partition(device, number) for number in sorted(partition_numbers(device), key=int))]
-    return [path for path in candidates if await filesystem(path) == "LVM2_member"]
-
-
-async def filesystem(path: str) -> str:
-    """What is on a block device, in blkid(8)'s words; "" when nothing is recognised. Reads the device, not a cache."""
-    found = await run(["blkid", "-p", "-s", "TYPE", "-o", "value", path], check=False)
-    return found.tail[0] if found.status == 0 and found.tail else ""
+    return [path for path in candidates if (await filesystem(path)).kind == "LVM2_member"]
 
 
 @asynccontextmanager
@@ -112,7 +107,7 @@ async def _root_of(volumes: Sequence[LogicalVolume], wanted: str | None) -> str:
                 return volume.path
         raise Refused(f"there is no logical volume {wanted}", hint=f"the disk has: {names}")
     for volume in sorted(volumes, key=_likelihood):
-        if await filesystem(volume.path) != "swap":
+        if (await filesystem(volume.path)).kind != "swap":
             return volume.path
     raise Refused("no logical volume of the disk can be the root", hint=f"name it in lvm_root_device; it has: {names}")
 

@@ -13,15 +13,21 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from gilder.host.filesystems import Filesystem, filesystem, options_for, own_turn
 from gilder.host.holders import file_holders
 from gilder.host.sandbox import VOLUMES, Sandbox
 from gilder.model.errors import Busy, CommandFailed, Refused
 from gilder.model.spec import ChrootMount
+from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.release import Ledger, Release, releasing
 
 __all__ = ["VOLUMES", "extra_mounted", "mounted"]
 
 Say = Callable[[str], None]
+
+
+_TURNS = KeyedLocks()
+"""Those of this process."""
 
 
 def _unheard(text: str) -> None:
@@ -38,11 +44,14 @@ async def mounted(
     ledger: Ledger,
     manual: str | None = None,
     within: float = 600.0,
+    turns: KeyedLocks | None = None,
+    waiting: Say = _unheard,
 ) -> AsyncIterator[Path]:
     """Hold `device_path` (a partition or logical volume) mounted at `at` inside the sandbox; yields `at`.
 
     `manual` is the rendered `manual_mount_command`: a shell runs it, with the mount path appended, and it makes its mount
-    point itself. `within` is how many seconds the unmount may take; it writes everything that was not yet written.
+    point itself. `within` is how many seconds the unmount may take; it writes everything that was not yet written. `turns`
+    are for filesystems whose clones cannot be mounted at once; `waiting` is told when this one waits.
 
     When the block ends the sandbox's processes are ended, then everything at and beneath `at` is unmounted. Raises
     CommandFailed when it cannot be mounted, Refused when something is mounted there already, ReleaseFailed (caused by
@@ -52,43 +61,43 @@ async def mounted(
         raise Refused(f"{taken[0]} is mounted already", hint="choose another mount_path")
 
     async def undo() -> None:
-        await _unmount(box, at)
+        await _unmount(box, [at])
 
+    found = await filesystem(device_path) if manual is None else Filesystem("", "")
     remedy = f"{box.enter_hint} -c 'umount -R {at}'"
-    async with releasing(ledger, Release("mount", f"{device_path} at {at}", remedy, undo, within, must=True)):
+    async with (
+        own_turn(found, device_path, turns or _TURNS, waiting),
+        releasing(ledger, Release("mount", f"{device_path} at {at}", remedy, undo, within, must=True)),
+    ):
         if manual is not None:
             await box.run(["/bin/sh", "-c", f"{manual} {at}"], where="manual_mount_command")
         else:
             await box.ask("make_directory", path=str(at))
-            words = [
-                word for option in [*options, *await _needed(box, device_path, options)] for word in ("-o", option)
-            ]
+            words = [word for option in options_for(found, options) for word in ("-o", option)]
             await box.run(box.wrapped(["mount", *words, device_path, str(at)]))
         yield at
 
 
-async def _needed(box: Sandbox, device_path: str, options: Sequence[str]) -> list[str]:
-    """The options that a filesystem needs to be mounted beside its clones. XFS refuses a second filesystem of the same
-    UUID (mount(8), nouuid), and builds from one image all have the same."""
-    kind = await box.run(["blkid", "-p", "-s", "TYPE", "-o", "value", device_path], check=False)
-    given = {word for option in options for word in option.split(",")}
-    return ["nouuid"] if kind.tail == ("xfs",) and "nouuid" not in given else []
-
-
 @asynccontextmanager
 async def extra_mounted(
-    box: Sandbox, root: Path, mounts: Sequence[ChrootMount], ledger: Ledger, *, say: Say = _unheard
+    box: Sandbox,
+    root: Path,
+    mounts: Sequence[ChrootMount],
+    ledger: Ledger,
+    *,
+    minimal_dev: bool = False,
+    say: Say = _unheard,
 ) -> AsyncIterator[None]:
     """Hold the extra mounts (`/proc`, `/sys`, `/dev` …) inside `root`, in the order given.
 
     Their targets are resolved beneath the root and made if missing. The mount of `/proc` shows the sandbox's own
-    processes. When the block ends they are unmounted with everything beneath them, the last first.
+    processes. With `minimal_dev` the guest gets, in place of this machine's /dev, one with nothing but null, zero, full,
+    random, urandom, tty, pseudo-terminals and shm. When the block ends they are unmounted with everything beneath them.
     """
     targets: list[Path] = []
 
     async def undo() -> None:
-        for target in reversed(targets):
-            await _unmount(box, target)
+        await _unmount(box, targets)
 
     remedy = f"{box.enter_hint} -c 'umount -R {root}'"
     async with releasing(ledger, Release("mounts", f"inside {root}", remedy, undo, within=60, must=True)):
@@ -99,9 +108,22 @@ async def extra_mounted(
                 continue
             say(f"Mounting: {mount.target}")
             targets.append(target)
-            kind = ["--bind"] if mount.type == "bind" else ["-t", mount.type]
-            await box.run(box.wrapped(["mount", *kind, mount.source, str(target)]), where="chroot_mounts")
+            await box.run(box.wrapped(["mount", *_words(mount, minimal_dev), str(target)]), where="chroot_mounts")
+            if minimal_dev and mount == _HOST_DEV:
+                await box.ask("make_devices", at=str(target))
         yield
+
+
+_HOST_DEV = ChrootMount(type="bind", source="/dev", target="/dev")
+
+
+def _words(mount: ChrootMount, minimal_dev: bool) -> list[str]:
+    """What to mount, in mount(8)'s words, without the target."""
+    if minimal_dev and mount == _HOST_DEV:
+        return ["-t", "tmpfs", "-o", "mode=755,nosuid,noexec,size=64m", "minimal-dev"]
+    if minimal_dev and mount.type == "devpts":
+        return ["-t", "devpts", "-o", "newinstance,mode=620,gid=5,ptmxmode=666", mount.source]
+    return ["--bind", mount.source] if mount.type == "bind" else ["-t", mount.type, mount.source]
 
 
 async def _target(box: Sandbox, root: Path, mount: ChrootMount) -> Path | None:
@@ -124,25 +146,22 @@ async def _has_binfmt_misc(box: Sandbox) -> bool:
         return False
 
 
-async def _unmount(box: Sandbox, at: Path) -> None:
-    """Unmount what is at and beneath `at`, the last mounted first. Raises Busy with the holders' names."""
-    if not box.mount_points(at):
+async def _unmount(box: Sandbox, places: Sequence[Path]) -> None:
+    """Unmount what is at and beneath the places, the last mounted first. Raises Busy with the holders' names."""
+    if not _points(box, places):
         return
     # What a guest's scripts left running would hold the mounts; nothing of it belongs into the image.
     await box.end_processes()
-    while points := box.mount_points(at):
-        failed = await _umount_once(box, points)
-        if failed is not None:
+    while points := _points(box, places):
+        try:
+            await box.run(box.wrapped(["umount", *(str(point) for point in reversed(points))]))
+        except CommandFailed as failed:
+            if len(_points(box, places)) < len(points):
+                continue
             systems = [box.seen_from_here(point).stat().st_dev for point in points]
-            holders = await anyio.to_thread.run_sync(file_holders, systems)
-            raise Busy(str(at), holders) from failed
+            raise Busy(str(points[0]), await anyio.to_thread.run_sync(file_holders, systems)) from failed
 
 
-async def _umount_once(box: Sandbox, points: list[Path]) -> CommandFailed | None:
-    """Try to unmount all points; the failure if none of them went, else None."""
-    try:
-        await box.run(box.wrapped(["umount", *(str(point) for point in reversed(points))]))
-    except CommandFailed as failed:
-        if len(box.mount_points(points[0])) >= len(points):
-            return failed
-    return None
+def _points(box: Sandbox, places: Sequence[Path]) -> list[Path]:
+    """Where something is mounted, at the places and beneath, in the order in which it was mounted."""
+    return [point for point in box.mount_points(Path("/")) if any(p == point or p in point.parents for p in places)]
