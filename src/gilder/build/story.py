@@ -34,6 +34,7 @@ class Story:
         self.build = build
         self._sink = sink
         self.stage: Stage | None = None
+        """The stage begun last."""
         self.failed_at: Stage | None = None
         self.timings: list[Timing] = []
 
@@ -41,7 +42,7 @@ class Story:
     def telling(self, stage: Stage, detail: str = "") -> Iterator[None]:
         """Be in a stage while inside."""
         start = anyio.current_time()
-        before, self.stage = self.stage, stage
+        self.stage = stage
         self._sink(StageStarted(build=self.build, at=start, stage=stage, detail=detail))
         ok = False
         try:
@@ -53,8 +54,6 @@ class Story:
             now = anyio.current_time()
             self._sink(StageFinished(build=self.build, at=now, stage=stage, seconds=now - start, ok=ok))
             self.timings.append(Timing(stage, detail, start, now - start, ok))
-            if ok:
-                self.stage = before
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
