@@ -112,11 +112,12 @@ class LiveBoard:
         try:
             draw()
         except Exception as error:  # noqa: BLE001 — in a thread of its own, and nobody waits for what it raises
-            self._break(error)
+            # An OSError: the terminal is gone; a ValueError: the stream was closed. There is nobody to tell.
+            self._break(error, tell=not isinstance(error, OSError | ValueError))
 
-    def _break(self, error: Exception) -> None:
+    def _break(self, error: Exception, *, tell: bool = True) -> None:
         self.broken = error
-        if not isinstance(error, OSError | ValueError):  # else the terminal is gone, and with it whom to tell
+        if tell:
             self._above.append(f"==> the board failed ({type(error).__name__}: {error}); plain lines from here on")
         self._spill()
 

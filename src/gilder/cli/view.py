@@ -93,7 +93,7 @@ def _row(row: Row, event: Event) -> Row:
         case Said():
             return replace(row, line=visible(event.text.strip().splitlines()[-1])) if event.text.strip() else row
         case Waiting():
-            return replace(row, waiting=event.what)
+            return replace(row, waiting=visible(event.what))
         case LeftBehind():
             return replace(row, residues=row.residues + 1)
         case Finished():
