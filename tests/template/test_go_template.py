@@ -28,7 +28,7 @@ def evaluated(text: str, *, strict: bool = False) -> str:
         ("a{{/* note */}}b", "ab"),
         ('{{"\\t\\x41\\u00e9\\101\\""}}', '\tAéA"'),
         ("{{`a\\n`}}", "a\\n"),
-        ("{{1}} {{-3}} {{0x10}} {{'a'}} {{1.5}} {{1e3}} {{true}}", "1 -3 16 97 1.5 1000 true"),
+        ("{{1}} {{-3}} {{0x10}} {{'a'}} {{1.5}} {{1e3}} {{1e6}} {{true}}", "1 -3 16 97 1.5 1000 1e+06 true"),
         ("{{.Name}} {{$.Name}} {{.Map.k.z}} {{(index .Map `k`).z}}", "sdc sdc 1 1"),
         ("{{.Nothing}} {{.Nothing.more}}", "<no value> <no value>"),
         ("{{if .Name}}yes{{end}}{{if .Empty}}no{{else if eq 1 1}}elif{{end}}", "yeselif"),

@@ -213,8 +213,9 @@ class Evaluation:
             )
         if name in ("and", "or"):
             return self._short_circuit(name, rest, dot, piped)
-        values = [self._operand(operand, dot) for operand in rest] + list(piped)
         types = [*callee.takes, *(callee.more or object for _ in range(given - wanted))]
+        values = [self._argument(operand, type_, dot) for operand, type_ in zip(rest, types, strict=False)]
+        values += piped
         for value, type_, operand in zip(values, types, [*rest, function][:given], strict=True):
             _check(value, type_, operand)
         try:
@@ -222,6 +223,11 @@ class Evaluation:
         except FunctionFailed as error:
             end = rest[-1].end if rest else function.end
             raise TemplateMistake(f"error calling {name}: {error}", function.start, end, hint=error.hint) from None
+
+    def _argument(self, operand: Operand, type_: type, dot: Value) -> Value:
+        value = self._operand(operand, dot)
+        whole = isinstance(operand, Literal) and isinstance(value, float) and value.is_integer()
+        return int(value) if whole and type_ is int and isinstance(value, float) else value
 
     def _short_circuit(self, name: str, rest: Sequence[Operand], dot: Value, piped: tuple[Value, ...]) -> Value:
         value: Value = None

@@ -299,4 +299,4 @@ def _number(token: Token) -> int | float:
         number = float(digits)
     except ValueError:
         raise TemplateMistake(f"{token.text!r} is no number", token.start, token.end) from None
-    return int(number) if number.is_integer() else number
+    return number

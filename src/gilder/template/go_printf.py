@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from gilder.template.go_quoting import quote
 
@@ -12,6 +13,7 @@ Value = object
 
 _VERB = re.compile(r"%([+\-# 0]*)(\*|\d+)?(?:(\.)(\*|\d+)?)?(.)?", re.DOTALL)
 _MAX_WIDTH = 10_000
+_EXPONENT_FROM = 6
 
 
 def type_name(value: Value) -> str:
@@ -53,15 +55,17 @@ def shown(value: Value) -> str:
 
 
 def _shortest(value: float) -> str:
+    """The %g of Go without precision: exponents from 6 on, and below -4."""
     if value != value or value in (float("inf"), float("-inf")):
         return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
-    digits, _, exponent = f"{value:.17e}".partition("e")
-    if value != 0 and not -5 < int(exponent) < 21:
-        text = repr(value)
-        mantissa, _, power = text.partition("e") if "e" in text else (f"{float(digits)!r}", "", exponent)
-        return f"{mantissa.removesuffix('.0')}e{int(power):+03d}"
-    text = f"{value:f}" if "e" in repr(value) else repr(value)
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    sign, number, exponent = Decimal(repr(value)).as_tuple()
+    digits = "".join(map(str, number)).rstrip("0") or "0"
+    power = len(number) + int(exponent) - 1 if digits != "0" else 0
+    if -4 <= power < _EXPONENT_FROM:
+        text = f"{Decimal(repr(value)):f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    mantissa = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
+    return f"{'-' if sign else ''}{mantissa}e{power:+03d}"
 
 
 def print_values(values: Sequence[Value]) -> str:
@@ -192,7 +196,7 @@ def _sign(negative: bool, flags: str) -> str:
 
 def _float(value: float, verb: str, flags: str, precision: int | None) -> str | None:
     if verb == "v" or (verb in "gG" and precision is None):
-        text = shown(abs(value))
+        text = shown(abs(value)).upper() if verb == "G" else shown(abs(value))
     elif verb in "eEfFgG":
         text = format(abs(value), f".{6 if precision is None else precision}{verb}")
     else:
