@@ -174,7 +174,7 @@ async def test_a_terminal_that_is_gone_fails_nothing() -> None:
 
 
 async def test_a_board_that_fails_gives_way_to_plain_lines() -> None:
-    terminal = Terminal()
+    terminal = Terminal(200)
     board = board_on(terminal, "a")
     async with live(board):
         board(began("a"))
