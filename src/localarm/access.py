@@ -21,7 +21,7 @@ def grant(call: Call) -> Response:
         raise invalid("access", f"The value '{body.get('access')}' of parameter 'access' is invalid.")
     if not isinstance(body.get("durationInSeconds"), int):
         raise invalid("durationInSeconds", "Required parameter 'durationInSeconds' is missing (null).")
-    owner = found.body.get("managedBy")
+    owner = laws.lister(call.world, found)
     if owner:
         message = f"Access not permitted because disk {found.name} is currently attached to running VM {owner}."
         raise Refused(409, "Conflict", message)

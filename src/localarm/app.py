@@ -84,7 +84,8 @@ class Application:
             resource = call.address.resource
             with self.world.rewound(resource.kind, resource.id):
                 return route.handler(call)
-        return route.handler(call)
+        with self.world.undone_if_refused():
+            return route.handler(call)
 
     def _answer(self, request: Request, struck: list[Fault]) -> Response:
         for fault in struck:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from localarm.arm import Address, key
-from localarm.errors import Refused, gateway
+from localarm.errors import Refused, gateway, invalid
 from localarm.messages import Json, Request, Response
 from localarm.operations import Operation
 from localarm.resources import Resource, document
 from localarm.settings import Principal
+from localarm.shapes import well_typed
 from localarm.world import World
 
 GATEWAY_MEMORY = 10.0
@@ -47,7 +49,7 @@ class Call:
             Refused: 400, it is none.
         """
         try:
-            found = self.request.json()
+            found = json.loads(self.request.body, object_pairs_hook=_given) if self.request.body.strip() else None
         except ValueError as error:
             raise gateway(
                 400,
@@ -58,6 +60,7 @@ class Call:
             found = {}
         if not isinstance(found, dict):
             raise gateway(400, "InvalidRequestContent", "The request content was invalid: an object was expected.")
+        well_typed(found)
         return found
 
     def resource(self, kind: str) -> Resource:
@@ -93,6 +96,17 @@ def not_found(address: Address) -> Refused:
         "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
     )
     return gateway(404, "ResourceNotFound", message)
+
+
+class Given(dict[str, Any]):
+    """An object of a request: what it does not say and must, is refused as Azure refuses it. Null is as good as absent."""
+
+    def __missing__(self, name: str) -> Any:
+        raise invalid(name, f"Required parameter '{name}' is missing (null).")
+
+
+def _given(pairs: list[tuple[str, Any]]) -> Given:
+    return Given((name, value) for name, value in pairs if value is not None)
 
 
 UNECHOED = ("diskIOPSReadWrite", "diskMBpsReadWrite")

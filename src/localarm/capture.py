@@ -25,7 +25,7 @@ def captured(world: World, source: Resource, name: str) -> Json | None:
         Work that is still to be done by the operation, or None when the blob is there already.
     """
     if not source.blob:  # a disk of another machine has no content here
-        world.blobs.create(name, int(source.properties["diskSizeGB"]) * GIB)
+        world.create_blob(name, int(source.properties["diskSizeGB"]) * GIB)
         return None
     lun = lun_of(world, source) if source.kind == "disks" else None
     if lun is not None and lun in world.devices.attached():
@@ -37,7 +37,7 @@ def captured(world: World, source: Resource, name: str) -> Json | None:
             world.violate("captured-unflushed", resource=source.id, lun=lun, sectors=unflushed)
     if not world.blobs.exists(source.blob):
         return {"do": "share", "sources": [source.blob], "name": name}
-    world.blobs.share(source.blob, name)
+    world.share_blob(source.blob, name)
     return None
 
 

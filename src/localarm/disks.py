@@ -8,7 +8,7 @@ from typing import Any
 from localarm import laws
 from localarm.arm import Address, key
 from localarm.calls import Call, accepted, echoed, listed, not_found, patched
-from localarm.capture import GIB
+from localarm.capture import GIB, shared
 from localarm.clock import timestamp
 from localarm.errors import Refused, gateway, invalid
 from localarm.messages import Json, Response
@@ -84,13 +84,19 @@ def created(world: World, operation: Operation, args: Json, at: float) -> Json |
 
 
 def resized(world: World, operation: Operation, args: Json, at: float) -> Json | None:
-    """The last step of a resize: the blob grows too."""
-    found = world.find(KIND, operation.target)
+    """The last step of an update: the blob grows to the new size."""
+    found = world.find(operation_kind(operation), operation.target)
     if found is None:
         return None
-    if found.blob:
+    if found.blob and world.blobs.path(found.blob).stat().st_size < args["gb"] * GIB:
         world.blobs.resize(found.blob, args["gb"] * GIB)
     return world.put(found.with_properties(provisioningState="Succeeded")).body
+
+
+def thawing(world: World, found: Resource, gb: int) -> Json | None:
+    """The work before a blob can grow: one of its own, if it shares its file."""
+    grows = gb > found.properties["diskSizeGB"]
+    return {"do": "thaw", "names": [found.blob]} if grows and shared(world, found.blob) else None
 
 
 def removed(world: World, operation: Operation, args: Json, at: float) -> None:
@@ -127,7 +133,7 @@ def _made(call: Call, body: Json) -> tuple[Resource, str, Json | None]:
     asked_gb = properties.get("diskSizeGB")
     if option == "Empty":
         gb = laws.size_given(asked_gb)
-        call.world.blobs.create(blob, gb * GIB)
+        call.world.create_blob(blob, gb * GIB)
         return _resource(call, body, gb, unique, blob, {}, data), "disk.create.empty", None
     if option == "FromImage":
         return _from_image(call, body, data, unique, blob)
@@ -199,7 +205,7 @@ def _upload(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple
             f"The value '{size}' of parameter 'creationData.uploadSizeBytes' is invalid.",
         )
     gb = -(-(size - 512) // GIB)
-    call.world.blobs.create(blob, gb * GIB)
+    call.world.create_blob(blob, gb * GIB)
     found = _resource(call, body, gb, unique, blob, {}, data)
     found = found.with_properties(diskState="ReadyToUpload", diskSizeGB=None, diskSizeBytes=None)
     return found, "disk.create.empty", None
@@ -208,7 +214,7 @@ def _upload(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple
 def copying(world: World, source: str, blob: str, gb: int) -> Json | None:
     """The work of copying one blob to another; a source without content (another machine's disk) gives an empty blob."""
     if not source:
-        world.blobs.create(blob, gb * GIB)
+        world.create_blob(blob, gb * GIB)
         return None
     return {"do": "copy", "sources": [source], "name": blob, "size": gb * GIB}
 
@@ -248,6 +254,7 @@ def source_of_copy(world: World, resource_id: str) -> Resource:
         raise not_found(address)
     if found.state == "Deleting":
         raise Refused(409, "Conflict", f"The resource '{found.name}' is being deleted.")
+    laws.uploaded(found)
     return found
 
 
@@ -299,8 +306,9 @@ def performance(sku: str, gb: int) -> tuple[int, int, str | None]:
 
 def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) -> Response:
     asked = body.get("properties", {})
-    gb = int(asked.get("diskSizeGB") or found.properties["diskSizeGB"])
     laws.not_changing(call.world, found)
+    laws.uploaded(found)
+    gb = int(asked.get("diskSizeGB") or found.properties["diskSizeGB"])
     laws.grows(gb, found.properties["diskSizeGB"])
     if not patching:
         laws.same_creation(found, asked.get("creationData") or {})
@@ -315,7 +323,7 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
     ).with_body(sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags")))  # fmt: skip
     call.world.put(changed)
     kind = "disk.update.resize" if gb != found.properties["diskSizeGB"] else "disk.update"
-    operation = _begin(call, kind, "disk.resized", None, gb=gb)
+    operation = _begin(call, kind, "disk.resized", thawing(call.world, found, gb), gb=gb)
     payload = patched(changed) if patching else echoed(call, "Updating", found)
     return accepted(call, 202, payload, operation, location=True, retry_after=0 if patching else 2)
 
@@ -358,7 +366,7 @@ def find_disk(world: World, disk_id: str) -> Resource:
 def made_empty(call: Call, disk_id: str, machine: Resource, gb: int, sku: str) -> Resource:
     """An empty disk that a virtual machine's write brings along; it is there at once."""
     unique = call.world.new_id()
-    call.world.blobs.create(f"disk-{unique}", gb * GIB)
+    call.world.create_blob(f"disk-{unique}", gb * GIB)
     address = Address.parse(disk_id)
     assert address is not None
     inner = replace(call, address=address)

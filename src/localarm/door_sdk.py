@@ -109,7 +109,7 @@ class _Closed:
         """Nothing to close."""
 
 
-class _Answered(AsyncHttpResponseImpl):  # type: ignore[misc] # azure-core does not type its own base
+class _Answered(AsyncHttpResponseImpl):
     """An answer with its body read."""
 
     def __init__(self, request: HttpRequest, answer: Response) -> None:

@@ -106,13 +106,21 @@ def same_creation(found: Resource, asked: Json) -> None:
             )
 
 
-def not_attached(world: World, disk: Resource) -> None:
-    """A disk that a machine lists cannot be deleted."""
+def lister(world: World, disk: Resource) -> str:
+    """Id of the machine that lists a disk, attached or about to be; empty when none does."""
     for machine in world.all("virtualmachines"):
         storage = machine.properties["storageProfile"]
         entries = [*storage.get("dataDisks", []), storage.get("osDisk", {})]
-        if any(key((entry.get("managedDisk") or {}).get("id", "")) == disk.key for entry in entries):
-            raise not_allowed(f"Disk {disk.name} is attached to VM {machine.id}.")
+        if any(key(str((entry.get("managedDisk") or {}).get("id", ""))) == disk.key for entry in entries):
+            return machine.id
+    return ""
+
+
+def not_attached(world: World, disk: Resource) -> None:
+    """A disk that a machine lists cannot be deleted."""
+    owner = lister(world, disk)
+    if owner:
+        raise not_allowed(f"Disk {disk.name} is attached to VM {owner}.")
 
 
 def not_attached_for_resize(world: World, disk: Resource) -> None:
@@ -234,6 +242,7 @@ def attachable(world: World, machine: Resource, disk: Resource) -> None:
             409, "Conflict", f"Disk '{disk.name}' is in provisioning state '{disk.state}' and cannot be attached yet."
         )
     no_access_granted(disk)
+    not_changing(world, disk)
 
 
 def being_detached(machine: Resource, disk: Resource, entries: Iterable[Json]) -> None:
@@ -423,4 +432,12 @@ def api_version_known(version: str) -> None:
             400,
             "InvalidApiVersionParameter",
             f"The api-version '{version}' is invalid. The supported versions are dates up to '{NEWEST_API_VERSION}'.",
+        )
+
+
+def uploaded(source: Resource) -> None:
+    """A disk that waits for an upload has no content and no size yet."""
+    if source.properties.get("diskState") in ("ReadyToUpload", "ActiveUpload"):
+        raise not_allowed(
+            f"Disk '{source.name}' is in state '{source.properties['diskState']}': its content is not uploaded yet."
         )

@@ -61,6 +61,8 @@ def create(call: Call) -> Response:
         properties=ordered,
     )  # fmt: skip
     machine = Resource(KIND, payload, hidden={"etag": 1})
+    if os_disk["createOption"] == "Attach":
+        laws.attachable(call.world, machine, disks.find_disk(call.world, os_disk["managedDisk"]["id"]))
     change = planned(call, machine, storage.get("dataDisks") or [])
     machine = machine.with_properties(storageProfile={**ordered["storageProfile"], "dataDisks": list(change.entries)})
     call.world.put(machine)

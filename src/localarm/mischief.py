@@ -57,7 +57,7 @@ def stranger_attaches(world: World, lun: int) -> str:
     machine = _host(world)
     unique = world.new_id()
     disk_id = f"{machine.id.rpartition('/providers/')[0]}/providers/Microsoft.Compute/disks/stranger-{unique[:13]}"
-    world.blobs.create(f"disk-{unique}", GIB)
+    world.create_blob(f"disk-{unique}", GIB)
     now = world.clock()
     properties: Json = {
         "creationData": {"createOption": "Empty"}, "diskSizeGB": 1, "timeCreated": timestamp(now),

@@ -6,7 +6,7 @@ from localarm import laws
 from localarm.calls import Call, accepted, echoed, listed, patched
 from localarm.capture import GIB, captured
 from localarm.clock import timestamp
-from localarm.disks import source_of_copy
+from localarm.disks import source_of_copy, thawing
 from localarm.errors import invalid
 from localarm.messages import Json, Response
 from localarm.operations import Step
@@ -29,7 +29,7 @@ def put(call: Call) -> Response:
     blob = f"snapshot-{unique}"
     if data.get("createOption") == "Empty":
         gb = laws.size_given(properties.get("diskSizeGB"))
-        call.world.blobs.create(blob, gb * GIB)
+        call.world.create_blob(blob, gb * GIB)
         kind, work, creation, facts = "snapshot.create.empty", None, dict(data), Json()
     elif data.get("createOption") in ("Copy", "CopyStart"):
         source = source_of_copy(call.world, str(data.get("sourceResourceId") or data.get("sourceUri") or ""))
@@ -120,7 +120,8 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
     call.world.put(changed)
     operation = call.world.begin(
         "DiskOperations", "snapshot.update", call.id, location=found.location, api_version=call.api_version,
-        steps=[Step(call.world.clock() + call.world.lasts("snapshot.update"), "disk.created")], shows_output=True,
+        steps=[Step(call.world.clock() + call.world.lasts("snapshot.update"), "disk.resized", {"gb": gb})], shows_output=True,
+        work=thawing(call.world, found, gb),
     )  # fmt: skip
     payload = patched(changed) if patching else echoed(call, "Updating", found)
     return accepted(call, 202, payload, operation, location=True, retry_after=0 if patching else 2)

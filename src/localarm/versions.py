@@ -39,11 +39,11 @@ class Content:
         name = f"version-{world.new_id()}"
         work = None
         if blob:
-            world.blobs.share(blob, name)
+            world.share_blob(blob, name)
         elif source.blob or source.kind == "disks":
             work = captured(world, source, name)
         else:
-            world.blobs.create(name, gb * GIB)
+            world.create_blob(name, gb * GIB)
         self.blobs[place] = name
         self.sizes[place] = gb
         self.cachings[place] = caching

@@ -125,7 +125,44 @@ class World:
         self._changed_operations: dict[str, Operation | None] = {}
         self._new_violations: list[Json] = []
         self._doomed_blobs: list[str] = []
+        self._undo: list[Callable[[], Any]] | None = None
         self._load()
+
+    # One request, whole or not at all
+
+    @contextlib.contextmanager
+    def undone_if_refused(self) -> Iterator[None]:
+        """What is changed inside is taken back when an error leaves the block: a refused request has no effect."""
+        self._undo = []
+        try:
+            yield
+        except BaseException:
+            for undo in reversed(self._undo):
+                undo()
+            raise
+        finally:
+            self._undo = None
+
+    def _undoable(self, undo: Callable[[], Any]) -> None:
+        if self._undo is not None:
+            self._undo.append(undo)
+
+    def create_blob(self, name: str, size_bytes: int) -> None:
+        """An empty blob, gone again if the request is refused."""
+        self.blobs.create(name, size_bytes)
+        self._undoable(lambda: self.blobs.delete(name))
+
+    def share_blob(self, name: str, as_name: str) -> None:
+        """Another name for a blob, gone again if the request is refused."""
+        self.blobs.share(name, as_name)
+        self._undoable(lambda: self.blobs.delete(as_name))
+
+    def _restore(self, kind: str, id_key: str, resource: Resource | None) -> None:
+        resources = self._resources.setdefault(kind, {})
+        resources.pop(id_key, None)
+        if resource is not None:
+            resources[id_key] = resource
+        self._changed[id_key] = resource
 
     # Resources
 
@@ -145,7 +182,8 @@ class World:
     def put(self, resource: Resource) -> Resource:
         """Write a resource."""
         kind = self._resources.setdefault(resource.kind, {})
-        self.before[resource.key] = kind.get(resource.key)
+        old = self.before[resource.key] = kind.get(resource.key)
+        self._undoable(lambda: self._restore(resource.kind, resource.key, old))
         kind[resource.key] = resource
         self._changed[resource.key] = resource
         return resource

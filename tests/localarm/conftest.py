@@ -54,6 +54,7 @@ class Local:
     application: Application
     clock: Hands
     token: str = ""
+    token_until: float = 0.0
 
     @property
     def world(self) -> Any:
@@ -77,9 +78,10 @@ class Local:
         import json
         from urllib.parse import parse_qsl, unquote
 
-        if not self.token:
+        if self.clock() >= self.token_until:
             principal = self.application.world.settings.all_principals[0]
-            self.token = self.application.tokens.issued(principal, "https://management.azure.com/")[0]
+            self.token, claims = self.application.tokens.issued(principal, "https://management.azure.com/")
+            self.token_until = claims["exp"]
         path, _, query = path.removeprefix("https://management.azure.com").partition("?")
         asked = {"api-version": "2024-07-01", **dict(parse_qsl(query, keep_blank_values=True))}
         sent = {
