@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Self, TextIO
 
@@ -62,6 +64,20 @@ class LogFiles:
         except OSError:
             return []
         return [line.partition(" ")[2] for line in lines[-count:]]
+
+    def lines(self, build: str, most: int) -> Iterator[str]:
+        """A build's log, line by line; when it is longer than `most`, its end, after a line that says so."""
+        path = self.path(build)
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                total = sum(1 for _ in file)
+                file.seek(0)
+                if total > most:
+                    yield f"… {total - most} lines are left out here; all are in {path}"
+                for line in islice(file, max(0, total - most), None):
+                    yield line.rstrip("\n")
+        except OSError as error:
+            yield f"{path} cannot be read: {error}"
 
 
 _LONG = 4096

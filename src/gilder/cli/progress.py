@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import anyio
 import click
 
+from gilder.cli.folded import MOST, FoldedLines, dialect
 from gilder.cli.live import LiveBoard, live
 from gilder.cli.logs import LogFiles
 from gilder.cli.plain import Blocks, PlainLines, Progress, seconds, stamped
@@ -34,8 +36,15 @@ class Look:
 async def shown(
     look: Look, builds: Sequence[str], usual: Mapping[str, float], logs: LogFiles
 ) -> AsyncIterator[Progress]:
-    """Progress of these builds on standard error, while inside: a live board on a terminal, else plain lines."""
+    """Progress of these builds on standard error, while inside.
+
+    A live board on a terminal; under a CI system that folds, stages and then folded logs; else plain lines.
+    """
     stream = sys.stderr
+    speech = dialect(os.environ)
+    if look.board is None and speech is not None:
+        yield FoldedLines(_echo(look), speech, lambda build: logs.lines(build, MOST), failure_blocks(logs, "--"))
+        return
     if look.board is False or not is_live(stream):
         yield PlainLines(_echo(look), failure_blocks(logs, "--"))
         return

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 
+import anyio
 import click
 from azure.core.pipeline.transport import AioHttpTransport
 
@@ -18,6 +19,7 @@ from gilder.azure.metadata import Machine, this_machine
 from gilder.build import Site
 from gilder.cli.build import BuildOptions
 from gilder.cli.embedded import Lease
+from gilder.cli.eventlog import EventLog
 from gilder.cli.logs import LogFiles
 from gilder.cli.main import BUILT, FAILED
 from gilder.cli.progress import shown
@@ -37,6 +39,7 @@ LOCKS = Path("/run/gilder")
 
 async def build_all(file: TemplateFile, options: BuildOptions, lease: Lease | None) -> int:
     """Build everything in the template; returns the exit code."""
+    start = anyio.current_time()
     auth = _shared_auth(file.loaded().builds)
     cloud = await _cloud(auth, lease)
     machine = await this_machine(cloud)
@@ -45,19 +48,22 @@ async def build_all(file: TemplateFile, options: BuildOptions, lease: Lease | No
         return FAILED
     must_differ(loaded.builds)
     redaction = Redaction.of([*loaded.sensitive, *(value for spec in loaded.builds for value in spec.sensitive)])
-    with LogFiles(options.logs) as logs:
+    with LogFiles(options.logs) as logs, EventLog(options.logs) as events:
         async with opened(options.journal) as journal:
             names = [spec.name for spec in loaded.builds]
             async with shown(options.look, names, await journal.usual_seconds(), logs) as progress:
                 with lease.heard_by(progress.say) if lease else nullcontext():
                     stopping = Stopping(progress.say)
-                    sink = redaction.before(Together([logs, progress], progress.say))
+                    sink = redaction.before(Together([logs, events, progress], progress.say))
                     async with _site(cloud, auth, machine, options.run, progress.say) as site, signals_heard(stopping):
+                        events.run("run-started", run=options.run, vm=str(machine.id), builds=names)
                         await journal.run_started(options.run, str(machine.id), file.name)
                         policy = RunOptions(options.parallel_builds, options.fail_fast)
                         outcomes = await Run(site, journal, sink, stopping, policy).outcomes(loaded.builds)
                         await journal.run_finished(options.run, "done" if succeeded(outcomes) else "failed")
-        for line in summary(outcomes, {spec.name: logs.path(spec.name) for spec in loaded.builds}):
+                        events.run("run-finished", run=options.run, ok=succeeded(outcomes))
+        took = anyio.current_time() - start
+        for line in summary(outcomes, {spec.name: logs.path(spec.name) for spec in loaded.builds}, took):
             click.echo(redaction.text(line))
     return BUILT if succeeded(outcomes) and not stopping.signals else FAILED
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gilder.cli.plain import seconds
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome
 
 
-def summary(outcomes: Sequence[Outcome], log_of: dict[str, Path]) -> list[str]:
-    """How each build ended, in the order of the template, and what was left behind."""
+def summary(outcomes: Sequence[Outcome], log_of: Mapping[str, Path], took: float) -> list[str]:
+    """How each build ended, in the order of the template, what was left behind, and the totals."""
     lines: list[str] = []
     for outcome in outcomes:
         lines.extend(_one(outcome, log_of.get(outcome.build)))
@@ -18,7 +18,19 @@ def summary(outcomes: Sequence[Outcome], log_of: dict[str, Path]) -> list[str]:
     if left:
         lines.append("Left behind:")
         lines.extend(f"  {residue.what}\n    remove it with: {residue.remedy}" for residue in left)
+    lines.append(f"           {totals(outcomes)} in {seconds(took)}")
     return lines
+
+
+def totals(outcomes: Sequence[Outcome]) -> str:
+    """How many ended how: `3 built, 1 failed`."""
+    counts = {word: sum(isinstance(o, kind) for o in outcomes) for word, kind in _ENDS.items()}
+    left = sum(len(outcome.residues) for outcome in outcomes)
+    parts = [f"{count} {word}" for word, count in counts.items() if count]
+    return ", ".join([*parts, f"{left} left behind"] if left else parts) or "nothing built"
+
+
+_ENDS = {"built": Built, "failed": Failed, "cancelled": Cancelled}
 
 
 def _one(outcome: Outcome, log: Path | None) -> list[str]:
