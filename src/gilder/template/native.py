@@ -74,6 +74,9 @@ class _MatrixFile:
         self.root_keys()
         self.read_variables()
         cells, axes = read_cells(self.root.get("matrix"), self.notes)
+        if not cells and not self.notes.errors:
+            key = self.root.key("matrix")
+            self.notes.error("the matrix has no cells", key.region.span if key else None, "nothing would be built")
         named = self.names(cells, axes)
         options = self.options(cells)
         names = frozenset(name for name, _ in named.values())
