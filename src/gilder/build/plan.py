@@ -33,6 +33,7 @@ class BuildPlan:
 
 async def planned(spec: BuildSpec, site: Site) -> BuildPlan:
     """Look up the source, check the destination, choose the names; raises Refused before anything is created."""
+    _must_be_supported(spec)
     source, described, generation = await _source(spec, site)
     disk_id = spec.temporary_os_disk_id or site.machine.id.sibling("disks", _name(site, spec, "osdisk"))
     snapshot_id = spec.temporary_os_disk_snapshot_id or site.machine.id.sibling(
@@ -110,6 +111,14 @@ async def _version(spec: BuildSpec, site: Site, snapshot: ArmId, generation: str
     )
 
 
+def _must_be_supported(spec: BuildSpec) -> None:
+    """What a template may say and gilder cannot do yet is refused, never left out silently."""
+    if spec.post_processors:
+        kinds = sorted({processor.type for chain in spec.post_processors for processor in chain})
+        hint = "remove them from the template, and act on what `gilder build` prints"
+        raise Refused(f"post-processors are not supported yet: {', '.join(kinds)}", hint=hint)
+
+
 async def _source(spec: BuildSpec, site: Site) -> tuple[DiskSource, str, str]:
     """Where the disk comes from, that in words, and its Hyper-V generation where known."""
     here = site.machine
@@ -137,6 +146,10 @@ async def _source(spec: BuildSpec, site: Site) -> tuple[DiskSource, str, str]:
             found_version = await site.lookups.get(version, lambda: version_facts(site.arm, version.id))
             if found_version is None:
                 raise Refused(f"the source image version {version.id} does not exist", hint="correct `source`")
+            if found_version.data_luns:
+                raise Refused(
+                    f"{version.id} has data disks, which are not supported yet", hint="use a version without data disks"
+                )
             definition = await _definition(site, version.id.parent())
             generation = definition.generation if definition else ""
             return FromGalleryVersion(found_version.id), str(found_version.id), generation

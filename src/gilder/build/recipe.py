@@ -8,7 +8,7 @@ from gilder.build.publish import publish
 from gilder.build.site import Site
 from gilder.build.story import Story, told
 from gilder.build.temporary import created, snapshots_of
-from gilder.build.work import work
+from gilder.build.work import Bench, work
 from gilder.host.devices import flush
 from gilder.host.sandbox import sandbox
 from gilder.model.events import Stage
@@ -50,7 +50,7 @@ async def _from_plan(
         in_slot = attached(site.writer, site.devices, os_disk, ledger, attach_to_come)
         async with told(story, Stage.ATTACH, Stage.DETACH, in_slot) as slot:
             async with site.limits.working(story), sandbox(spec.name, ledger, wrapper=spec.command_wrapper) as box:
-                await work(spec, plan, slot, box, ledger, story)
+                await work(Bench(spec, plan, site, slot, box, ledger, story))
             await flush(slot.device)  # unmounted by construction; now nothing is left in a cache either
             if spec.skip_create_image:
                 return ()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from gilder.azure.arm import Arm
 from gilder.azure.metadata import Machine
 from gilder.build.limits import Limits
+from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.once import Once
 from gilder.slots import LunDevices, SlotWriter
 
@@ -24,6 +25,8 @@ class Site:
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     numbers: dict[str, int] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    turns: KeyedLocks = field(default_factory=KeyedLocks)
+    """For what the kernel shares: clashing identities of clones, names of volume groups."""
     lookups: Once = field(default_factory=Once)
     """What several builds look up alike: sources, image definitions."""
 

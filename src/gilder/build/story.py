@@ -64,6 +64,10 @@ class Story:
         if what:
             self._sink(Waiting(build=self.build, at=anyio.current_time(), what=""))
 
+    def waits_for(self, what: str) -> None:
+        """Say that the build waits for `what`, until its next stage."""
+        self._sink(Waiting(build=self.build, at=anyio.current_time(), what=what))
+
     def say(self, text: str) -> None:
         """Make a remark."""
         self._sink(Said(build=self.build, at=anyio.current_time(), text=text))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from gilder.build.plan import BuildPlan
+from gilder.build.site import Site
 from gilder.build.story import Story, told
 from gilder.host.devices import flush, reread_partitions, wait_partition
+from gilder.host.growing import grow_filesystem, grow_partition
 from gilder.host.guest import Guest, copied_in, occupied, services_denied
+from gilder.host.lvm import activated
 from gilder.host.mounts import VOLUMES, extra_mounted, mounted
 from gilder.host.sandbox import Sandbox
+from gilder.model.errors import GilderError
 from gilder.model.events import Stage
-from gilder.model.spec import BuildSpec
+from gilder.model.spec import BuildSpec, Delayed
 from gilder.provision.commands import run_commands
 from gilder.provision.context import ProvisionContext
 from gilder.provision.run import provision
@@ -19,58 +24,111 @@ from gilder.runtime.release import Ledger
 from gilder.slots import Slot
 
 
-async def work(spec: BuildSpec, plan: BuildPlan, slot: Slot, box: Sandbox, ledger: Ledger, story: Story) -> None:
-    """Do what the template asks for on the disk in `slot`; when this returns, the disk is unmounted."""
-    device = slot.device
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where one disk is worked on, and all that the work needs."""
+
+    spec: BuildSpec
+    plan: BuildPlan
+    site: Site
+    slot: Slot
+    box: Sandbox
+    ledger: Ledger
+    story: Story
+
+
+async def work(bench: Bench) -> None:
+    """Do what the template asks for on the disk in the slot; when this returns, the disk is unmounted."""
+    spec, device = bench.spec, bench.slot.device
+    await _pre_mount(bench)
+    waits = bench.story.waits_for
+    volumes = activated(device, bench.ledger, bench.site.turns, root_device=spec.lvm_root_device, waiting=waits)
+    async with volumes as volume:
+        if spec.grow_root and volume is None:
+            await grow_partition(device, spec.mount_partition)
+        await _mounted_work(bench, volume)
+
+
+async def _pre_mount(bench: Bench) -> None:
+    commands, device = bench.spec.pre_mount_commands, bench.slot.device
+    if not commands:
+        return
+    with bench.story.telling(Stage.PRE_MOUNT):
+        for command in commands:
+            await _run(bench, (command,), {"Device": device.path}, "pre_mount_commands")
+            # Nobody else tells the kernel about a table that a command has just written.
+            await reread_partitions(device)
+        await flush(device)
+
+
+async def _mounted_work(bench: Bench, volume: str | None) -> None:
+    spec, device, story = bench.spec, bench.slot.device, bench.story
     at = mount_path(spec, device.name)
-    context = ProvisionContext(
-        build=spec.name,
-        run=plan.run,
-        device=device.path,
-        mount_path=at,
-        data={"SourceImageName": plan.source},
-        say=story.say,
-        on_line=story.output,
+    data = {"Device": volume or device.path, "MountPath": str(at)}
+    manual = spec.manual_mount_command.render(data) if spec.manual_mount_command else None
+    root_device = volume or (device.path if manual else await wait_partition(device, spec.mount_partition))
+    root_mount = mounted(
+        bench.box,
+        root_device,
+        at,
+        spec.mount_options,
+        ledger=bench.ledger,
+        manual=manual,
+        turns=bench.site.turns,
+        waiting=story.waits_for,
     )
-    before = {"Device": device.path}
-    inside = before | {"MountPath": str(at)}
-    await _pre_mount(spec, slot, box, story, context, before)
-    manual = spec.manual_mount_command.render(inside) if spec.manual_mount_command else None
-    partition = device.path if manual else await wait_partition(device, spec.mount_partition)
-    root_mount = mounted(box, partition, at, spec.mount_options, ledger=ledger, manual=manual)
-    async with told(story, Stage.MOUNT, Stage.UNMOUNT, root_mount, f"{partition} at {at}") as root:
+    async with told(story, Stage.MOUNT, Stage.UNMOUNT, root_mount, f"{root_device} at {at}") as root:
+        if spec.grow_root:
+            await grow_filesystem(bench.box, root_device, root, story.say)
         if spec.post_mount_commands:
             with story.telling(Stage.POST_MOUNT):
-                await run_commands(box, spec.post_mount_commands, inside, context, where="post_mount_commands")
-        await _provisioned(spec, Guest(box, root), ledger, story, context)
-        if spec.pre_unmount_commands:
-            with story.telling(Stage.PRE_UNMOUNT):
-                await run_commands(box, spec.pre_unmount_commands, inside, context, where="pre_unmount_commands")
+                await _run(bench, spec.post_mount_commands, data, "post_mount_commands")
+        await _in_chroot(bench, Guest(bench.box, root), data)
 
 
-async def _pre_mount(
-    spec: BuildSpec, slot: Slot, box: Sandbox, story: Story, context: ProvisionContext, data: dict[str, str]
-) -> None:
-    if not spec.pre_mount_commands:
-        return
-    with story.telling(Stage.PRE_MOUNT):
-        for command in spec.pre_mount_commands:
-            await run_commands(box, [command], data, context, where="pre_mount_commands")
-            # Nobody else tells the kernel about a table that a command has just written.
-            await reread_partitions(slot.device)
-        await flush(slot.device)
-
-
-async def _provisioned(spec: BuildSpec, guest: Guest, ledger: Ledger, story: Story, context: ProvisionContext) -> None:
-    mounts = extra_mounted(guest.box, guest.root, spec.chroot_mounts, ledger)
+async def _in_chroot(bench: Bench, guest: Guest, data: dict[str, str]) -> None:
+    spec, ledger, story = bench.spec, bench.ledger, bench.story
+    mounts = extra_mounted(guest.box, guest.root, spec.chroot_mounts, ledger, say=story.say)
     async with (
         told(story, Stage.CHROOT, Stage.CHROOT_LEFT, mounts),
         copied_in(guest, spec.copy_files, ledger, say=story.say),
         services_denied(guest, ledger),
-        occupied(guest, ledger),
+        occupied(guest, ledger, say=story.say),
     ):
         with story.telling(Stage.PROVISION):
-            await provision(guest, spec.provisioners, context)
+            await _provisioned(bench, guest, _context(bench, data))
+        if spec.pre_unmount_commands:
+            with story.telling(Stage.PRE_UNMOUNT):
+                await _run(bench, spec.pre_unmount_commands, data, "pre_unmount_commands")
+
+
+async def _provisioned(bench: Bench, guest: Guest, context: ProvisionContext) -> None:
+    try:
+        await provision(guest, bench.spec.provisioners, context)
+    except GilderError:
+        if (last_word := bench.spec.error_cleanup_provisioner) is not None:
+            bench.story.say("a provisioner failed: running the error-cleanup-provisioner")
+            try:
+                await provision(guest, [last_word], context)
+            except GilderError as error:  # the first error is the one to tell
+                bench.story.say(f"the error-cleanup-provisioner failed too: {error.message}")
+        raise
+
+
+async def _run(bench: Bench, commands: tuple[Delayed, ...], data: dict[str, str], option: str) -> None:
+    await run_commands(bench.box, commands, data, _context(bench, data), where=option)
+
+
+def _context(bench: Bench, data: dict[str, str]) -> ProvisionContext:
+    return ProvisionContext(
+        build=bench.spec.name,
+        run=bench.plan.run,
+        device=data["Device"],
+        mount_path=Path(data.get("MountPath", "")),
+        data={"SourceImageName": bench.plan.source},
+        say=bench.story.say,
+        on_line=bench.story.output,
+    )
 
 
 def mount_path(spec: BuildSpec, device_name: str) -> Path:

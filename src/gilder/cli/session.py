@@ -32,6 +32,7 @@ from gilder.model.spec import Auth, BuildSpec
 from gilder.model.vm import VmFacts
 from gilder.runtime.filelock import file_locked
 from gilder.runtime.journal import opened
+from gilder.runtime.locks import KeyedLocks
 from gilder.slots import LunDevices, SlotWriter
 
 LOCKS = Path("/run/gilder")
@@ -91,7 +92,7 @@ async def _site(
     devices = LunDevices()
     async with connected(cloud, credential, transport, say) as arm:
         writer = SlotWriter(arm, machine.id, devices, lambda: file_locked(lock))
-        yield Site(arm, machine, writer, devices, run)
+        yield Site(arm, machine, writer, devices, run, turns=KeyedLocks(LOCKS))
 
 
 def _shared_auth(specs: tuple[BuildSpec, ...]) -> Auth:

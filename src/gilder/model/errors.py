@@ -66,6 +66,10 @@ class Unreachable(CloudError):
     """No answer came: whether the request took effect is unknown, so look before acting again."""
 
 
+_DMESG = "dmesg(1) may have more information"
+"""What mount(8) adds to every error."""
+
+
 class HostError(GilderError):
     """This machine could not do what was asked."""
 
@@ -84,7 +88,8 @@ class CommandFailed(HostError):
     ) -> None:
         how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         place = f" ({where})" if where else ""
-        super().__init__(f"{shlex.join(argv)}{place} {how}" + (f": {tail[-1]}" if tail else ""), hint=hint)
+        said = [line for line in tail if line.strip() and _DMESG not in line][-3:]
+        super().__init__("\n".join([f"{shlex.join(argv)}{place} {how}", *said]), hint=hint)
         self.argv = tuple(argv)
         self.status = status
         self.tail = tuple(tail)
