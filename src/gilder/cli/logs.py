@@ -13,7 +13,7 @@ from typing import Self, TextIO
 
 from gilder.cli.plain import plain_lines
 from gilder.model.errors import UserError
-from gilder.model.events import Event, OutputLine, StageFinished
+from gilder.model.events import Event, Finished, OutputLine, StageFinished
 
 
 class LogFiles:
@@ -90,5 +90,7 @@ def _lines(event: Event) -> list[str]:
             return [f"{'|' if event.stream == 'stdout' else '!'} {event.text}"]
         case StageFinished():
             return [f"--- {event.stage} {'took' if event.ok else 'FAILED after'} {event.seconds:.3f} s"]
+        case Finished():
+            return [*plain_lines(event), *event.text.splitlines()]
         case _:
             return plain_lines(event)
