@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from localarm.arm import Address, key
+from localarm.arm import Address, key, name_of
 from localarm.errors import Refused, gateway, invalid, not_allowed
 from localarm.messages import Json
 from localarm.regions import display
@@ -441,3 +441,12 @@ def uploaded(source: Resource) -> None:
         raise not_allowed(
             f"Disk '{source.name}' is in state '{source.properties['diskState']}': its content is not uploaded yet."
         )
+
+
+def named_once(disk_ids: Iterable[str]) -> None:
+    """No disk is attached twice, whether in one request or because it is attached already."""
+    seen: set[str] = set()
+    for disk_id in disk_ids:
+        if key(disk_id) in seen:
+            raise invalid("dataDisks", f"A disk named '{name_of(disk_id)}' already exists.")
+        seen.add(key(disk_id))

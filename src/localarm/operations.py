@@ -88,8 +88,8 @@ class Operation:
 
     def signature(self) -> str:
         """The signed part of the poll address: random-looking, but the same each time."""
-        blocks = [hashlib.sha512(f"{self.id}{index}".encode()).hexdigest() for index in range(28)]
-        return f"c={''.join(blocks[:24])}&s={''.join(blocks[24:27])}&h={blocks[27][:43]}"
+        text = hashlib.shake_256(self.id.encode()).hexdigest(1800)
+        return f"c={text[:3000]}&s={text[3000:3384]}&h={text[3384:3427]}"
 
     def _partition(self) -> str:
         digest = hashlib.sha256(self.subscription.encode()).hexdigest()

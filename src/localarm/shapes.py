@@ -59,13 +59,7 @@ def well_typed(value: Any, path: str = "") -> None:
     """
     for name, child in value.items():
         place = f"{path}.{name}" if path else name
-        if child is None:
-            continue
-        expected = KINDS.get(name)
-        if name in ("sku", "source", "identity"):  # an object, or part of an image's name
-            expected = (
-                (dict, "an object") if not isinstance(child, str) or path.endswith("properties") or not path else None
-            )
+        expected = _expected(name, child, path)
         if expected is not None:
             _of_kind(child, expected, place)
         if name == "tags":
@@ -73,13 +67,24 @@ def well_typed(value: Any, path: str = "") -> None:
                 _of_kind(text, (str, "a string"), f"{place}.{tag}")
         elif isinstance(child, dict):
             well_typed(child, place)
+        elif isinstance(child, list):
+            _items(name, child, place)
+
+
+def _expected(name: str, child: Any, path: str) -> tuple[type, str] | None:
+    if name not in ("sku", "source", "identity"):
+        return KINDS.get(name)
+    part_of_a_name = isinstance(child, str) and path and not path.endswith("properties")
+    return None if part_of_a_name else (dict, "an object")
+
+
+def _items(name: str, items: list[Any], place: str) -> None:
+    for index, each in enumerate(items):
+        if name in LISTS_OF_TEXTS:
+            _of_kind(each, (str, "a string"), f"{place}[{index}]")
         elif name in LISTS_OF_OBJECTS:
-            for index, each in enumerate(child):
-                _of_kind(each, (dict, "an object"), f"{place}[{index}]")
-                well_typed(each, f"{place}[{index}]")
-        elif name in LISTS_OF_TEXTS:
-            for index, each in enumerate(child):
-                _of_kind(each, (str, "a string"), f"{place}[{index}]")
+            _of_kind(each, (dict, "an object"), f"{place}[{index}]")
+            well_typed(each, f"{place}[{index}]")
 
 
 def _of_kind(value: Any, expected: tuple[type, str], place: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -88,7 +87,7 @@ class SqliteState:
             if operation is None:
                 db.execute("delete from operations where id = ?", (number,))
             else:
-                db.execute("insert or replace into operations values (?, ?)", (number, _text(asdict(operation))))
+                db.execute("insert or replace into operations values (?, ?)", (number, _operation_text(operation)))
         db.executemany("insert into violations (body) values (?)", [(_text(each),) for each in violations])
         db.execute("commit")
 
@@ -133,6 +132,12 @@ class MemoryState:
 
 def _text(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
+
+
+def _operation_text(operation: Operation) -> str:
+    members = {name: getattr(operation, name) for name in Operation.__slots__}
+    members["steps"] = [{"at": step.at, "do": step.do, "args": step.args} for step in operation.steps]
+    return _text(members)
 
 
 def _operation(text: str) -> Operation:

@@ -95,6 +95,8 @@ def attach_detach(call: Call) -> Response:
     for disk_id in going:
         if not any(key(entry["managedDisk"]["id"]) == disk_id for entry in present):
             raise invalid("dataDisksToDetach", f"Disk '{name_of(disk_id)}' is not attached to VM '{found.name}'.")
+    staying = [entry["managedDisk"]["id"] for entry in present if not entry.get("toBeDetached")]
+    laws.named_once([*staying, *(str(each["diskId"]) for each in coming)])
     wanted: list[Json] = []
     for entry in present:
         option = going.get(key(entry["managedDisk"]["id"]), {}).get("detachOption")
@@ -150,6 +152,7 @@ def planned(call: Call, machine: Resource, wanted: Iterable[Json]) -> Change:
             gone = {**entry, "toBeDetached": True, **({"detachOption": option} if option else {})}
             entries.append(gone)
             going += [] if entry.get("toBeDetached") else [gone]
+    laws.named_once(each["managedDisk"]["id"] for each in [*entries, *coming])
     laws.disks_fit(machine, len(entries) + len(coming) - sum(bool(each.get("toBeDetached")) for each in entries))
     laws.luns_differ(machine, [int(each["lun"]) for each in [*entries, *coming]])
     return Change((*entries, *coming), tuple(coming), tuple(going))

@@ -134,6 +134,17 @@ def over_quota(local: Local) -> Response:
     raise AssertionError("there is no quota")
 
 
+def attached_twice_at_once(local: Local) -> Response:
+    disk = local.disk("d")
+    return attach(local, disk, disk.upper())
+
+
+def attached_again(local: Local) -> Response:
+    disk = local.disk("d")
+    local.done(attach(local, disk))
+    return attach(local, disk)
+
+
 def on_mars(local: Local) -> Response:
     return local.ask("PUT", f"{local.compute}/disks/d", {**EMPTY, "location": "mars"})
 
@@ -152,6 +163,8 @@ CASES: list[tuple[Callable[[Local], Response], int, str]] = [
     (attached_while_detaching, 409, "AttachDiskWhileBeingDetached"),
     (second_write, 409, "Conflict"),
     (lun_taken, 400, "InvalidParameter"),
+    (attached_twice_at_once, 400, "InvalidParameter"),
+    (attached_again, 400, "InvalidParameter"),
     (too_many, 409, "OperationNotAllowed"),
     (stale_etag, 412, "PreconditionFailed"),
     (shrunk, 400, "BadRequest"),
