@@ -1,8 +1,9 @@
 """Text in, build specs and diagnostics out; pure."""
 
+from gilder.template.destinations import clashes
 from gilder.template.inputs import OFFLINE_VM, Inputs
 from gilder.template.load import load
 from gilder.template.loaded import Loaded, Variable
 from gilder.template.selection import select
 
-__all__ = ["OFFLINE_VM", "Inputs", "Loaded", "Variable", "load", "select"]
+__all__ = ["OFFLINE_VM", "Inputs", "Loaded", "Variable", "clashes", "load", "select"]
