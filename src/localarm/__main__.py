@@ -29,7 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    run = {"lease": _lease, "serve": _serve, "status": _status, "images": _images, "export": _export, "reset": _reset}
+    run = {
+        "lease": _lease,
+        "serve": _serve,
+        "status": _status,
+        "images": _images,
+        "export": _export,
+        "reset": _reset,
+        "faults": _faults,
+    }
     return run[options.command](options)
 
 
@@ -48,7 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     images = commands.add_parser("images", help="list what was built: images, gallery image versions, snapshots")
     export = commands.add_parser("export", help="write the raw disk of an image, version, snapshot or disk to a file")
     reset = commands.add_parser("reset", help="forget the world: every resource and disk in its state directory")
-    for each in (lease, serve, status, images, export, reset):
+    faults = commands.add_parser(
+        "faults",
+        help="list, add or clear faults of the running server (docs/localarm-operations.md has the vocabulary)",
+    )
+    for each in (lease, serve, status, images, export, reset, faults):
         each.add_argument(
             "--state",
             type=Path,
@@ -58,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
         )
     export.add_argument("id", help="full id, or a name that only one of them has")
     export.add_argument("file", type=Path, help="where to write the disk (sparse)")
+    faults.add_argument("action", choices=("list", "add", "clear"), nargs="?", default="list")
+    faults.add_argument(
+        "fault",
+        nargs="*",
+        help='with add: faults as JSON, such as \'{"what": "lose", "method": "PUT", "kind": "disks"}\'',
+    )
     for each in (lease, serve):
         _world_options(each)
     serve.add_argument("--host", default="127.0.0.1", help="address of the HTTPS door")
@@ -149,9 +167,18 @@ def _place(options: argparse.Namespace) -> Place:
     from localarm.server import Place
 
     return Place(
-        options.state.absolute(), options.host, options.port, options.metadata_host, options.metadata_port, options.devices,
-        options.links, options.catalogue.absolute(), options.until_idle, options.ready_fd,
-    )  # fmt: skip
+        options.state.absolute(),
+        host=options.host,
+        port=options.port,
+        metadata_host=options.metadata_host,
+        metadata_port=options.metadata_port,
+        devices=options.devices,
+        links=options.links,
+        catalogue=options.catalogue.absolute(),
+        until_idle=options.until_idle,
+        ready_fd=options.ready_fd,
+        options=tuple(_passed_on(options)),
+    )
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -194,6 +221,12 @@ def _reset(options: argparse.Namespace) -> int:
     from localarm import inspection
 
     return inspection.reset(options.state.absolute())
+
+
+def _faults(options: argparse.Namespace) -> int:
+    from localarm import inspection
+
+    return inspection.faults(options.state.absolute(), options.action, options.fault)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import shutil
+import ssl
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from localarm import lease
 from localarm.arm import key
 from localarm.blobs import BlobStore
 from localarm.resources import Resource
@@ -64,6 +69,34 @@ def reset(state: Path) -> int:
         for file in state.glob("world.sqlite*"):
             file.unlink()
         shutil.rmtree(state / "blobs", ignore_errors=True)
+    return 0
+
+
+def faults(state: Path, action: str, given: list[str]) -> int:
+    """List, add or clear the faults of the server that runs here, and print what is armed then."""
+    found = lease.connected(state)
+    if found is None:
+        print(f"localarm: no server runs in {state}", file=sys.stderr)
+        return 1
+    connection, facts = found
+    method = {"list": "GET", "add": "POST", "clear": "DELETE"}[action]
+    try:
+        body = json.dumps({"faults": [json.loads(each) for each in given]}).encode()
+    except ValueError as error:
+        print(f"localarm: a fault is a JSON object: {error}", file=sys.stderr)
+        return 2
+    context = ssl.create_default_context(cafile=facts["ca_file"])
+    request = urllib.request.Request(facts["resource_manager"] + "/_localarm/faults", method=method, data=body)  # noqa: S310 - our own address
+    with connection:
+        try:
+            with urllib.request.urlopen(request, context=context) as answer:  # noqa: S310
+                armed = json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            with error:
+                print(f"localarm: {json.load(error)['error']['message']}", file=sys.stderr)
+            return 1
+    for each in armed:
+        print(json.dumps(each))
     return 0
 
 

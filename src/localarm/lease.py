@@ -46,7 +46,7 @@ def held(state: Path, options: Sequence[str]) -> tuple[socket.socket, dict[str, 
     deadline = time.monotonic() + PATIENCE
     with _locked(state / LOCK, deadline):
         while True:
-            found = _connected(state)
+            found = connected(state)
             if found is not None:
                 return found
             _start(state, options)
@@ -61,6 +61,9 @@ def run(state: Path, options: Sequence[str]) -> int:
     except NoServer as error:
         print(f"localarm: {error}", file=sys.stderr)
         return 1
+    other = sorted(set(facts.pop("options", options)) - set(options))
+    if other:
+        print(f"localarm: the server in {state} runs with other options: {' '.join(other)}", file=sys.stderr)
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)

@@ -48,6 +48,7 @@ class Place:
     """Where a server keeps its things and where it listens.
 
     Attributes:
+        options: the options of the world as given, for leases that ask for others.
         devices: `loop` (data disks become devices; needs root) or `none`.
         catalogue: the cache of platform images, shared by worlds.
     """
@@ -61,6 +62,7 @@ class Place:
     links: Path = Path("/dev/disk/azure")
     catalogue: Path = Path("/var/lib/localarm/catalogue")
     until_idle: bool = False
+    options: tuple[str, ...] = ()
     ready_fd: int = -1
 
 
@@ -94,6 +96,7 @@ async def _serve(place: Place, settings: Settings) -> None:
             "ca_file": str(place.state / "tls" / "ca.pem"),
             "pid": os.getpid(),
             "state": str(place.state),
+            "options": list(place.options),
         }
         leases = Leases(json.dumps(facts).encode() + b"\n", over if place.until_idle else None)
         await leases.open(place.state)

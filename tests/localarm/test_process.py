@@ -145,3 +145,28 @@ def test_a_killed_server_comes_back_with_its_world(tmp_path: Path) -> None:
         assert lease.end() == (1, "localarm: the server has ended\n")
     with leased(tmp_path) as again:
         assert metadata(again, "/metadata/instance?api-version=2017-08-01")["compute"]["name"] == "build-host"
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "localarm", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_the_commands_look_into_a_world(tmp_path: Path) -> None:
+    state = ("--state", str(tmp_path))
+    assert "no server runs" in command("faults", *state).stderr
+    with leased(tmp_path) as lease:
+        assert "running" in command("status", *state).stdout
+        added = command("faults", *state, "add", '{"what": "refuse", "method": "PUT"}')
+        assert json.loads(added.stdout)["what"] == "refuse", added.stderr
+        assert "no such fault" in command("faults", *state, "add", '{"what": "burn"}').stderr
+        assert command("faults", *state, "clear").stdout == ""
+        assert command("reset", *state).returncode == 1
+        warned = Lease(tmp_path, "--latency=median")
+        status, said = warned.end()
+        assert (status, warned.facts["pid"]) == (0, lease.facts["pid"])
+        assert "other options: --latency=none" in said
+    assert command("export", *state, "nothing", str(tmp_path / "x")).returncode == 1
+    assert "not running" in command("status", *state).stdout
+    assert command("reset", *state).returncode == 0
+    assert not (tmp_path / "world.sqlite").exists()
+    assert command("nonsense").returncode == 2
