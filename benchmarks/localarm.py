@@ -1,7 +1,7 @@
 """What localarm itself costs: requests through its HTTPS door.
 
-`python -m benchmarks.localarm [--gets N] [--pairs N] [--connections N]`: needs no root. Prints requests per second, the server's
-CPU per request and its memory before and after; the last line is everything as JSON.
+`python -m benchmarks.localarm [--gets N] [--pairs N] [--connections N]`: needs no root. Prints requests per second, the
+server's CPU per request and its memory before and after; the last line is everything as JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DISK = {"location": "westeurope", "properties": {"creationData": {"createOption"
 
 @dataclass(frozen=True)
 class Figures:
-    """What one load cost: requests, seconds, requests per second, server CPU per request in ms, memory in MiB before and after."""
+    """What one load cost: seconds, requests per second, milliseconds of server CPU per request, MiB of server memory."""
 
     requests: int
     seconds: float

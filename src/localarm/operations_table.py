@@ -19,16 +19,24 @@ message that names it. Properties that are not listed are accepted and ignored, 
 """
 
 OTHER_SERVICES = (
-    ("GET /metadata/endpoints", "how a client finds the rest of the cloud; an object from api-version 2022-09-01, before a "
-"list"),
-    ("GET /metadata/instance, /metadata/instance/compute, ...", "instance metadata (plain HTTP), api-version 2017-03-01 and later, `format=text` on leaves"),
-    ("GET /metadata/identity/oauth2/token", "a token of the machine's managed identity (`resource`, `client_id`)"),
+    (
+        "GET /metadata/endpoints",
+        "how a client finds the rest of the cloud; an object from api-version 2022-09-01, before a list",
+    ),
+    (
+        "GET /metadata/instance, /metadata/instance/compute, ...",
+        "instance metadata (plain HTTP), api-version 2017-03-01 and later, `format=text` on leaves",
+    ),
+    (
+        "GET /metadata/identity/oauth2/token",
+        "a token of the machine's managed identity (`resource`, `client_id`)",
+    ),
     ("POST /{tenant}/oauth2/token, /{tenant}/oauth2/v2.0/token", "a token for a client secret"),
     ("GET /{tenant}/v2.0/.well-known/openid-configuration", "discovery, for azure-identity"),
     ("GET /_localarm/violations", "what a client did that Azure lets happen but no client should do"),
     ("GET /_localarm/audit", "every request, with the faults that struck it"),
     ("GET, POST, DELETE /_localarm/faults", "the faults that are armed; see below"),
-)  # fmt: skip
+)
 
 
 def table() -> str:

@@ -49,7 +49,7 @@ MISSING_KINDS = (
     r"restorepoint|sharedgaller|communitygaller|diskEncryptionSet|diskAccess|'Restore'|'Import|'UploadPreparedSecure|scalesets"
     r"|storageAccountId|blobUri|\.vhd"
 )
-GUEST_FACTS = r"instanceView\.(osName|osVersion|vmAgent|computerName|disks|extensions|bootDiagnostics|maintenance|hyperVGeneration)"
+GUEST_FACTS = r"instanceView\.(osName|osVersion|vmAgent|computerName|disks|extensions|bootDiagnostics|hyperVGeneration)"
 OS_PROFILE = (
     r"enableVMAgentPlatformUpdates|linuxConfiguration|requireGuestProvisionSignal|windowsConfiguration|osProfile"
 )

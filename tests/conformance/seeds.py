@@ -298,7 +298,8 @@ def plant_operation(world: World, exchange: Exchange) -> None:
     output = status.get("properties", {}).get("output", exchange.answer)
     operation = Operation(
         exchange.guid, "capsOperations" if family.lower() == "capsoperations" else "operations", "seen",
-        exchange.address.subscription, "x", exchange.query.get("api-version", ""), "/subscriptions/x", begun, shows_output="properties" in status, output=output,
+        exchange.address.subscription, "x", exchange.query.get("api-version", ""), "/subscriptions/x",
+        begun, shows_output="properties" in status, output=output,
     )  # fmt: skip
     state = status.get("status", "Succeeded" if exchange.status == 200 else "InProgress")
     if state != "InProgress":

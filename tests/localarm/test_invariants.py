@@ -189,18 +189,92 @@ def spoiled(draw: st.DrawFn, value: Any) -> Any:
 
 MEMBERS = sorted({*KINDS_OF_VALUES, "sku", "source", "identity", "plan"})
 BODIES: dict[str, Any] = {
-    "disks/x": {"location": "westeurope", "sku": {"name": "Premium_LRS"}, "zones": ["1"], "tags": {"a": "b"}, "properties": {"diskSizeGB": 4, "osType": "Linux", "creationData": {"createOption": "Copy", "sourceResourceId": "{compute}/disks/d", "galleryImageReference": {"id": "{compute}/galleries/g", "lun": 1}}}},
-    "snapshots/x": {"location": "westeurope", "properties": {"incremental": True, "creationData": {"createOption": "Copy", "sourceResourceId": "{compute}/disks/d"}}},
-    "images/x": {"location": "westeurope", "properties": {"hyperVGeneration": "V2", "sourceVirtualMachine": {"id": "x"}, "storageProfile": {"osDisk": {"osType": "Linux", "managedDisk": {"id": "{compute}/disks/d"}}, "dataDisks": [{"lun": 0, "managedDisk": {"id": "{compute}/disks/d"}}]}}},
+    "disks/x": {
+        "location": "westeurope",
+        "sku": {"name": "Premium_LRS"},
+        "zones": ["1"],
+        "tags": {"a": "b"},
+        "properties": {
+            "diskSizeGB": 4,
+            "osType": "Linux",
+            "creationData": {
+                "createOption": "Copy",
+                "sourceResourceId": "{compute}/disks/d",
+                "galleryImageReference": {"id": "{compute}/galleries/g", "lun": 1},
+            },
+        },
+    },
+    "snapshots/x": {
+        "location": "westeurope",
+        "properties": {
+            "incremental": True,
+            "creationData": {"createOption": "Copy", "sourceResourceId": "{compute}/disks/d"},
+        },
+    },
+    "images/x": {
+        "location": "westeurope",
+        "properties": {
+            "hyperVGeneration": "V2",
+            "sourceVirtualMachine": {"id": "x"},
+            "storageProfile": {
+                "osDisk": {"osType": "Linux", "managedDisk": {"id": "{compute}/disks/d"}},
+                "dataDisks": [{"lun": 0, "managedDisk": {"id": "{compute}/disks/d"}}],
+            },
+        },
+    },
     "galleries/x": {"location": "westeurope", "properties": {"description": "x"}},
-    "galleries/gal/images/x": {"location": "westeurope", "properties": {"osType": "Linux", "osState": "Generalized", "identifier": {"publisher": "p", "offer": "o", "sku": "s"}}},
-    "galleries/gal/images/def/versions/1.0.0": {"location": "westeurope", "properties": {"publishingProfile": {"replicaCount": 2, "targetRegions": [{"name": "westeurope", "regionalReplicaCount": 1}]}, "storageProfile": {"osDiskImage": {"source": {"id": "{compute}/disks/d"}}, "source": {"id": "{compute}/images/i"}, "dataDiskImages": [{"lun": 1, "source": {"id": "{compute}/disks/d"}}]}}},
-    "virtualMachines/x": {"location": "westeurope", "identity": {"type": "SystemAssigned"}, "properties": {"hardwareProfile": {"vmSize": "Standard_D2s_v5"}, "osProfile": {"computerName": "x"}, "storageProfile": {"osDisk": {"createOption": "Attach", "managedDisk": {"id": "{compute}/disks/d"}}, "imageReference": {"publisher": "localarm", "offer": "busybox", "sku": "1", "version": "latest"}, "dataDisks": [{"lun": 0, "createOption": "Empty", "diskSizeGB": 1}]}}},
-    "virtualMachines/build-host": {"location": "westeurope", "tags": {"a": "b"}, "properties": {"hardwareProfile": {"vmSize": "Standard_D2s_v5"}, "storageProfile": {"dataDisks": [{"lun": 0, "createOption": "Attach", "managedDisk": {"id": "{compute}/disks/d"}}]}}},
-    "virtualMachines/build-host/attachDetachDataDisks": {"dataDisksToAttach": [{"diskId": "{compute}/disks/d", "lun": 1}], "dataDisksToDetach": [{"diskId": "{compute}/disks/d"}]},
+    "galleries/gal/images/x": {
+        "location": "westeurope",
+        "properties": {
+            "osType": "Linux",
+            "osState": "Generalized",
+            "identifier": {"publisher": "p", "offer": "o", "sku": "s"},
+        },
+    },
+    "galleries/gal/images/def/versions/1.0.0": {
+        "location": "westeurope",
+        "properties": {
+            "publishingProfile": {
+                "replicaCount": 2,
+                "targetRegions": [{"name": "westeurope", "regionalReplicaCount": 1}],
+            },
+            "storageProfile": {
+                "osDiskImage": {"source": {"id": "{compute}/disks/d"}},
+                "source": {"id": "{compute}/images/i"},
+                "dataDiskImages": [{"lun": 1, "source": {"id": "{compute}/disks/d"}}],
+            },
+        },
+    },
+    "virtualMachines/x": {
+        "location": "westeurope",
+        "identity": {"type": "SystemAssigned"},
+        "properties": {
+            "hardwareProfile": {"vmSize": "Standard_D2s_v5"},
+            "osProfile": {"computerName": "x"},
+            "storageProfile": {
+                "osDisk": {"createOption": "Attach", "managedDisk": {"id": "{compute}/disks/d"}},
+                "imageReference": {"publisher": "localarm", "offer": "busybox", "sku": "1", "version": "latest"},
+                "dataDisks": [{"lun": 0, "createOption": "Empty", "diskSizeGB": 1}],
+            },
+        },
+    },
+    "virtualMachines/build-host": {
+        "location": "westeurope",
+        "tags": {"a": "b"},
+        "properties": {
+            "hardwareProfile": {"vmSize": "Standard_D2s_v5"},
+            "storageProfile": {
+                "dataDisks": [{"lun": 0, "createOption": "Attach", "managedDisk": {"id": "{compute}/disks/d"}}]
+            },
+        },
+    },
+    "virtualMachines/build-host/attachDetachDataDisks": {
+        "dataDisksToAttach": [{"diskId": "{compute}/disks/d", "lun": 1}],
+        "dataDisksToDetach": [{"diskId": "{compute}/disks/d"}],
+    },
     "disks/d/beginGetAccess": {"access": "Read", "durationInSeconds": 1},
     "disks/d/providers/Microsoft.Resources/tags/default": {"operation": "Merge", "properties": {"tags": {"a": "b"}}},
-}  # fmt: skip
+}
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
