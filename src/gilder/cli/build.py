@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gilder.cli.embedded import Lease, leased
+from gilder.cli.flags import PackerCommand
 from gilder.cli.main import FAILED
+from gilder.cli.places import JOURNAL, LOGS
 from gilder.cli.progress import Look
-from gilder.cli.templates import TemplateFile, template_options
-from gilder.model.errors import Refused
-
-DEFAULT_LOGS = Path("/var/lib/gilder/runs")
-DEFAULT_JOURNAL = Path("/var/lib/gilder/journal.sqlite")
+from gilder.cli.templates import Templates, template_options
+from gilder.model.errors import Refused, UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,16 @@ class BuildOptions:
     look: Look
 
 
-@click.command("build")
+@click.command(
+    "build",
+    cls=PackerCommand,
+    epilog="""\b
+Examples:
+  gilder build --cloud local examples/quickstart.json     try it, on any Linux machine
+  gilder build -var version=1.4.0 -only='debian-*' images.yaml
+  gilder build -parallel-builds=8 -on-error=cleanup templates/
+""",
+)
 @template_options
 @click.option(
     "--cloud",
@@ -47,64 +55,111 @@ class BuildOptions:
     "--cloud-state", metavar="DIR", help="Where the embedded cloud keeps its state [default: /var/lib/localarm]."
 )
 @click.option(
-    "-parallel-builds",
     "--parallel-builds",
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="At most N builds at a time; 0 means as many as this VM can take.",
+    help="At most N builds at a time. 0, the default, means as many as the slots and CPUs of this VM allow.",
 )
-@click.option("--fail-fast", is_flag=True, help="Stop the other builds when one fails.")
+@click.option("--fail-fast", is_flag=True, help="Stop the other builds when one fails. Without it, they go on.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["cleanup", "abort", "ask", "run-cleanup-provisioner"]),
+    default="cleanup",
+    show_default=True,
+    help="What to do with a build that fails. Only cleanup works so far.",
+)
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "board", "plain"]),
+    default="auto",
+    show_default=True,
+    help="How to show progress: a live board on a terminal, plain lines elsewhere, folded logs under CI systems.",
+)
+@click.option("--color/--no-color", default=True, help="Colours on a terminal. NO_COLOR switches them off too.")
+@click.option("--timestamp-ui", is_flag=True, help="Plain lines, each with its time in front.")
+@click.option(
+    "--machine-readable", is_flag=True, help="Progress and results on stdout, in Packer's format for programs."
+)
+@click.option("--force", is_flag=True, help="Replace images that exist already. Does not work so far.")
+@click.option("--debug", is_flag=True, help="Stop after each step. Does not work so far.")
 @click.option(
     "--log-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    default=DEFAULT_LOGS,
+    default=LOGS,
     show_default=True,
-    help="Each run makes a folder here with a full log of each build.",
+    help="Each run makes a folder here, with a log of each build and events.jsonl.",
 )
 @click.option(
     "--journal",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=DEFAULT_JOURNAL,
+    default=JOURNAL,
     show_default=True,
     help="Where gilder writes down what it holds, so that a crash loses nothing.",
 )
 @click.pass_context
 def command(
     ctx: click.Context,
-    template: str,
-    variables: Sequence[str],
-    var_files: Sequence[str],
+    /,
+    templates: Templates,
     cloud: str,
     cloud_state: str | None,
     parallel_builds: int,
     fail_fast: bool,
     log_dir: Path,
     journal: Path,
+    **others: Any,
 ) -> None:
-    """Build the images of TEMPLATE (a Packer template with azure-chroot builders).
+    """Build the images of TEMPLATE: a Packer template (JSON) with azure-chroot builders, or a matrix file (YAML).
+
+    TEMPLATE is a file, a directory with templates, or - for standard input; several are built in one run. All builds
+    run side by side, and one that fails does not stop the others. Options may be written as for Packer, with one dash
+    or two: -var x=y, -parallel-builds=2, -color=false.
 
     Progress goes to stderr, the summary to stdout. Exits with 0 if all images were built and nothing was left behind,
-    1 if something failed, 2 for wrong usage. Ctrl-C stops and cleans up.
+    1 if something failed, 2 for wrong usage. Ctrl-C stops and cleans up; once more hurries; a third time leaves at
+    once and says what is left behind.
     """
-    file = TemplateFile(template, variables, var_files)
-    if file.report(file.loaded()):
+    look = _look(**others)
+    if templates.report(templates.loaded()):
         ctx.exit(FAILED)
     if os.geteuid() != 0:
         raise Refused(
             "gilder build must run as root: it mounts disks and enters chroots", hint="use: sudo -E gilder build …"
         )
     run = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
-    options = BuildOptions(log_dir / run, journal, run, parallel_builds, fail_fast, Look())
+    options = BuildOptions(log_dir / run, journal, run, parallel_builds, fail_fast, look)
     state = ("--state", cloud_state) if cloud_state else ()
     with leased(state) if cloud == "local" else nullcontext() as lease:
-        ctx.exit(_built(file, options, lease))
+        ctx.exit(_built(templates, options, lease))
 
 
-def _built(file: TemplateFile, options: BuildOptions, lease: Lease | None) -> int:
+def _look(
+    on_error: str,
+    progress: str,
+    color: bool,
+    timestamp_ui: bool,
+    machine_readable: bool,
+    force: bool,
+    debug: bool,
+) -> Look:
+    """How progress is shown; raises UserError for what cannot be done yet, rather than doing something else."""
+    if on_error != "cleanup":
+        raise UserError(f"-on-error={on_error} does not work yet", hint="without it, a build that fails is cleaned up")
+    if force:
+        raise UserError("-force does not work yet", hint="delete the image first, or give the new one another name")
+    if debug:
+        raise UserError("-debug does not work yet", hint="a breakpoint provisioner stops a build where you want")
+    if progress == "board" and (timestamp_ui or machine_readable):
+        raise UserError("a board has no lines to print in another form", hint="leave --progress=board out")
+    board = None if progress == "auto" and not timestamp_ui else progress == "board"
+    return Look(board=board, colour=color, timestamps=timestamp_ui, machine=machine_readable)
+
+
+def _built(templates: Templates, options: BuildOptions, lease: Lease | None) -> int:
     # Imported here: the Azure SDK takes its time, and the embedded cloud starts meanwhile.
     import anyio
 
     from gilder.cli.session import build_all
 
-    return anyio.run(build_all, file, options, lease)
+    return anyio.run(build_all, templates, options, lease)

@@ -22,6 +22,9 @@ class LazyGroup(click.Group):
     modules: ClassVar[dict[str, str]] = {
         "build": "gilder.cli.build",
         "validate": "gilder.cli.validate",
+        "inspect": "gilder.cli.inspect",
+        "schema": "gilder.cli.schema",
+        "init": "gilder.cli.init",
         "version": "gilder.cli.version",
     }
 

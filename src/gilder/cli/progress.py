@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ import click
 from gilder.cli.folded import MOST, FoldedLines, dialect
 from gilder.cli.live import LiveBoard, live
 from gilder.cli.logs import LogFiles
+from gilder.cli.machine import MachineLines
 from gilder.cli.plain import Blocks, PlainLines, Progress, seconds, stamped
 from gilder.cli.terminal import Bottom, Painted, has_colour, is_live, symbols_for
 from gilder.cli.view import View
@@ -30,6 +32,8 @@ class Look:
     board: bool | None = None
     colour: bool = True
     timestamps: bool = False
+    machine: bool = False
+    """Packer's -machine-readable, on standard output."""
 
 
 @asynccontextmanager
@@ -40,6 +44,9 @@ async def shown(
 
     A live board on a terminal; under a CI system that folds, stages and then folded logs; else plain lines.
     """
+    if look.machine:
+        yield MachineLines(_quietly(click.echo))
+        return
     stream = sys.stderr
     speech = dialect(os.environ)
     if look.board is None and speech is not None:
@@ -56,11 +63,16 @@ async def shown(
 
 
 def _echo(look: Look) -> Callable[[str], None]:
-    def echo(line: str) -> None:
-        with suppress(OSError):  # nobody reads any more
-            click.echo(line, err=True)
-
+    echo = _quietly(functools.partial(click.echo, err=True))
     return stamped(echo) if look.timestamps else echo
+
+
+def _quietly(echo: Callable[[str], None]) -> Callable[[str], None]:
+    def tell(line: str) -> None:
+        with suppress(OSError):  # nobody reads any more
+            echo(line)
+
+    return tell
 
 
 def failure_blocks(logs: LogFiles, rule: str) -> Blocks:

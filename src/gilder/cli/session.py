@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,52 +22,92 @@ from gilder.cli.build import BuildOptions
 from gilder.cli.embedded import Lease
 from gilder.cli.eventlog import EventLog
 from gilder.cli.logs import LogFiles
+from gilder.cli.machine import MachineLines
 from gilder.cli.main import BUILT, FAILED
 from gilder.cli.progress import shown
 from gilder.cli.sinks import Redaction, Together
 from gilder.cli.summary import succeeded, summary
-from gilder.cli.templates import TemplateFile
+from gilder.cli.templates import Templates
 from gilder.engine import Run, RunOptions, Stopping, must_differ, signals_heard
 from gilder.model.errors import UserError
+from gilder.model.outcomes import Outcome
 from gilder.model.spec import Auth, BuildSpec
 from gilder.model.vm import VmFacts
 from gilder.runtime.filelock import file_locked
-from gilder.runtime.journal import opened
+from gilder.runtime.journal import Journal, opened
 from gilder.runtime.locks import KeyedLocks
 from gilder.slots import LunDevices, SlotWriter
+from gilder.template import Loaded
 
 LOCKS = Path("/run/gilder")
 
 
-async def build_all(file: TemplateFile, options: BuildOptions, lease: Lease | None) -> int:
-    """Build everything in the template; returns the exit code."""
+async def build_all(templates: Templates, options: BuildOptions, lease: Lease | None) -> int:
+    """Build everything that was asked for; returns the exit code."""
     start = anyio.current_time()
-    auth = _shared_auth(file.loaded().builds)
+    auth = _shared_auth(templates.loaded().builds)
     cloud = await _cloud(auth, lease)
     machine = await this_machine(cloud)
-    loaded = file.loaded(_facts(machine))
-    if file.report(loaded):
+    loaded = templates.loaded(_facts(machine))
+    if templates.report(loaded):
         return FAILED
     must_differ(loaded.builds)
-    redaction = Redaction.of([*loaded.sensitive, *(value for spec in loaded.builds for value in spec.sensitive)])
-    with LogFiles(options.logs) as logs, EventLog(options.logs) as events:
-        async with opened(options.journal) as journal:
-            names = [spec.name for spec in loaded.builds]
-            async with shown(options.look, names, await journal.usual_seconds(), logs) as progress:
-                with lease.heard_by(progress.say) if lease else nullcontext():
-                    stopping = Stopping(progress.say)
-                    sink = redaction.before(Together([logs, events, progress], progress.say))
-                    async with _site(cloud, auth, machine, options.run, progress.say) as site, signals_heard(stopping):
-                        events.run("run-started", run=options.run, vm=str(machine.id), builds=names)
-                        await journal.run_started(options.run, str(machine.id), file.name)
-                        policy = RunOptions(options.parallel_builds, options.fail_fast)
-                        outcomes = await Run(site, journal, sink, stopping, policy).outcomes(loaded.builds)
-                        await journal.run_finished(options.run, "done" if succeeded(outcomes) else "failed")
-                        events.run("run-finished", run=options.run, ok=succeeded(outcomes))
-        took = anyio.current_time() - start
-        for line in summary(outcomes, {spec.name: logs.path(spec.name) for spec in loaded.builds}, took):
-            click.echo(redaction.text(line))
-    return BUILT if succeeded(outcomes) and not stopping.signals else FAILED
+    async with opened(options.journal) as journal:
+        with LogFiles(options.logs) as logs, EventLog(options.logs) as events:
+            work = _Work(options, templates.name, loaded, cloud, auth, machine, journal)
+            outcomes, interrupted = await work.done(logs, events, lease)
+    _tell_results(options, loaded, logs, outcomes, anyio.current_time() - start)
+    return BUILT if succeeded(outcomes) and not interrupted else FAILED
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A run that is ready to begin."""
+
+    options: BuildOptions
+    template: str
+    loaded: Loaded
+    cloud: Cloud
+    auth: Auth
+    machine: Machine
+    journal: Journal
+
+    async def done(self, logs: LogFiles, events: EventLog, lease: Lease | None) -> tuple[list[Outcome], bool]:
+        """Build, and show it; returns how each build ended and whether a signal stopped the run."""
+        run, names = self.options.run, [spec.name for spec in self.loaded.builds]
+        usual = await self.journal.usual_seconds()
+        policy = RunOptions(self.options.parallel_builds, self.options.fail_fast)
+        async with shown(self.options.look, names, usual, logs) as progress:
+            stopping = Stopping(progress.say)
+            sink = _redaction(self.loaded).before(Together([logs, events, progress], progress.say))
+            with lease.heard_by(progress.say) if lease else nullcontext():
+                site_of_run = _site(self.cloud, self.auth, self.machine, run, progress.say)
+                async with site_of_run as site, signals_heard(stopping):
+                    events.run("run-started", run=run, vm=str(self.machine.id), builds=names)
+                    await self.journal.run_started(run, str(self.machine.id), self.template)
+                    outcomes = await Run(site, self.journal, sink, stopping, policy).outcomes(self.loaded.builds)
+                    await self.journal.run_finished(run, "done" if succeeded(outcomes) else "failed")
+                    events.run("run-finished", run=run, ok=succeeded(outcomes))
+        return outcomes, stopping.signals > 0
+
+
+def _redaction(loaded: Loaded) -> Redaction:
+    return Redaction.of([*loaded.sensitive, *(value for spec in loaded.builds for value in spec.sensitive)])
+
+
+def _tell_results(
+    options: BuildOptions, loaded: Loaded, logs: LogFiles, outcomes: Sequence[Outcome], took: float
+) -> None:
+    hidden = _redaction(loaded)
+
+    def echo(line: str) -> None:
+        click.echo(hidden.text(line))
+
+    if options.look.machine:
+        MachineLines(echo).results(outcomes, took)
+        return
+    for line in summary(outcomes, {spec.name: logs.path(spec.name) for spec in loaded.builds}, took):
+        echo(line)
 
 
 async def _cloud(auth: Auth, lease: Lease | None) -> Cloud:

@@ -1,67 +1,162 @@
-"""Template files and variables from the command line."""
+"""Template files, variables and the choice of builds from the command line."""
 
 from __future__ import annotations
 
+import functools
+import json
+import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gilder.model.diagnostics import Severity, render
+from gilder.model.diagnostics import Diagnostic, Severity, render
 from gilder.model.errors import UserError
 from gilder.model.vm import VmFacts
-from gilder.template.inputs import Inputs
-from gilder.template.load import load
-from gilder.template.loaded import Loaded
+from gilder.template import Inputs, Loaded, clashes, load, select
+
+_NATIVE_KEYS = re.compile(r"^(matrix|defaults|overrides)\s*:", re.MULTILINE)
+"""What tells a matrix file from other YAML in the same directory."""
 
 
 def template_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The argument and options that all commands about templates share."""
-    function = click.option(
-        "-var-file",
+    """The argument and the options that all commands about templates share; the command gets `templates`."""
+
+    @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="Set a variable. Wins over files.")
+    @click.option(
         "--var-file",
         "var_files",
         multiple=True,
         metavar="FILE",
-        help="JSON file with variables; may be given again, the later wins.",
-    )(function)
-    function = click.option(
-        "-var",
-        "--var",
-        "variables",
-        multiple=True,
-        metavar="NAME=VALUE",
-        help="Set a variable; wins over variable files. May be given again.",
-    )(function)
-    return click.argument("template", metavar="TEMPLATE")(function)
-
-
-class TemplateFile:
-    """One template on disk (or `-` for stdin), to be read once offline and once knowing the VM."""
-
-    def __init__(self, name: str, variables: Sequence[str], var_files: Sequence[str]) -> None:
-        self.name = "<stdin>" if name == "-" else name
-        self.text = sys.stdin.read() if name == "-" else _text(name)
-        self._inputs = Inputs(
+        help='Set variables from a JSON file, {"name": "value"}. A later file wins.',
+    )
+    @click.option(
+        "--only", multiple=True, metavar="GLOB,…", help="Only builds whose name matches a glob, such as debian-*."
+    )
+    @click.option("--except", "except_", multiple=True, metavar="GLOB,…", help="All builds but those that match.")
+    @click.argument("template", nargs=-1, required=True)
+    @functools.wraps(function)
+    def command(
+        *args: Any,
+        template: Sequence[str],
+        variables: Sequence[str],
+        var_files: Sequence[str],
+        only: Sequence[str],
+        except_: Sequence[str],
+        **others: Any,
+    ) -> Any:
+        inputs = Inputs(
             variables=dict(_pair(pair) for pair in variables),
             var_files=[(file, _text(file)) for file in var_files],
         )
+        files = tuple(file for name in template for file in _files(name))
+        return function(*args, templates=Templates(files, inputs, only, except_), **others)
+
+    return command
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFile:
+    """The text of one template."""
+
+    name: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Templates:
+    """The templates of one run, to be read once offline and once knowing the VM."""
+
+    files: tuple[TemplateFile, ...]
+    inputs: Inputs
+    only: Sequence[str] = ()
+    except_: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """The names of all files."""
+        return ", ".join(file.name for file in self.files)
+
+    def each(self, vm: VmFacts | None = None) -> list[tuple[TemplateFile, Loaded]]:
+        """What each template means; without `vm`, placeholders stand for what only an Azure VM knows."""
+        inputs = replace(self.inputs, vm=vm)
+        return [(file, load(file.text, file=file.name, inputs=inputs)) for file in self.files]
 
     def loaded(self, vm: VmFacts | None = None) -> Loaded:
-        """What the template means; without `vm`, placeholders stand for what only an Azure VM knows."""
-        return load(self.text, file=self.name, inputs=replace(self._inputs, vm=vm))
+        """What they mean together, less the builds that were not asked for. Nothing is left out when there are mistakes."""
+        parts = [loaded for _, loaded in self.each(vm)]
+        whole = Loaded(
+            builds=tuple(spec for part in parts for spec in part.builds),
+            diagnostics=tuple(dict.fromkeys(d for part in parts for d in part.diagnostics)),
+            needs_vm=any(part.needs_vm for part in parts),
+            variables=tuple(variable for part in parts for variable in part.variables),
+            sensitive=tuple(value for part in parts for value in part.sensitive),
+            description="\n".join(part.description for part in parts if part.description),
+            origins={name: origins for part in parts for name, origins in part.origins.items()},
+        )
+        return self._chosen(whole) if whole.ok else whole
+
+    def _chosen(self, whole: Loaded) -> Loaded:
+        names = [spec.name for spec in whole.builds]
+        chosen, complaints = select(names, self.only, self.except_)
+        complaints += tuple(_twice(chosen))
+        builds = tuple(spec for spec in whole.builds if spec.name in chosen)
+        complaints += clashes(builds, whole.origins)
+        return replace(whole, builds=builds, diagnostics=whole.diagnostics + complaints)
 
     def report(self, loaded: Loaded) -> int:
         """Print the diagnostics to stderr; returns how many errors there are."""
-        sources = dict(self._inputs.var_files) | {self.name: self.text}
+        sources = dict(self.inputs.var_files) | {file.name: file.text for file in self.files}
         for diagnostic in loaded.diagnostics:
             text = sources.get(diagnostic.where.file) if diagnostic.where else None
             for line in render(diagnostic, text):
                 click.echo(line, err=True)
         return sum(d.severity is Severity.ERROR for d in loaded.diagnostics)
+
+
+def _twice(names: Sequence[str]) -> Iterator[Diagnostic]:
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        hint = "a build is known by its name in logs, tags and -only: give each its own"
+        yield Diagnostic(Severity.ERROR, f'several builds are called "{name}"', hint)
+
+
+def _files(name: str) -> Iterator[TemplateFile]:
+    if name == "-":
+        yield TemplateFile("<stdin>", sys.stdin.read())
+    elif Path(name).is_dir():
+        yield from _directory(Path(name))
+    else:
+        yield TemplateFile(name, _text(name))
+
+
+def _directory(folder: Path) -> Iterator[TemplateFile]:
+    """The templates of a directory, by name: other JSON and YAML in it is passed over."""
+    found = False
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in (".json", ".yaml", ".yml") or path.name.startswith(".") or not path.is_file():
+            continue
+        text = _text(str(path))
+        if _is_template(path, text):
+            found = True
+            yield TemplateFile(str(path), text)
+        else:
+            click.echo(f"{path}: not a template, passed over", err=True)
+    if not found:
+        hint = "a template is a .json file with builders, or a .yaml file with a matrix or defaults"
+        raise UserError(f"there is no template in the directory {folder}", hint=hint)
+
+
+def _is_template(path: Path, text: str) -> bool:
+    if path.suffix != ".json":
+        return _NATIVE_KEYS.search(text) is not None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return '"builders"' in text  # then its mistake is to be told
+    return isinstance(value, dict) and "builders" in value
 
 
 def _text(name: str) -> str:

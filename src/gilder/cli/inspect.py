@@ -1,0 +1,125 @@
+"""`gilder inspect`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from gilder.cli.flags import PackerCommand
+from gilder.cli.machine import machine_line
+from gilder.cli.main import FAILED
+from gilder.cli.templates import Templates, template_options
+from gilder.model.diagnostics import Span
+from gilder.model.spec import BuildSpec
+from gilder.template import Loaded, Variable
+
+_HIDDEN = "<sensitive>"
+
+
+@click.command("inspect", cls=PackerCommand)
+@template_options
+@click.option("--machine-readable", is_flag=True, help="In Packer's format for programs.")
+@click.pass_context
+def command(ctx: click.Context, templates: Templates, machine_readable: bool) -> None:
+    """Show what templates mean: their variables, their builds, and where each value comes from.
+
+    Nothing is asked of a cloud: what only an Azure VM knows is shown with names like offline-vm. Exits with 1 when a
+    template has mistakes.
+    """
+    loaded = templates.loaded()
+    errors = templates.report(loaded)
+    lines = machine_lines(loaded, time.time()) if machine_readable else inspection(loaded)
+    for line in lines:
+        click.echo(line)
+    if errors:
+        ctx.exit(FAILED)
+
+
+def inspection(loaded: Loaded) -> Iterator[str]:
+    """What templates mean, for a person."""
+    if loaded.description:
+        yield from [loaded.description, ""]
+    if loaded.variables:
+        yield "Variables:"
+        width = max(len(variable.name) for variable in loaded.variables)
+        yield from (f"  {variable.name:{width}}  {_variable(variable)}" for variable in loaded.variables)
+        yield ""
+    yield "Builds:"
+    hidden = {value for value in loaded.sensitive if value}
+    for build in loaded.builds:
+        yield from _build(build, loaded.origins.get(build.name, {}), hidden)
+
+
+def _variable(variable: Variable) -> str:
+    if variable.value is None:
+        return "(required, not set)"
+    value = _HIDDEN if variable.sensitive else repr(variable.value)
+    where = f", {_place(variable.where)}" if variable.where and variable.origin == "default" else ""
+    return f"{value}  ({variable.origin}{where})"
+
+
+def _build(build: BuildSpec, origins: Mapping[str, Span], hidden: set[str]) -> Iterator[str]:
+    yield f"  {build.name}"
+    options = {name: _shown(value) for name, value in _options(build, origins)}
+    width = max((len(name) for name in options), default=0)
+    for name, value in options.items():
+        for secret in hidden:
+            value = value.replace(secret, _HIDDEN)
+        yield f"    {name:{width}}  {value}  ({_place(origins[name])})"
+    for title, names in (
+        ("provisioners", [provisioner.type for provisioner in build.provisioners]),
+        ("post-processors", [" → ".join(processor.type for processor in chain) for chain in build.post_processors]),
+    ):
+        if names:
+            yield f"    {title}: {', '.join(names)}"
+
+
+def _options(build: BuildSpec, origins: Mapping[str, Span]) -> Iterator[tuple[str, Any]]:
+    """The options that a template gives: those left to their defaults are not in `origins`."""
+    for name in origins:
+        if name in type(build).model_fields:
+            yield name, getattr(build, name)
+        elif name in type(build.auth).model_fields:
+            secret = type(build.auth).model_fields[name].repr is False
+            yield name, _HIDDEN if secret else getattr(build.auth, name)
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case Enum():
+            return str(value.value)
+        case BaseModel():
+            given = (
+                (name, getattr(value, name)) for name in type(value).model_fields if name in value.model_fields_set
+            )
+            return ", ".join(f"{name}={_shown(part)}" for name, part in given)
+        case dict():
+            return ", ".join(f"{key}={_shown(part)}" for key, part in value.items()) or "(none)"
+        case tuple() | list():
+            return "; ".join(_shown(part) for part in value) or "(none)"
+        case bool():
+            return "true" if value else "false"
+        case _:
+            return str(getattr(value, "text", value))
+
+
+def _place(where: Span | None) -> str:
+    return f"{where.file}:{where.line}" if where else "command line"
+
+
+def machine_lines(loaded: Loaded, now: float) -> Iterator[str]:
+    """The categories of Packer's `inspect -machine-readable`, without the text for people."""
+    for variable in loaded.variables:
+        required = variable.value is None and variable.default is None
+        default = _HIDDEN if variable.sensitive else variable.default or ""
+        yield machine_line(now, "", "template-variable", variable.name, default, "1" if required else "0")
+    for build in loaded.builds:
+        yield machine_line(now, "", "template-builder", build.name, "azure-chroot")
+    kinds = dict.fromkeys(provisioner.type for build in loaded.builds for provisioner in build.provisioners)
+    for kind in kinds:
+        yield machine_line(now, "", "template-provisioner", kind)

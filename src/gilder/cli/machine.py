@@ -1,0 +1,117 @@
+"""`-machine-readable`: progress and results on standard output as Packer's tools expect them.
+
+Each line is `unix time,target,category,argument,…`; commas, carriage returns and newlines in arguments are written as
+`%!(PACKER_COMMA)`, `\\r` and `\\n` (observed with Packer 1.6.6).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from gilder.cli.plain import plain_lines
+from gilder.model.events import Event, Finished, LeftBehind, OutputLine
+from gilder.model.ids import ArmId
+from gilder.model.outcomes import Built, Failed, Outcome
+
+BUILDER_ID = "azure.chroot"
+
+
+def machine_line(moment: float, target: str, category: str, *arguments: str) -> str:
+    """One line of the format."""
+    words = (word.replace(",", "%!(PACKER_COMMA)").replace("\r", "\\r").replace("\n", "\\n") for word in arguments)
+    return ",".join((str(int(moment)), target, category, *words))
+
+
+class MachineLines:
+    """A sink that prints lines for machines."""
+
+    def __init__(self, echo: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
+        self._echo = echo
+        self._clock = clock
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            self._ended(event)
+            return
+        kind = "message" if isinstance(event, OutputLine) else "error" if isinstance(event, LeftBehind) else "say"
+        for line in plain_lines(event):
+            self.tell("", "ui", kind, line)
+
+    def say(self, text: str) -> None:
+        """Print a remark about the whole run."""
+        self.tell("", "ui", "say", f"==> {text}")
+
+    def tell(self, target: str, category: str, *arguments: str) -> None:
+        """Print one line."""
+        self._echo(machine_line(self._clock(), target, category, *arguments))
+
+    def _ended(self, event: Finished) -> None:
+        took = spoken(event.seconds)
+        if event.status == "built":
+            self.tell("", "ui", "say", f"Build '{event.build}' finished after {took}.")
+        else:
+            why = event.text or event.status
+            self.tell("", "ui", "error", f"Build '{event.build}' errored after {took}: {why}")
+
+    def results(self, outcomes: Sequence[Outcome], took: float) -> None:
+        """Print how the run ended: errors first, then what was made."""
+        self.tell("", "ui", "say", f"\n==> Wait completed after {spoken(took)}")
+        errors = {
+            o.build: o.error if isinstance(o, Failed) else "cancelled" for o in outcomes if not isinstance(o, Built)
+        }
+        if errors:
+            self.tell("", "error-count", str(len(errors)))
+            self.tell("", "ui", "error", "\n==> Some builds didn't complete successfully and had errors:")
+            for build, error in errors.items():
+                self.tell(build, "error", error)
+                self.tell("", "ui", "error", f"--> {build}: {error}")
+        self._artifacts([outcome for outcome in outcomes if isinstance(outcome, Built) and outcome.artifacts])
+
+    def _artifacts(self, built: Iterable[Built]) -> None:
+        built = list(built)
+        if not built:
+            self.tell("", "ui", "say", "\n==> Builds finished but no artifacts were created.")
+            return
+        self.tell("", "ui", "say", "\n==> Builds finished. The artifacts of successful builds are:")
+        for outcome in built:
+            text = artifact_text(outcome.artifacts)
+            self.tell(outcome.build, "artifact-count", "1")
+            for name, *values in (
+                ("builder-id", BUILDER_ID),
+                ("id", ",".join(_ids(outcome.artifacts))),
+                ("string", text),
+                ("files-count", "0"),
+                ("end",),
+            ):
+                self.tell(outcome.build, "artifact", "0", name, *values)
+            self.tell("", "ui", "say", f"--> {outcome.build}: {text}")
+
+
+def artifact_text(artifacts: Sequence[ArmId]) -> str:
+    """What Packer's azure-chroot builder says of its artifact."""
+    return "Azure resources created:\n" + "".join(f"{id_}\n" for id_ in _ids(artifacts))
+
+
+def _ids(artifacts: Sequence[ArmId]) -> list[str]:
+    return sorted(str(artifact).lower() for artifact in artifacts)
+
+
+def spoken(seconds: float) -> str:
+    """A duration as Packer says it, by its two largest units: `1 minute 3 seconds`, `21 milliseconds 832 microseconds`."""
+    rest = round(seconds * 1_000_000)
+    words = []
+    for unit, size in _UNITS:
+        count, rest = divmod(rest, size)
+        if count:
+            words.append(f"{count} {unit}{'s' if count > 1 else ''}")
+    return " ".join(words[:2]) or "0 microseconds"
+
+
+_UNITS = (
+    ("hour", 3_600_000_000),
+    ("minute", 60_000_000),
+    ("second", 1_000_000),
+    ("millisecond", 1000),
+    ("microsecond", 1),
+)
