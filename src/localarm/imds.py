@@ -11,6 +11,17 @@ from localarm.tokens import Tokens
 from localarm.world import World
 
 OLDEST = "2017-03-01"
+ADDED = {
+    "additionalCapabilities": "2021-11-01", "azEnvironment": "2018-10-01", "customData": "2019-02-01",
+    "evictionPolicy": "2020-12-01", "isHostCompatibilityLayerVm": "2020-06-01", "licenseType": "2020-09-01",
+    "osProfile": "2020-07-15", "placementGroupId": "2017-08-01", "plan": "2018-04-02", "priority": "2020-12-01",
+    "provider": "2018-10-01", "publicKeys": "2018-04-02", "resourceGroupName": "2017-08-01", "resourceId": "2019-03-11",
+    "securityProfile": "2020-06-01", "storageProfile": "2019-06-01", "subscriptionId": "2017-08-01", "tags": "2017-08-01",
+    "tagsList": "2019-06-04", "userData": "2021-01-01", "virtualMachineScaleSet": "2021-03-01",
+    "vmScaleSetName": "2017-12-01", "zone": "2017-12-01",
+}  # fmt: skip
+"""The version that brought each part of `compute`, from Azure's documentation of the metadata service; others were there
+from the start. It matters: Packer 1.6.6 asks for 2017-08-01 and reads `compute` as a flat list of strings."""
 VERSIONS = ("2017-08-01", "2018-02-01", "2019-03-11", "2020-06-01", "2021-02-01", "2021-12-13", "2025-04-07")
 
 
@@ -36,7 +47,7 @@ def metadata(world: World, tokens: Tokens, request: Request) -> Response | None:
                 "newest-versions": ["2025-04-07", "2023-11-15", "2023-07-01"],
             },
         )
-    found: Any = {"compute": _compute(world), "network": _network()}
+    found: Any = {"compute": _as_of(version, _compute(world)), "network": _network()}
     for part in [part for part in request.path.split("/") if part][2:]:
         found = _child(found, part)
         if found is None:
@@ -116,6 +127,11 @@ def _compute(world: World) -> Json:
         "virtualMachineScaleSet": {"id": ""}, "vmId": machine.properties["vmId"], "vmScaleSetName": "",
         "vmSize": machine.properties["hardwareProfile"]["vmSize"], "zone": _zone(machine),
     }  # fmt: skip
+
+
+def _as_of(version: str, compute: Json) -> Json:
+    """What a version of the metadata service shows."""
+    return {name: value for name, value in compute.items() if ADDED.get(name, "") <= version}
 
 
 def _disk(entry: Json) -> Json:
