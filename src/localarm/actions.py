@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localarm import access, disks, groups, images, machines, versions, vms
+from localarm import access, disks, groups, images, machines, plugging, versions, vms
 from localarm.messages import Json
 from localarm.operations import Operation
 from localarm.world import Action, World
@@ -28,9 +28,9 @@ ACTIONS: dict[str, Action] = {
     "removed": disks.removed,
     "disk.created": disks.created,
     "disk.resized": disks.resized,
-    "vm.device-here": vms.device_here,
-    "vm.device-gone": vms.device_gone,
-    "device.late": vms.device_late,
+    "vm.device-here": plugging.device_here,
+    "vm.device-gone": plugging.device_gone,
+    "device.late": plugging.device_late,
     "vm.settled": vms.settled,
     "vm.made": machines.made,
     "vm.power": machines.powered,

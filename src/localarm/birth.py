@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from localarm import groups, vms
+from localarm import groups, plugging, vms
 from localarm.actions import ACTIONS
 from localarm.capture import WORK
 from localarm.clock import Clock
@@ -41,7 +41,7 @@ def born(
         if world.find(vms.KIND, machine_id) is None:
             vms.made(world, machine, settings.subscription)
     world.commit()
-    vms.restore_devices(world)
+    plugging.restore_devices(world)
     world.devices.sweep()
     world.resume()
     return world

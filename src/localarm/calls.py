@@ -158,7 +158,7 @@ def accepted(
     """The first answer of a long-running operation.
 
     Args:
-        location: whether this kind of call sends `Location` beside `Azure-AsyncOperation` (see wire/README.md).
+        location: whether this kind of call sends `Location` beside `Azure-AsyncOperation` (recorded).
         retry_after: seconds; 0 sends none.
     """
     headers = {"Azure-AsyncOperation": operation.url(call.request.base)}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from localarm import disks, laws, vms
 from localarm.arm import Address, key
+from localarm.attachments import planned
 from localarm.calls import Call, accepted
 from localarm.clock import timestamp
 from localarm.errors import Refused, invalid
+from localarm.machine_view import shown
 from localarm.messages import Json, Response
 from localarm.operations import Operation, Step
 from localarm.platform_images import version_key
 from localarm.resources import Resource, document
-from localarm.vms import KIND, planned, shown
+from localarm.vms import KIND
 from localarm.world import World
 
 LINUX = {

@@ -8,9 +8,10 @@ from localarm.clock import timestamp
 from localarm.errors import Refused
 from localarm.faults import Fault
 from localarm.messages import Json, Response
+from localarm.plugging import hidden_device, shown_device
 from localarm.resources import Resource, document
 from localarm.throttle import throttled
-from localarm.vms import KIND, hidden_device, shown_device
+from localarm.vms import KIND
 from localarm.world import World
 
 FATES = {"fail": "Failed", "cancel": "Canceled", "preempt": "Canceled"}

@@ -7,7 +7,7 @@ from localarm.errors import Refused
 from localarm.messages import Response
 
 RETRY_AFTER = {"vm.create": "35", "vm.delete": "30", "vm.deallocate": "36", "vm.start": "9"}
-"""What polls send while these run (wire/README.md: recorded 2018-19 and 2024); no others send it."""
+"""What polls send while these run (recorded 2018-19 and 2024); no others send it."""
 
 
 def status(call: Call) -> Response:
