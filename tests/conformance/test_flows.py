@@ -63,7 +63,7 @@ def test_no_rule_accepts_a_wrong_state() -> None:
 def test_metadata_has_what_a_real_machine_shows(local: Local) -> None:
     assert WIRE is not None
     recorded: Any = json.loads((WIRE / "flows" / "imds" / "walinuxagent-valid.json").read_text())
-    request = Request("GET", "/metadata/instance", {"api-version": "2017-08-01"}, {"metadata": "true"})
+    request = Request("GET", "/metadata/instance", {"api-version": "2018-02-01"}, {"metadata": "true"})
     ours: Any = local.application.handle(request).payload
     assert not set(recorded["compute"]) - set(ours["compute"])
     assert {type(value) for name, value in ours["compute"].items() if name in recorded["compute"]} == {str}
