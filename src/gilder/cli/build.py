@@ -36,6 +36,7 @@ class BuildOptions:
 @click.command(
     "build",
     cls=PackerCommand,
+    short_help="Build the images of templates.",
     epilog="""\b
 Examples:
   gilder build --cloud local examples/quickstart.json     try it, on any Linux machine

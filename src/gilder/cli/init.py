@@ -7,7 +7,12 @@ import click
 from gilder.cli.flags import PackerCommand
 
 
-@click.command("init", cls=PackerCommand, context_settings={"ignore_unknown_options": True})
+@click.command(
+    "init",
+    cls=PackerCommand,
+    short_help="Do nothing, for scripts written for Packer.",
+    context_settings={"ignore_unknown_options": True},
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...]) -> None:
     """Do nothing: gilder has no plugins to install. It exists for scripts written for Packer."""

@@ -21,7 +21,7 @@ from gilder.template import Loaded, Variable
 _HIDDEN = "<sensitive>"
 
 
-@click.command("inspect", cls=PackerCommand)
+@click.command("inspect", cls=PackerCommand, short_help="Show what templates mean.")
 @template_options
 @click.option("--machine-readable", is_flag=True, help="In Packer's format for programs.")
 @click.pass_context

@@ -33,7 +33,7 @@ class LogFiles:
 
     def path(self, build: str) -> Path:
         """The log file of a build."""
-        return self.folder / (re.sub(r"[^0-9A-Za-z_.-]+", "-", build) + ".log")
+        return log_file(self.folder, build)
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +82,11 @@ class LogFiles:
 
 _LONG = 4096
 """Bytes allowed for a line of a tail, so that a long log need not be read whole."""
+
+
+def log_file(folder: Path, build: str) -> Path:
+    """Where the log of a build is, in the folder of its run."""
+    return folder / (re.sub(r"[^0-9A-Za-z_.-]+", "-", build) + ".log")
 
 
 def _lines(event: Event) -> list[str]:

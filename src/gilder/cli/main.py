@@ -20,12 +20,15 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when needed: `gilder version` must not wait for the Azure SDK."""
 
     modules: ClassVar[dict[str, str]] = {
-        "build": "gilder.cli.build",
-        "validate": "gilder.cli.validate",
-        "inspect": "gilder.cli.inspect",
-        "schema": "gilder.cli.schema",
-        "init": "gilder.cli.init",
-        "version": "gilder.cli.version",
+        "build": "gilder.cli.build:command",
+        "validate": "gilder.cli.validate:command",
+        "inspect": "gilder.cli.inspect:command",
+        "runs": "gilder.cli.history:runs",
+        "show": "gilder.cli.history:show",
+        "timeline": "gilder.cli.history:timeline",
+        "schema": "gilder.cli.schema:command",
+        "init": "gilder.cli.init:command",
+        "version": "gilder.cli.version:command",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -34,7 +37,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.modules:
             return None
-        command: click.Command = importlib.import_module(self.modules[cmd_name]).command
+        module, _, name = self.modules[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
 

@@ -9,7 +9,7 @@ from gilder.cli.main import FAILED
 from gilder.cli.templates import Templates, template_options
 
 
-@click.command("validate", cls=PackerCommand)
+@click.command("validate", cls=PackerCommand, short_help="Check templates, offline.")
 @template_options
 @click.pass_context
 def command(ctx: click.Context, templates: Templates) -> None:

@@ -1,0 +1,120 @@
+"""`gilder runs`, `gilder show` and `gilder timeline`: what the journal knows."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+
+from gilder.cli.chart import chart
+from gilder.cli.flags import PackerCommand
+from gilder.cli.logs import log_file
+from gilder.cli.places import JOURNAL, LOGS
+from gilder.cli.plain import seconds
+from gilder.cli.record import Record, record, records
+from gilder.cli.timeline import Timeline
+
+
+def _journal_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--journal",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=JOURNAL,
+        show_default=True,
+        help="The journal to read.",
+    )(function)
+
+
+@click.command("runs", cls=PackerCommand)
+@_journal_option
+@click.option("--number", type=click.IntRange(min=1), default=20, show_default=True, help="Show so many, latest first.")
+def runs(journal: Path, number: int) -> None:
+    """List the runs of this machine, the latest first."""
+    found = anyio.run(records, journal)
+    for line in run_table(found[:number]):
+        click.echo(line)
+    if len(found) > number:
+        click.echo(f"{len(found) - number} older runs are not shown (--number)", err=True)
+
+
+@click.command("show", cls=PackerCommand, short_help="Show how a run ended.")
+@click.argument("run", default="last")
+@_journal_option
+@click.option("--log-dir", type=click.Path(path_type=Path, file_okay=False), default=LOGS, help="Where its logs are.")
+def show(run: str, journal: Path, log_dir: Path) -> None:
+    """Show how a run ended: its builds, errors, images, and what it left behind.
+
+    RUN is an id from `gilder runs`, the beginning of one, or `last`.
+    """
+    for line in run_lines(anyio.run(record, journal, run), log_dir):
+        click.echo(line)
+
+
+@click.command("timeline", cls=PackerCommand, short_help="Show where the time of a run went.")
+@click.argument("run", default="last")
+@_journal_option
+@click.option("--width", type=click.IntRange(min=40), help="Columns to use  [default: those of the terminal]")
+def timeline(run: str, journal: Path, width: int | None) -> None:
+    """Show where the time of a run went: stages, waits, overlap, and the critical path.
+
+    RUN is an id from `gilder runs`, the beginning of one, or `last`.
+    """
+    found = anyio.run(record, journal, run)
+    click.echo(f"run {found.run.id}, {found.status}, {seconds(found.end - found.run.started)}")
+    click.echo()
+    columns = width or shutil.get_terminal_size((120, 24)).columns
+    for line in chart(Timeline.of(found.timings, found.run.started, found.end), columns):
+        click.echo(line)
+
+
+def run_table(found: Sequence[Record]) -> Iterator[str]:
+    """The runs as a table."""
+    if not found:
+        yield "no runs yet"
+        return
+    width = max(len(one.run.id) for one in found)
+    yield f"{'RUN':{width}}  {'STARTED':19}  {'TOOK':>6}  {'STATUS':11}  BUILDS"
+    for one in found:
+        took = seconds(one.end - one.run.started)
+        yield f"{one.run.id:{width}}  {_moment(one.run.started)}  {took:>6}  {one.status:11}  {_counts(one)}"
+
+
+def run_lines(one: Record, logs: Path) -> Iterator[str]:
+    """One run in full."""
+    yield f"run       {one.run.id}"
+    yield f"status    {one.status}"
+    yield f"started   {_moment(one.run.started)}, took {seconds(one.end - one.run.started)}"
+    yield f"template  {one.run.template}"
+    yield f"vm        {one.run.vm}"
+    yield f"builds    {_counts(one)}"
+    for build in one.builds:
+        end = build.finished if build.finished is not None else one.end
+        where = f", while {build.stage}" if build.stage else ""
+        status = "interrupted" if build.status == "running" and one.status == "interrupted" else build.status
+        yield ""
+        yield f"{status:9} {build.name} after {seconds(max(0.0, end - build.started))}{where}"
+        yield from (f"          {line}" for line in build.error.splitlines())
+        yield from (f"          {artifact}" for artifact in build.artifacts)
+        if (log := log_file(logs / one.run.id, build.name)).exists():
+            yield f"          log: {log}"
+    if one.residues:
+        yield ""
+        yield "Held now:" if one.status == "running" else "Left behind:"
+        for residue in one.residues:
+            why = f" ({residue.why})" if residue.why else ""
+            yield f"  {residue.kind} {residue.name}, of {residue.build}{why}"
+            yield f"    remove it with: {residue.remedy}"
+
+
+def _counts(one: Record) -> str:
+    words = [build.status for build in one.builds]
+    return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(sorted(words))) or "none"
+
+
+def _moment(since_1970: float) -> str:
+    return datetime.fromtimestamp(since_1970).astimezone().isoformat(sep=" ", timespec="seconds")[:19]

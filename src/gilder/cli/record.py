@@ -1,0 +1,90 @@
+"""What the journal tells of one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gilder.model.errors import UserError
+from gilder.runtime.journal import BuildRecord, Journal, ResidueRecord, RunRecord, TimingRecord, boot_id, opened
+from gilder.template.spelling import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A run with its builds, the times of their stages, and what it holds or left behind. Times are since 1970."""
+
+    run: RunRecord
+    builds: tuple[BuildRecord, ...]
+    timings: tuple[TimingRecord, ...] = ()
+    residues: tuple[ResidueRecord, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """How it stands; a run whose process is gone although it never finished was interrupted."""
+        return "interrupted" if self.run.status == "running" and not is_alive(self.run) else self.run.status
+
+    @property
+    def end(self) -> float:
+        """When it ended, as far as the journal knows; of a running one: now."""
+        if self.run.finished is not None:
+            return self.run.finished
+        if self.status == "running":
+            return time.time()
+        return max([self.run.started, *self.ends()])
+
+    def ends(self) -> list[float]:
+        """When something of it ended."""
+        stages = [timing.started + timing.seconds for timing in self.timings]
+        return stages + [build.finished for build in self.builds if build.finished is not None]
+
+
+def is_alive(run: RunRecord) -> bool:
+    """Whether the process of a run still exists: the machine was not restarted since, and its id is in use."""
+    return run.boot == boot_id() and Path(f"/proc/{run.pid}").exists()
+
+
+async def records(path: Path) -> list[Record]:
+    """All runs with their builds, the latest first; without stages and residues."""
+    if not path.exists():
+        return []
+    async with opened(path) as journal:
+        return [Record(run, tuple(await journal.builds(run.id))) for run in reversed(await journal.runs())]
+
+
+async def record(path: Path, name: str) -> Record:
+    """The run that is meant by `name`: its id, a beginning of it, or `last`. Raises UserError."""
+    if not path.exists():
+        raise UserError(
+            f"there is no journal {path}", hint="name another with --journal; it is written by gilder build"
+        )
+    async with opened(path) as journal:
+        run = meant(await journal.runs(), name)
+        return await _whole(journal, run)
+
+
+async def _whole(journal: Journal, run: RunRecord) -> Record:
+    builds, timings, residues = (
+        await journal.builds(run.id),
+        await journal.timings(run.id),
+        await journal.residues(run.id),
+    )
+    return Record(run, tuple(builds), tuple(timings), tuple(residues))
+
+
+def meant(runs: Sequence[RunRecord], name: str) -> RunRecord:
+    """The run that is meant; raises UserError when there is none, or more than one."""
+    if not runs:
+        raise UserError("the journal knows no run yet")
+    if name == "last":
+        return runs[-1]
+    found = [run for run in runs if run.id == name] or [run for run in runs if run.id.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(run.id for run in found[-5:])
+        raise UserError(f'{len(found)} runs begin with "{name}"', hint=f"the latest are {ids}")
+    otherwise = "`gilder runs` lists them"
+    raise UserError(f'there is no run "{name}"', hint=did_you_mean(name, [run.id for run in runs], otherwise=otherwise))
