@@ -23,11 +23,11 @@ class Door:
         self._application = application
         self._handled = handled
         self._runners: list[web.ServerRunner] = []
-        self._server = web.Server(self._serve)
+        self._server = web.Server(self._serve, access_log=None)
 
     async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         """Listen; returns the port (asked for as 0, the system picks one)."""
-        runner = web.ServerRunner(self._server, access_log=None, handle_signals=False)
+        runner = web.ServerRunner(self._server, handle_signals=False)
         await runner.setup()
         self._runners.append(runner)
         site = web.TCPSite(runner, host, port, ssl_context=tls, shutdown_timeout=0.2)
