@@ -106,7 +106,7 @@ class Stranger(threading.Thread):
                     id=disk, location=machine.location, zone="", source=Empty(), sku=DiskSku.STANDARD_LRS, size_gb=1
                 ),
             )
-            random = Random(7)  # noqa: S311
+            random = Random(7)
             while not self.stop.is_set():
                 await self._once(arm, machine.id, disk, random)
             await delete_disk(arm, disk)
