@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,6 +180,26 @@ def _place(options: argparse.Namespace) -> Place:
         ready_fd=options.ready_fd,
         options=tuple(_passed_on(options)),
     )
+
+
+@contextlib.contextmanager
+def _no_authorities() -> Iterator[None]:
+    """Inside, TLS finds no certificate authorities of the system.
+
+    aiohttp makes contexts for clients when it is imported and reads them all, which takes longer than the rest of the start;
+    this server is no client.
+    """
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, os.devnull))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _serve(options: argparse.Namespace) -> int:
