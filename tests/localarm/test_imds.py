@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from tests.localarm.conftest import Local
 
 from localarm.messages import Request
@@ -24,7 +26,7 @@ def test_the_version_that_packer_reads_is_flat(local: Local) -> None:
 def test_later_versions_show_more(local: Local) -> None:
     versions = ("2017-08-01", "2018-02-01", "2019-03-11", "2020-06-01", "2021-02-01", "2021-12-13", "2025-04-07")
     shown = [set(compute(local, version)) for version in versions]
-    assert all(earlier < later or earlier == later for earlier, later in zip(shown, shown[1:], strict=False))
+    assert all(earlier < later or earlier == later for earlier, later in itertools.pairwise(shown))
     assert "resourceId" not in shown[1]
     assert "resourceId" in shown[2]
     assert "storageProfile" in shown[3]
