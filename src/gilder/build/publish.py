@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import anyio
+from pydantic import TypeAdapter
 
 from gilder.azure.galleries import RegionProgress, VersionPlan, delete_version, publish_version
 from gilder.azure.images import ImagePlan, create_image, delete_image
@@ -15,6 +16,8 @@ from gilder.model.errors import GilderError
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
 from gilder.runtime.release import Ledger, Release, undone_on_failure
+
+_PLANS: TypeAdapter[ImagePlan | VersionPlan] = TypeAdapter(ImagePlan | VersionPlan)
 
 _DELETING = 900.0
 """Seconds for removing what could not be finished."""
@@ -51,10 +54,22 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
     return tuple(thing.id for thing in wanted)
 
 
+def plan_text(plan: ImagePlan | VersionPlan) -> str:
+    """A plan as text, by which recovery can publish what a crash interrupted."""
+    return _PLANS.dump_json(plan).decode()
+
+
+def plan_from(text: str) -> ImagePlan | VersionPlan:
+    """The plan that a text describes; raises ValueError if it is none."""
+    return _PLANS.validate_json(text)
+
+
 async def _image(plan: ImagePlan, site: Site, ledger: Ledger) -> None:
     image = plan.id
     remedy = f"az image delete --ids {image}"
-    undo = Release("image", image.name, remedy, lambda: delete_image(site.arm, image), _DELETING, str(image))
+    undo = Release(
+        "image", image.name, remedy, lambda: delete_image(site.arm, image), _DELETING, str(image), plan_text(plan)
+    )
     async with undone_on_failure(ledger, undo):
         await create_image(site.arm, plan)
 
@@ -63,7 +78,13 @@ async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story) 
     version = plan.id
     remedy = f"az sig image-version delete --ids {version}"
     undo = Release(
-        "image version", version.name, remedy, lambda: delete_version(site.arm, version), _DELETING, str(version)
+        "image version",
+        version.name,
+        remedy,
+        lambda: delete_version(site.arm, version),
+        _DELETING,
+        str(version),
+        plan_text(plan),
     )
 
     def tell(regions: Sequence[RegionProgress]) -> None:

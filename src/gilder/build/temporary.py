@@ -29,8 +29,10 @@ async def created(site: Site, plan: DiskPlan, ledger: Ledger, story: Story, *, k
         with story.telling(Stage.CLEAN_UP, f"deleting the disk {plan.id.name}"):
             await delete_disk(site.arm, plan.id)
 
+    # What shall stay must not be removed by a recovery either.
+    handle = "" if keep else str(plan.id)
     async with releasing(
-        ledger, Release("disk", plan.id.name, f"az disk delete --ids {plan.id}", delete, _DELETING, str(plan.id))
+        ledger, Release("disk", plan.id.name, f"az disk delete --ids {plan.id}", delete, _DELETING, handle)
     ):
         with story.telling(Stage.CREATE_DISK, plan.id.name):
             await create_disk(site.arm, plan)
@@ -77,6 +79,7 @@ async def snapshots_of(
         with story.telling(Stage.CLEAN_UP, f"deleting the snapshot {plan.id.name}"):
             await delete_snapshot(site.arm, plan.id)
 
+    handle = "" if keep else str(plan.id)
     remedy = f"az snapshot delete --ids {plan.id}"
-    async with releasing(ledger, Release("snapshot", plan.id.name, remedy, delete, _DELETING, str(plan.id))):
+    async with releasing(ledger, Release("snapshot", plan.id.name, remedy, delete, _DELETING, handle)):
         yield snapshots

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 DEFAULT_PATH = Path("/var/lib/gilder/journal.sqlite")
 
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE run (
@@ -48,6 +48,11 @@ CREATE TABLE timing (
     started REAL NOT NULL, seconds REAL NOT NULL, ok INTEGER NOT NULL);
 CREATE INDEX timing_of ON timing(build, stage);
 """
+
+_FROM_1 = "ALTER TABLE residue ADD COLUMN data TEXT NOT NULL DEFAULT ''"
+"""What version 2 added."""
+
+_RESIDUE = "id, run, build, kind, name, handle, remedy, data, state, why, at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class ResidueRecord:
     name: str
     handle: str
     remedy: str
+    data: str
     state: str
     why: str
     at: float
@@ -197,12 +203,14 @@ class Journal:
 
     # What builds hold
 
-    async def intend(self, run: str, build: str, kind: str, name: str, handle: str, remedy: str) -> int:
-        """Note that a thing is about to come into being; durable when this returns. Returns its number."""
-        statement = (
-            "INSERT INTO residue (run, build, kind, name, handle, remedy, state, why, at) VALUES (?,?,?,?,?,?,?,?,?)"
-        )
-        return await self._write(statement, run, build, kind, name, handle, remedy, "held", "", time.time())
+    async def intend(self, run: str, build: str, kind: str, name: str, handle: str, remedy: str, data: str = "") -> int:
+        """Note that a thing is about to come into being; durable when this returns. Returns its number.
+
+        `data` is what recovery needs to finish it.
+        """
+        columns = "run, build, kind, name, handle, remedy, data, state, why, at"
+        statement = f"INSERT INTO residue ({columns}) VALUES (?,?,?,?,?,?,?,'held','',?)"  # noqa: S608 — constants
+        return await self._write(statement, run, build, kind, name, handle, remedy, data, time.time())
 
     async def released(self, number: int) -> None:
         """Note that a thing is gone."""
@@ -214,7 +222,7 @@ class Journal:
 
     async def residues(self, run: str | None = None) -> list[ResidueRecord]:
         """What is held or left, oldest first; of one run or of all."""
-        query = "SELECT * FROM residue WHERE state <> 'released' AND (? IS NULL OR run = ?) ORDER BY id"
+        query = f"SELECT {_RESIDUE} FROM residue WHERE state <> 'released' AND (? IS NULL OR run = ?) ORDER BY id"  # noqa: S608 — constants
         return await self._do(lambda db: [ResidueRecord(*row) for row in db.execute(query, (run, run))])
 
     # Operations
@@ -258,6 +266,11 @@ class Journal:
             ]
 
         return await self._do(read)
+
+    async def run_of(self, run: str) -> RunRecord | None:
+        """One run, None if there is none of that id."""
+        rows = await self._do(lambda db: db.execute("SELECT * FROM run WHERE id = ?", (run,)).fetchall())
+        return RunRecord(*rows[0]) if rows else None
 
     async def usual_seconds(self) -> dict[str, float]:
         """How long each build took when it was last built, by name: long ones should start first."""
@@ -331,6 +344,8 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
             for statement in _SCHEMA.split(";"):
                 if statement.strip():
                     database.execute(statement)
+        if version < VERSION:
+            database.execute(_FROM_1)
             database.execute(f"PRAGMA user_version = {VERSION}")
         database.commit()
     except BaseException:

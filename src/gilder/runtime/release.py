@@ -23,7 +23,8 @@ from gilder.model.outcomes import Residue
 class Entry:
     """One thing held: its number in the ledger, its kind and name, and how a person removes it.
 
-    `handle` is its id in the cloud; "" is a thing of this process, which cannot outlive it.
+    `handle` is its id in the cloud; "" is a thing of this process, which cannot outlive it. `data` is what somebody
+    needs who finishes it later.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Entry:
     name: str
     remedy: str
     handle: str = ""
+    data: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -44,7 +46,7 @@ class Ledger(Protocol):
         """How long its releases may take."""
         ...
 
-    async def intend(self, kind: str, name: str, remedy: str, handle: str = "") -> Entry:
+    async def intend(self, kind: str, name: str, remedy: str, handle: str = "", data: str = "") -> Entry:
         """Note that `kind name` is about to come into being; durable when it returns."""
         ...
 
@@ -91,8 +93,8 @@ class MemoryLedger:
         self._residues: list[Residue] = []
         self._tell = tell
 
-    async def intend(self, kind: str, name: str, remedy: str, handle: str = "") -> Entry:
-        entry = Entry(next(self._numbers), kind, name, remedy, handle)
+    async def intend(self, kind: str, name: str, remedy: str, handle: str = "", data: str = "") -> Entry:
+        entry = Entry(next(self._numbers), kind, name, remedy, handle, data)
         self._held[entry.number] = entry
         return entry
 
@@ -129,6 +131,8 @@ class Release:
     """Seconds."""
     handle: str = ""
     """Its id in the cloud, for what may outlive this process."""
+    data: str = ""
+    """What somebody needs who finishes it later."""
     must: bool = False
     """Whether the block may not be left as if all were well when the release fails (an unmount before a snapshot)."""
 
@@ -170,7 +174,7 @@ async def undone_on_failure(ledger: Ledger, how: Release) -> AsyncIterator[None]
 async def _intended(ledger: Ledger, how: Release) -> Entry:
     # Shielded: a cancellation after the note and before the block would leave a note that nobody takes back.
     with anyio.CancelScope(shield=True):
-        return await ledger.intend(how.kind, how.name, how.remedy, how.handle)
+        return await ledger.intend(how.kind, how.name, how.remedy, how.handle, how.data)
     raise AssertionError("nobody cancels this scope")
 
 
