@@ -14,9 +14,9 @@ import click
 
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
+from gilder.cli.look import Look
 from gilder.cli.main import FAILED
 from gilder.cli.places import JOURNAL, LOGS
-from gilder.cli.progress import Look
 from gilder.cli.templates import Templates, template_options
 from gilder.model.errors import Refused, UserError
 

@@ -21,7 +21,7 @@ class EventLog(AbstractContextManager["EventLog"]):
     """A sink that writes each event to `FOLDER/events.jsonl` at once; use as a context manager."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / NAME).open("a", encoding="utf-8", errors="backslashreplace")
+        self._file = (folder / NAME).open("a", encoding="ascii")
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
@@ -34,7 +34,7 @@ class EventLog(AbstractContextManager["EventLog"]):
         self._write({"type": kind, "time": _iso(time.time()), **values})
 
     def _write(self, value: dict[str, object]) -> None:
-        self._file.write(json.dumps(value, ensure_ascii=False) + "\n")
+        self._file.write(json.dumps(value) + "\n")
         self._file.flush()
 
 

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 
 import anyio
 import click
@@ -15,6 +14,7 @@ import click
 from gilder.cli.folded import MOST, FoldedLines, dialect
 from gilder.cli.live import LiveBoard, live
 from gilder.cli.logs import LogFiles
+from gilder.cli.look import Look
 from gilder.cli.machine import MachineLines
 from gilder.cli.plain import Blocks, PlainLines, Progress, seconds, stamped
 from gilder.cli.terminal import Bottom, Painted, has_colour, is_live, symbols_for
@@ -23,17 +23,6 @@ from gilder.model.events import Finished
 
 TAIL = 20
 """Lines of its log that a failed build shows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How progress is to be shown. `board` None: where the terminal can."""
-
-    board: bool | None = None
-    colour: bool = True
-    timestamps: bool = False
-    machine: bool = False
-    """Packer's -machine-readable, on standard output."""
 
 
 @asynccontextmanager

@@ -1,0 +1,168 @@
+"""The commands that need no cloud, run as programs are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+IMAGE = (
+    "/subscriptions/{{vm `subscription_id`}}/resourceGroups/{{vm `resource_group`}}/providers/Microsoft.Compute/images/"
+)
+
+
+def template(folder: Path, *names: str, file: str = "t.json", **more: Any) -> str:
+    builders = [
+        {
+            "type": "azure-chroot",
+            "name": name,
+            "source": "Debian:debian-13:13-gen2:latest",
+            "image_resource_id": f"{IMAGE}{name}",
+        }
+        for name in names
+    ]
+    path = folder / file
+    path.write_text(json.dumps({"builders": builders, **more}, indent=1))
+    return str(path)
+
+
+def gilder(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gilder", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_only_that_matches_nothing_fails_and_suggests(tmp_path: Path) -> None:
+    done = gilder("validate", "-only=debain-13", template(tmp_path, "debian-12", "debian-13"))
+    assert done.returncode == 1
+    assert 'no build matches "debain-13"' in done.stderr
+    assert 'did you mean "debian-13"?' in done.stderr
+
+
+def test_only_and_except_choose_by_glob(tmp_path: Path) -> None:
+    file = template(tmp_path, "debian-12", "debian-13", "ubuntu")
+    done = gilder("inspect", "-machine-readable", "-only=debian-*", "-except", "debian-12", file)
+    assert done.returncode == 0
+    assert [line.split(",")[2:] for line in done.stdout.splitlines()] == [
+        ["template-builder", "debian-13", "azure-chroot"]
+    ]
+
+
+def test_a_mistake_anywhere_is_reported_whatever_is_chosen(tmp_path: Path) -> None:
+    good = template(tmp_path, "good", file="a.json")
+    bad = template(tmp_path, "bad", file="b.json", nonsense=1)
+    done = gilder("validate", "-only=good", good, bad)
+    assert done.returncode == 1
+    assert f"{bad}:" in done.stderr
+    assert "nonsense" in done.stderr
+
+
+def test_a_directory_holds_templates_and_other_files(tmp_path: Path) -> None:
+    template(tmp_path, "a", file="a.json")
+    template(tmp_path, "b", file="b.json")
+    (tmp_path / "vars.json").write_text('{"region": "x"}')
+    (tmp_path / "compose.yaml").write_text("services: {}\n")
+    (tmp_path / "notes.txt").write_text("builders")
+    done = gilder("inspect", "-machine-readable", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert [line.split(",")[3] for line in done.stdout.splitlines()] == ["a", "b"]
+    assert "vars.json: not a template, passed over" in done.stderr
+    assert "compose.yaml: not a template, passed over" in done.stderr
+
+
+def test_a_broken_template_in_a_directory_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"builders": [}')
+    done = gilder("validate", str(tmp_path))
+    assert done.returncode == 1
+    assert "a.json:1:" in done.stderr
+
+
+def test_a_directory_without_templates_is_wrong_usage(tmp_path: Path) -> None:
+    done = gilder("validate", str(tmp_path))
+    assert done.returncode == 2
+    assert "there is no template in the directory" in done.stderr
+
+
+def test_one_name_in_two_files_is_refused(tmp_path: Path) -> None:
+    done = gilder("validate", template(tmp_path, "a", file="a.json"), template(tmp_path, "a", file="b.json"))
+    assert done.returncode == 1
+    assert 'several builds are called "a"' in done.stderr
+
+
+def test_one_destination_in_two_files_is_refused(tmp_path: Path) -> None:
+    first = template(tmp_path, "a", file="a.json")
+    second = tmp_path / "b.json"
+    second.write_text(Path(first).read_text().replace('"name": "a"', '"name": "b"'))
+    done = gilder("validate", first, str(second))
+    assert done.returncode == 1
+    assert "would both make" in done.stderr
+    assert gilder("validate", "-only=a", first, str(second)).returncode == 0
+
+
+def test_a_template_from_standard_input(tmp_path: Path) -> None:
+    done = gilder("validate", "-", stdin=Path(template(tmp_path, "a")).read_text())
+    assert done.returncode == 0, done.stderr
+
+
+VARIABLES: dict[str, Any] = {"variables": {"region": "north", "key": "", "must": None}, "sensitive-variables": ["key"]}
+
+
+def test_inspect_shows_where_values_come_from(tmp_path: Path) -> None:
+    file = template(tmp_path, "web", **VARIABLES, description="All our images")
+    (tmp_path / "vars.json").write_text('{"must": "given"}')
+    done = gilder("inspect", "-var", "key=hunter2", "-var-file", str(tmp_path / "vars.json"), file)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "All our images"
+    assert "  key     <sensitive>  (-var)" in lines
+    assert f"  must    'given'  ({tmp_path}/vars.json)" in lines
+    assert any(line.startswith(f"  region  'north'  (default, {file}:") for line in lines)
+    assert any("Debian:debian-13:13-gen2:latest  (" in line and f"({file}:6)" in line for line in lines)
+    assert "hunter2" not in done.stdout
+
+
+def test_inspect_for_machines_is_as_packers(tmp_path: Path) -> None:
+    file = template(tmp_path, "web", **VARIABLES, provisioners=[{"type": "shell", "inline": ["true"]}])
+    done = gilder("inspect", "-machine-readable", "-var", "must=x", file)
+    found = [line.split(",")[2:] for line in done.stdout.splitlines()]
+    assert ["template-variable", "region", "north", "0"] in found
+    assert ["template-variable", "key", "<sensitive>", "0"] in found
+    assert ["template-provisioner", "shell"] in found
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("-on-error=ask", "-on-error=ask does not work yet"),
+        ("-on-error=abort", "-on-error=abort does not work yet"),
+        ("-force", "-force does not work yet"),
+        ("-debug", "-debug does not work yet"),
+        ("-on-error=nonsense", "nonsense"),
+        ("-color=perhaps", "neither true nor false"),
+    ],
+)
+def test_what_does_not_work_is_refused_rather_than_ignored(tmp_path: Path, option: str, words: str) -> None:
+    done = gilder("build", option, template(tmp_path, "a"))
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_init_does_nothing_whatever_it_is_given() -> None:
+    done = gilder("init", "-upgrade", "somewhere")
+    assert done.returncode == 0
+    assert "nothing to install" in done.stderr
+
+
+@pytest.mark.parametrize("word", ["-h", "-help", "--help"])
+def test_help_teaches(word: str) -> None:
+    done = gilder("build", word)
+    assert done.returncode == 0
+    for text in ("Examples:", "-color=false", "--only", "Ctrl-C", "2 for wrong"):
+        assert text in done.stdout
+
+
+def test_the_schema_is_json() -> None:
+    assert json.loads(gilder("schema").stdout)["$schema"].startswith("https://json-schema.org/")

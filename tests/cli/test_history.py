@@ -1,0 +1,105 @@
+"""What the journal tells afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gilder.cli.history import runs, show, timeline
+from gilder.cli.record import is_alive, meant, record
+from gilder.model.errors import UserError
+from gilder.model.events import Stage
+from gilder.runtime.journal import RunRecord, TimingRecord, boot_id, opened
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> Path:
+    """A finished run, one that is under way, and one whose process is gone."""
+    path = tmp_path / "journal.sqlite"
+    async with opened(path) as journal:
+        for run in ("20260101-aa", "20260102-bb", "20260102-cc"):
+            await journal.run_started(run, "/vm", "t.json")
+            await journal.build_started(run, "web")
+        await journal.build_started("20260101-aa", "db")
+        await journal.build_finished("20260101-aa", "web", "built", "", "", ["/images/web"])
+        await journal.build_finished("20260101-aa", "db", "failed", Stage.MOUNT, "no\nfilesystem", [])
+        first = (await journal.runs())[0]
+        await journal.timed([TimingRecord(first.id, "web", Stage.MOUNT, "", first.started, 0.5, True)])
+        left = await journal.intend("20260101-aa", "db", "disk", "d1", "/disks/d1", "az disk delete --ids /disks/d1")
+        await journal.left(left, "it is attached")
+        await journal.run_finished("20260101-aa", "failed")
+        gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+        await journal._write("UPDATE run SET pid = ? WHERE id = '20260102-cc'", int(gone.stdout))
+    return path
+
+
+def ran(command: object, *arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments, catch_exceptions=False)  # type: ignore[arg-type]  # any click command
+
+
+def test_runs_are_listed_latest_first(journal: Path) -> None:
+    head, *rows = ran(runs, "-journal", str(journal)).stdout.splitlines()
+    assert head.split() == ["RUN", "STARTED", "TOOK", "STATUS", "BUILDS"]
+    assert [(row.split()[0], row.split()[4]) for row in rows] == [
+        ("20260102-cc", "interrupted"),
+        ("20260102-bb", "running"),
+        ("20260101-aa", "failed"),
+    ]
+    assert rows[-1].endswith("1 built, 1 failed")
+    assert len(ran(runs, "-journal", str(journal), "-number=2").stdout.splitlines()) == 3
+
+
+def test_a_run_is_shown_with_errors_images_and_what_it_left(journal: Path, tmp_path: Path) -> None:
+    (tmp_path / "20260101-aa").mkdir()
+    (tmp_path / "20260101-aa" / "db.log").touch()
+    text = ran(show, "20260101", "--journal", str(journal), "--log-dir", str(tmp_path)).stdout
+    assert "failed    db after" in text
+    assert ", while mounting\n          no\n          filesystem\n" in text
+    assert f"          log: {tmp_path}/20260101-aa/db.log\n" in text
+    assert "built     web after" in text
+    assert "          /images/web\n" in text
+    assert "Left behind:\n  disk d1, of db (it is attached)\n    remove it with: az disk delete --ids /disks/d1" in text
+
+
+def test_an_interrupted_run_is_called_so(journal: Path) -> None:
+    assert "interrupted web after" in ran(show, "--journal", str(journal)).stdout
+
+
+def test_the_timeline_of_a_run(journal: Path) -> None:
+    text = ran(timeline, "20260101-aa", "--journal", str(journal), "--width", "80").stdout
+    assert text.startswith("run 20260101-aa, failed, ")
+    assert "critical path" in text
+    assert "mounting" in text
+
+
+def test_without_a_journal_there_are_no_runs(tmp_path: Path) -> None:
+    path = tmp_path / "none.sqlite"
+    assert ran(runs, "--journal", str(path)).stdout == "no runs yet\n"
+    with pytest.raises(UserError, match="no journal"):
+        ran(show, "--journal", str(path))
+    assert not path.exists()
+
+
+async def test_a_run_is_meant_by_its_beginning_if_that_is_clear(journal: Path) -> None:
+    assert (await record(journal, "20260101")).run.id == "20260101-aa"
+    assert (await record(journal, "last")).run.id == "20260102-cc"
+    with pytest.raises(UserError, match="2 runs begin"):
+        await record(journal, "20260102")
+    with pytest.raises(UserError) as caught:
+        await record(journal, "20260101-ab")
+    assert caught.value.hint == 'did you mean "20260101-aa"?'
+    with pytest.raises(UserError, match="no run yet"):
+        meant([], "last")
+
+
+def test_after_a_restart_of_the_machine_nobody_is_alive() -> None:
+    def run(boot: str) -> RunRecord:
+        return RunRecord("r", "vm", "t", os.getpid(), boot, 0.0, None, "running")
+
+    assert is_alive(run(boot_id()))
+    assert not is_alive(run("another boot"))
