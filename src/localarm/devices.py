@@ -10,7 +10,6 @@ After a disk was captured while attached, its file is shared with the snapshot (
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
 import os
@@ -22,14 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from localarm.device_lock import DeviceError, DeviceLock, DevicesOwned
 from localarm.loop import LoopDevice, NoLoopDevice, all_bound, bound
+
+__all__ = ["DeviceBusy", "DeviceError", "Devices", "DevicesOwned", "LoopDevices", "NoDevices"]
 
 _LOOP_NODE: Final = re.compile(r"/dev/loop([0-9]+)(?:p[0-9]+)?")
 _PARTITIONS: Final = 15  # Azure's own images number theirs up to 15
-
-
-class DeviceError(Exception):
-    """A device cannot be made or removed; the message says why."""
 
 
 class DeviceBusy(DeviceError):
@@ -37,10 +35,6 @@ class DeviceBusy(DeviceError):
 
     As on Azure the detach went ahead: the names are gone; the loop device goes when its last user does.
     """
-
-
-class DevicesOwned(DeviceError):
-    """Another world, alive, owns the device names."""
 
 
 class Devices(Protocol):
@@ -109,13 +103,14 @@ class LoopDevices:
 
     def __init__(self, state: Path, links: Path = Path("/dev/disk/azure"), dev: Path = Path("/dev")) -> None:
         self._state = state.resolve()
+        self._state.mkdir(parents=True, exist_ok=True)
         self._note = self._state / "devices.json"
         self._by_lun = links / "scsi1"
         self._dev = dev
         self._mutex = threading.Lock()
         self._shown: dict[int, _Shown] = {}
         self._made: set[Path] = set()
-        self._lock = _Lock.taken(links, self._state)
+        self._lock = DeviceLock.taken(links, self._state)
         self._left = self._leftovers()
         self._drop_dead_links()
 
@@ -335,47 +330,6 @@ def _points_to(link: Path, target: str) -> bool:
         return str(link.readlink()) == target
     except OSError:
         return False
-
-
-@dataclass(frozen=True)
-class _Lock:
-    """The right to the names below one directory of links, until it is given up or the process ends."""
-
-    file: Path
-    fd: int
-
-    @classmethod
-    def taken(cls, links: Path, state: Path) -> _Lock:
-        name = "devices" if links == Path("/dev/disk/azure") else "devices" + str(links.resolve()).replace("/", "-")
-        file = Path(f"/run/localarm/{name[-240:]}.lock")
-        while True:
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                lock = cls(file, os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
-            except PermissionError:
-                raise DeviceError("making devices needs root (or run without any: --devices none)") from None
-            try:
-                fcntl.flock(lock.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                owner = os.pread(lock.fd, 4096, 0).decode().strip()
-                os.close(lock.fd)
-                raise DevicesOwned(f"another localarm owns {links} on this machine: {owner or file}") from None
-            if lock._is_the_file():
-                os.ftruncate(lock.fd, 0)
-                os.pwrite(lock.fd, f"pid {os.getpid()}, state {state}\n".encode(), 0)
-                return lock
-            os.close(lock.fd)  # the former owner has just removed it: look again
-
-    def give_up(self) -> None:
-        if self._is_the_file():
-            self.file.unlink()
-        os.close(self.fd)
-
-    def _is_the_file(self) -> bool:
-        try:
-            return os.path.samestat(self.file.stat(), os.fstat(self.fd))
-        except FileNotFoundError:
-            return False
 
 
 class NoDevices:

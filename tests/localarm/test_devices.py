@@ -358,6 +358,17 @@ def test_two_worlds_never_own_the_names(world: World, devices: LoopDevices, tmp_
         LoopDevices(tmp_path, world.links)
 
 
+def test_lock_files_of_killed_processes_go(world: World, devices: LoopDevices, tmp_path: Path) -> None:
+    other = World(tmp_path / "other")
+    with killed_with(other):
+        pass
+    assert len(list(Path("/run/localarm").glob("*-other-azure.lock"))) == 1
+    World(tmp_path / "third").open().close()
+    assert not list(Path("/run/localarm").glob("*-other-azure.lock"))
+    with pytest.raises(DeviceError, match="owns"):  # the living keep theirs
+        world.open()
+
+
 def test_a_dead_world_does_not_block_the_next(world: World, tmp_path: Path) -> None:
     world.disk("disk")
     with killed_with(world, "disk"):
