@@ -107,6 +107,17 @@ async def version_facts(arm: Arm, version: ArmId) -> VersionFacts | None:
     return _facts(version, found)
 
 
+async def version_state(arm: Arm, version: ArmId) -> str:
+    """The provisioning state of a version, such as Succeeded or Creating; "" when there is none."""
+    versions = arm.client(version.subscription).gallery_image_versions
+    at = (version.resource_group, *version.names)
+    try:
+        found = await arm.ask(f"reading the image version {version.name}", lambda: versions.get(*at))
+    except NotFound:
+        return ""
+    return word(found.properties.provisioning_state if found.properties else None) or "Unknown"
+
+
 def _facts(version: ArmId, found: models.GalleryImageVersion) -> VersionFacts:
     told = found.properties
     publishing = told.publishing_profile if told else None

@@ -99,14 +99,19 @@ async def create_image(arm: Arm, plan: ImagePlan) -> None:
     await arm.finished(plan.id.subscription, operation, looks(Usual.CREATE_IMAGE))
 
 
-async def image_exists(arm: Arm, image: ArmId) -> bool:
-    """Whether there is such a managed image."""
+async def image_state(arm: Arm, image: ArmId) -> str:
+    """The provisioning state of a managed image, such as Succeeded or Creating; "" when there is none."""
     images = arm.client(image.subscription).images
     try:
-        await arm.ask(f"reading the image {image.name}", lambda: images.get(image.resource_group, image.name))
+        found = await arm.ask(f"reading the image {image.name}", lambda: images.get(image.resource_group, image.name))
     except NotFound:
-        return False
-    return True
+        return ""
+    return word(found.properties and found.properties.provisioning_state) or "Unknown"
+
+
+async def image_exists(arm: Arm, image: ArmId) -> bool:
+    """Whether there is such a managed image."""
+    return await image_state(arm, image) != ""
 
 
 async def delete_image(arm: Arm, image: ArmId) -> None:

@@ -30,6 +30,7 @@ class BuildOptions:
     run: str
     parallel_builds: int
     fail_fast: bool
+    recover: bool
     look: Look
 
 
@@ -98,6 +99,7 @@ Examples:
     show_default=True,
     help="Where gilder writes down what it holds, so that a crash loses nothing.",
 )
+@click.option("--recover", is_flag=True, help="First finish or remove what earlier, killed runs left.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -109,6 +111,7 @@ def command(
     fail_fast: bool,
     log_dir: Path,
     journal: Path,
+    recover: bool,
     **others: Any,
 ) -> None:
     """Build the images of TEMPLATE: a Packer template (JSON) with azure-chroot builders, or a matrix file (YAML).
@@ -129,7 +132,7 @@ def command(
             "gilder build must run as root: it mounts disks and enters chroots", hint="use: sudo -E gilder build …"
         )
     run = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
-    options = BuildOptions(log_dir / run, journal, run, parallel_builds, fail_fast, look)
+    options = BuildOptions(log_dir / run, journal, run, parallel_builds, fail_fast, recover, look)
     state = ("--state", cloud_state) if cloud_state else ()
     with leased(state) if cloud == "local" else nullcontext() as lease:
         ctx.exit(_built(templates, options, lease))

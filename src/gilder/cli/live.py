@@ -79,7 +79,7 @@ class LiveBoard:
             self._spill()
             return
         with suppress(_Broken):
-            work = self._prepared(anyio.current_time(), patience)
+            work = self._prepared(anyio.current_time(), patience=patience)
             self._guarded(work)
 
     def close(self) -> None:
@@ -88,10 +88,13 @@ class LiveBoard:
             self._spill()
             return
         with suppress(_Broken):
-            self._guarded(self._prepared(anyio.current_time(), height=1))
+            self._guarded(self._prepared(anyio.current_time(), height=1, last=True))
 
-    def _prepared(self, now: float, patience: float = -1.0, height: int | None = None) -> Callable[[], None]:
-        """The next drawing: rendered here, to be written anywhere."""
+    def _prepared(
+        self, now: float, *, patience: float = -1.0, height: int | None = None, last: bool = False
+    ) -> Callable[[], None]:
+        """The next drawing: rendered here, to be written anywhere. It takes what is to scroll by when it is written:
+        a drawing that is given up must not take lines with it."""
         try:
             width, lines = self._bottom.size()
             # One line is left for the cursor, and one column because writing to the last one makes some terminals wrap.
@@ -100,11 +103,9 @@ class LiveBoard:
         except Exception as error:
             self._break(error)
             raise _Broken from error
-        above = [self._above.popleft() for _ in range(len(self._above))]
 
         def draw() -> None:
-            if not self._bottom.draw(board, above, patience=patience):
-                self._above.extendleft(reversed(above))
+            self._bottom.draw(board, self._above, patience=patience, last=last)
 
         return draw
 
@@ -123,7 +124,7 @@ class LiveBoard:
 
     def _spill(self) -> None:
         with suppress(OSError, ValueError):
-            self._bottom.draw((), [self._above.popleft() for _ in range(len(self._above))], patience=1.0)
+            self._bottom.draw((), self._above, patience=1.0)
 
 
 class _Broken(Exception):

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
 
 import anyio
 import click
-from azure.core.pipeline.transport import AioHttpTransport
 
-from gilder.azure.arm import connected
-from gilder.azure.cloud import Cloud, discovered_cloud, named_cloud
-from gilder.azure.identity import credential_for
+from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
-from gilder.build import Site
 from gilder.cli.build import BuildOptions
+from gilder.cli.connection import found_cloud, site_on
+from gilder.cli.earlier import earlier_runs_settled
 from gilder.cli.embedded import Lease
 from gilder.cli.eventlog import EventLog
 from gilder.cli.logs import LogFiles
@@ -28,31 +23,29 @@ from gilder.cli.progress import shown
 from gilder.cli.sinks import Redaction, Together
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
-from gilder.engine import Run, RunOptions, Stopping, must_differ, signals_heard
+from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, signals_heard
 from gilder.model.errors import UserError
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import Auth, BuildSpec
 from gilder.model.vm import VmFacts
 from gilder.runtime.filelock import file_locked
 from gilder.runtime.journal import Journal, opened
-from gilder.runtime.locks import KeyedLocks
-from gilder.slots import LunDevices, SlotWriter
 from gilder.template import Loaded
-
-LOCKS = Path("/run/gilder")
 
 
 async def build_all(templates: Templates, options: BuildOptions, lease: Lease | None) -> int:
     """Build everything that was asked for; returns the exit code."""
     start = anyio.current_time()
     auth = _shared_auth(templates.loaded().builds)
-    cloud = await _cloud(auth, lease)
+    cloud = await found_cloud(auth, lease)
     machine = await this_machine(cloud)
     loaded = templates.loaded(_facts(machine))
     if templates.report(loaded):
         return FAILED
     must_differ(loaded.builds)
-    async with opened(options.journal) as journal:
+    async with opened(options.journal) as journal, file_locked(ALIVE / options.run, ephemeral=True):
+        if not await earlier_runs_settled(journal, cloud, auth, machine, first=options.recover):
+            return FAILED
         with LogFiles(options.logs) as logs, EventLog(options.logs) as events:
             work = _Work(options, templates.name, loaded, cloud, auth, machine, journal)
             outcomes, interrupted = await work.done(logs, events, lease)
@@ -81,7 +74,7 @@ class _Work:
             stopping = Stopping(progress.say)
             sink = _redaction(self.loaded).before(Together([logs, events, progress], progress.say))
             with lease.heard_by(progress.say) if lease else nullcontext():
-                site_of_run = _site(self.cloud, self.auth, self.machine, run, progress.say)
+                site_of_run = site_on(self.cloud, self.auth, self.machine, run, progress.say)
                 async with site_of_run as site, signals_heard(stopping):
                     events.run("run-started", run=run, vm=str(self.machine.id), builds=names)
                     await self.journal.run_started(run, str(self.machine.id), self.template)
@@ -108,32 +101,6 @@ def _tell_results(
         return
     for line in summary(outcomes, {spec.name: logs.path(spec.name) for spec in loaded.builds}, took):
         echo(line)
-
-
-async def _cloud(auth: Auth, lease: Lease | None) -> Cloud:
-    if lease is not None:
-        embedded = lease.cloud()
-        # azure-identity finds another metadata service by this variable only.
-        os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = embedded.metadata_url
-        return await discovered_cloud(
-            embedded.metadata_host, instance_metadata=embedded.metadata_url, ca_file=embedded.ca_file
-        )
-    if auth.metadata_host:
-        return await discovered_cloud(auth.metadata_host)
-    return named_cloud(auth.cloud_environment_name)
-
-
-@asynccontextmanager
-async def _site(
-    cloud: Cloud, auth: Auth, machine: Machine, run: str, say: Callable[[str], None]
-) -> AsyncIterator[Site]:
-    transport = AioHttpTransport(connection_verify=str(cloud.ca_file) if cloud.ca_file else True)
-    credential = credential_for(auth, cloud, transport)
-    lock = LOCKS / f"{sha256(str(machine.id).lower().encode()).hexdigest()[:16]}.lock"
-    devices = LunDevices()
-    async with connected(cloud, credential, transport, say) as arm:
-        writer = SlotWriter(arm, machine.id, devices, lambda: file_locked(lock))
-        yield Site(arm, machine, writer, devices, run, turns=KeyedLocks(LOCKS))
 
 
 def _shared_auth(specs: tuple[BuildSpec, ...]) -> Auth:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TextIO
@@ -29,6 +30,7 @@ class Bottom:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._drawn: tuple[str, ...] = ()
+        self._over = False
         self._one = threading.Lock()
 
     def size(self) -> tuple[int, int]:
@@ -39,17 +41,24 @@ class Bottom:
             columns, lines = 0, 0
         return columns or 80, lines or 24
 
-    def draw(self, lines: Sequence[str], above: Sequence[str] = (), *, patience: float = -1.0) -> bool:
-        """Let `lines` be what stands at the bottom, after `above` has scrolled by; nothing is written when nothing changed.
+    def draw(
+        self, lines: Sequence[str], above: deque[str] | None = None, *, patience: float = -1.0, last: bool = False
+    ) -> bool:
+        """Let `lines` be what stands at the bottom; nothing is written when nothing changed.
 
-        False when another drawing holds the terminal (it may be stopped by Ctrl-S) for longer than `patience` seconds
-        (-1: no limit). Raises OSError when the terminal is gone.
+        What is in `above` is taken out of it and scrolls by first. After the `last` drawing there are no others, however
+        late they come. False when another drawing holds the terminal (it may be stopped by Ctrl-S) for longer than
+        `patience` seconds (-1: no limit). Raises OSError when the terminal is gone.
         """
         if not self._one.acquire(timeout=patience):
             return False
         try:
-            if above or tuple(lines) != self._drawn:
-                new = "".join(f"{line}\n" for line in (*above, *lines))
+            if self._over:
+                return True
+            self._over = last
+            passing = [above.popleft() for _ in range(len(above))] if above else []
+            if passing or tuple(lines) != self._drawn:
+                new = "".join(f"{line}\n" for line in (*passing, *lines))
                 self._stream.write(f"{_BEGIN}{self._erased()}{new}{_END}")
                 self._stream.flush()
                 self._drawn = tuple(lines)

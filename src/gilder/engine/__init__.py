@@ -1,6 +1,17 @@
 """Many images: admission, limits, order, signals, outcomes."""
 
+from gilder.engine.recovery import ALIVE, Recovered, Recovery, crashed_runs
 from gilder.engine.run import Run, RunOptions, must_differ
 from gilder.engine.signals import Stopping, signals_heard
 
-__all__ = ["Run", "RunOptions", "Stopping", "must_differ", "signals_heard"]
+__all__ = [
+    "ALIVE",
+    "Recovered",
+    "Recovery",
+    "Run",
+    "RunOptions",
+    "Stopping",
+    "crashed_runs",
+    "must_differ",
+    "signals_heard",
+]

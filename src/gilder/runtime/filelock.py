@@ -12,10 +12,11 @@ import anyio
 
 
 @asynccontextmanager
-async def file_locked(path: Path) -> AsyncIterator[None]:
+async def file_locked(path: Path, *, ephemeral: bool = False) -> AsyncIterator[None]:
     """Hold an exclusive lock on `path` while inside; the kernel drops it when the process dies.
 
     It is asked for again and again instead of waited for: a blocking flock in a thread could not be cancelled.
+    An `ephemeral` lock is one that nobody waits for (they only look whether it is held): its file goes with it.
     Raises OSError when the file cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,4 +32,21 @@ async def file_locked(path: Path) -> AsyncIterator[None]:
                 pause = min(pause * 1.5, 0.5)
         yield
     finally:
+        if ephemeral:
+            path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def is_unlocked(path: Path) -> bool:
+    """Whether nobody holds the lock on `path` at the moment (a missing file is held by nobody)."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

@@ -1,0 +1,76 @@
+"""`gilder recover`."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+
+from gilder.cli.embedded import Lease, leased
+from gilder.cli.flags import PackerCommand
+from gilder.cli.main import BUILT, FAILED
+from gilder.cli.places import JOURNAL
+from gilder.model.errors import UserError
+
+
+@click.command("recover", cls=PackerCommand, short_help="Finish or remove what killed runs left.")
+@click.argument("run", required=False)
+@click.option(
+    "--cloud", type=click.Choice(["azure", "local"]), default="azure", show_default=True, help="Where it ran."
+)
+@click.option("--cloud-state", metavar="DIR", help="Where the embedded cloud keeps its state.")
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=JOURNAL,
+    show_default=True,
+    help="The journal of the runs.",
+)
+@click.pass_context
+def command(ctx: click.Context, run: str | None, cloud: str, cloud_state: str | None, journal: Path) -> None:
+    """Finish or remove what killed runs left, all of them or only RUN.
+
+    Images that the cloud still works on are waited for, images whose snapshot is there are published, and the rest is
+    removed: attachments, snapshots, disks. May be interrupted and called again. Runs that still live are not touched.
+    Exits with 0 when nothing is left.
+    """
+    if not journal.exists():
+        raise UserError(f"there is no journal {journal}", hint="name it with --journal")
+    state = ("--state", cloud_state) if cloud_state else ()
+    with leased(state) if cloud == "local" else nullcontext() as lease:
+        ctx.exit(_recovered(run, journal, lease))
+
+
+def _recovered(run: str | None, journal: Path, lease: Lease | None) -> int:
+    # Imported here: the Azure SDK takes its time, and the embedded cloud starts meanwhile.
+    import anyio
+
+    return anyio.run(_recover, run, journal, lease)
+
+
+async def _recover(name: str | None, path: Path, lease: Lease | None) -> int:
+    from gilder.azure.metadata import this_machine
+    from gilder.cli.connection import found_cloud
+    from gilder.cli.earlier import recovered
+    from gilder.engine import crashed_runs
+    from gilder.model.spec import Auth
+    from gilder.runtime.journal import opened
+
+    async with opened(path) as journal:
+        crashed = await crashed_runs(journal)
+        runs = [run for run in crashed if name is None or run.id == name]
+        if name is not None and not runs:
+            known = {run.id for run in await journal.runs()}
+            if name not in known:
+                raise UserError(f"the journal knows no run {name}", hint="list them with: gilder runs")
+            click.echo(f"run {name} left nothing, or still lives")
+            return BUILT
+        if not runs:
+            click.echo("nothing to recover")
+            return BUILT
+        cloud = await found_cloud(Auth(), lease)
+        machine = await this_machine(cloud)
+        clean = await recovered(runs, journal, cloud, Auth(), machine)
+    click.echo("everything was recovered" if clean else "something is left: see above")
+    return BUILT if clean else FAILED

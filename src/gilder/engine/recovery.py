@@ -1,0 +1,180 @@
+"""After a crash: finish what the cloud still works on or what only has to be published, and remove the rest.
+
+Everything is done by observation, so that it may be interrupted and done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from gilder.azure.arm import Arm
+from gilder.azure.disks import delete_disk
+from gilder.azure.galleries import VersionPlan, delete_version, publish_version, version_state
+from gilder.azure.images import ImagePlan, create_image, delete_image, image_state
+from gilder.azure.snapshots import delete_snapshot, snapshot_exists
+from gilder.build.publish import plan_from
+from gilder.model.errors import GilderError
+from gilder.model.ids import ArmId
+from gilder.runtime.filelock import is_unlocked
+from gilder.runtime.journal import Journal, ResidueRecord, RunRecord, boot_id
+from gilder.slots.devices import LunDevices
+from gilder.slots.leftovers import detach_leftovers
+
+ALIVE = Path("/run/gilder/runs")
+"""Where each run holds a lock while it lives; the kernel drops it when the process dies, whatever its number becomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a recovery did: images finished, things removed, things left with the reason."""
+
+    run: str
+    published: tuple[str, ...]
+    removed: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+async def crashed_runs(journal: Journal, alive: Path = ALIVE) -> list[RunRecord]:
+    """The runs that ended without giving everything back, oldest first; runs that still live are not among them."""
+    holding = {residue.run for residue in await journal.residues()}
+    return [
+        run
+        for run in await journal.runs()
+        if (run.id in holding or run.status == "running") and not is_alive(run, alive)
+    ]
+
+
+def is_alive(run: RunRecord, alive: Path = ALIVE) -> bool:
+    """Whether the process of a run still lives on this machine."""
+    if run.boot != boot_id():
+        return False
+    return not is_unlocked(alive / run.id)
+
+
+class Recovery:
+    """Recovers the runs of one journal, with the identity and on the VM that they had."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        vm: ArmId,
+        journal: Journal,
+        devices: LunDevices,
+        turn: Callable[[], AbstractAsyncContextManager[None]],
+        say: Callable[[str], None],
+    ) -> None:
+        self._arm = arm
+        self._vm = vm
+        self._journal = journal
+        self._devices = devices
+        self._turn = turn
+        self._say = say
+        self._published: list[str] = []
+        self._removed: list[str] = []
+        self._left: list[str] = []
+
+    async def recover(self, run: RunRecord) -> Recovered:
+        """Finish or remove everything that a dead run holds; what cannot be is named and stays in the journal."""
+        residues = await self._journal.residues(run.id)
+        self._published, self._removed, self._left = [], [], []
+        of = {kind: [r for r in residues if r.kind == kind] for kind in {r.kind for r in residues}}
+        # A replication may take an hour; slots and disks are given back meanwhile.
+        async with anyio.create_task_group() as group:
+            for residue in (*of.get("image", ()), *of.get("image version", ())):
+                group.start_soon(self._publish, residue)
+            group.start_soon(self._disks, of.get("attachment", []), of.get("disk", []))
+        await self._all(of.get("snapshot", []), delete_snapshot)
+        await self._close(run)
+        return Recovered(run.id, tuple(self._published), tuple(self._removed), tuple(self._left))
+
+    async def _publish(self, residue: ResidueRecord) -> None:
+        """Follow, resume or remove an image (version) that was being published."""
+        try:
+            plan = plan_from(residue.data)
+            self._say(f"{residue.build}: looking at the {residue.kind} {residue.name}")
+            state = await self._settled(plan)
+            if state != "Succeeded" and await snapshot_exists(self._arm, plan.snapshot):
+                self._say(f"{residue.build}: publishing the {residue.kind} {residue.name} from its snapshot")
+                await self._unpublish(plan, state)
+                await self._make(plan)
+                state = "Succeeded"
+            if state == "Succeeded":
+                self._published.append(residue.handle)
+                await self._journal.build_finished(residue.run, residue.build, "built", "", "", [residue.handle])
+            else:
+                await self._unpublish(plan, state)
+                self._removed.append(f"{residue.kind} {residue.name}")
+            await self._journal.released(residue.id)
+        except (GilderError, ValueError) as error:
+            await self._stays(residue, str(error))
+
+    async def _settled(self, plan: ImagePlan | VersionPlan) -> str:
+        """The state of what was being published, once the cloud works on it no more; "" when there is nothing."""
+        while True:
+            read = image_state if isinstance(plan, ImagePlan) else version_state
+            state = await read(self._arm, plan.id)
+            if state not in ("Creating", "Updating", "Migrating", "Deleting"):
+                return state
+            await anyio.sleep(5 if isinstance(plan, ImagePlan) else 20)
+
+    async def _make(self, plan: ImagePlan | VersionPlan) -> None:
+        if isinstance(plan, ImagePlan):
+            await create_image(self._arm, plan)
+        else:
+            await publish_version(self._arm, plan)
+
+    async def _unpublish(self, plan: ImagePlan | VersionPlan, state: str) -> None:
+        if state:
+            await (delete_image if isinstance(plan, ImagePlan) else delete_version)(self._arm, plan.id)
+
+    async def _detach(self, residues: Sequence[ResidueRecord]) -> None:
+        by_disk = {ArmId.parse(residue.handle): residue for residue in residues}
+        if not by_disk:
+            return
+        try:
+            refused = await detach_leftovers(self._arm, self._vm, self._devices, list(by_disk), self._turn)
+        except GilderError as error:
+            refused = dict.fromkeys(by_disk, error)
+        for disk, residue in by_disk.items():
+            if (why := refused.get(disk)) is not None:
+                await self._stays(residue, why.message)
+            else:
+                await self._gone(residue)
+
+    async def _disks(self, attachments: Sequence[ResidueRecord], disks: Sequence[ResidueRecord]) -> None:
+        await self._detach(attachments)
+        await self._all(disks, delete_disk)
+
+    async def _all(self, residues: Sequence[ResidueRecord], delete: Callable[[Arm, ArmId], Awaitable[None]]) -> None:
+        async with anyio.create_task_group() as group:
+            for residue in residues:
+                group.start_soon(self._remove, residue, delete)
+
+    async def _remove(self, residue: ResidueRecord, delete: Callable[[Arm, ArmId], Awaitable[None]]) -> None:
+        try:
+            await delete(self._arm, ArmId.parse(residue.handle))
+        except GilderError as error:
+            await self._stays(residue, error.message)
+        else:
+            await self._gone(residue)
+
+    async def _gone(self, residue: ResidueRecord) -> None:
+        self._removed.append(f"{residue.kind} {residue.name}")
+        await self._journal.released(residue.id)
+
+    async def _stays(self, residue: ResidueRecord, why: str) -> None:
+        self._left.append(f"{residue.kind} {residue.name}: {why}; remove it with: {residue.remedy}")
+        await self._journal.left(residue.id, why)
+
+    async def _close(self, run: RunRecord) -> None:
+        for build in await self._journal.builds(run.id):
+            if build.status == "running":
+                why = "gilder was killed or the machine went down"
+                await self._journal.build_finished(run.id, build.name, "failed", build.stage, why, [])
+        if not self._left:
+            await self._journal.run_finished(run.id, "recovered")

@@ -1,0 +1,84 @@
+"""`kill -9` in any stage, then `gilder recover`: the image is finished or not there, and nothing else is left."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.e2e.conftest import Ended, Program, builder, shell, traces
+from tests.e2e.test_build import STAGES
+from tests.e2e.test_many import world
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+
+def recover(gilder: Program, *arguments: str) -> Ended:
+    command = [sys.executable, "-m", "gilder", "recover", "--cloud", "local", "--cloud-state", str(gilder.state)]
+    return gilder.run([*command, "--journal", str(gilder.folder / "journal.sqlite"), *arguments])
+
+
+def no_traces_soon(folder: Path) -> list[str]:
+    """What is left of a killed process once the kernel has taken down its namespaces."""
+    deadline = time.monotonic() + 10
+    while (found := [t for t in traces(folder) if "localarm" not in t]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_build_is_finished_or_removed(gilder: Program, stage: str) -> None:
+    with world(gilder):
+        lines = ["echo working", "sleep 1"] if "working" in stage else ["echo working > /etc/mark"]
+        template = gilder.template([builder("tiny")], [shell(*lines)])
+        killed = gilder.build_until(stage, signal.SIGKILL, template)
+        assert killed.status == -signal.SIGKILL
+        ended = recover(gilder)
+        assert ended.status == 0, ended.out + ended.err
+        again = recover(gilder)
+        assert (again.status, again.out) == (0, "nothing to recover\n")
+        assert no_traces_soon(gilder.folder) == []
+    if gilder.images():
+        assert f"published  {'/subscriptions'}" in ended.err or "cleaning up" in stage or "detaching" in stage
+        with gilder.mounted("tiny-image") as root:
+            assert (root / "etc/mark").read_text() == "working > /etc/mark\n".replace(" > /etc/mark", "")
+
+
+def test_a_live_run_is_not_touched(gilder: Program) -> None:
+    with world(gilder):
+        template = gilder.template([builder("tiny")], [shell("echo working", "sleep 4")])
+        with subprocess.Popen(
+            gilder.build_command(template), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as run:
+            assert run.stderr is not None
+            for line in run.stderr:
+                if "tiny: working" in line:
+                    break
+            ended = recover(gilder)
+            assert (ended.status, ended.out) == (0, "nothing to recover\n")
+            run.stderr.read()
+        assert run.returncode == 0
+    assert gilder.images() == ["tiny-image"]
+
+
+def test_the_next_build_says_what_an_earlier_one_left_and_recovers_it_when_asked(gilder: Program) -> None:
+    with world(gilder):
+        template = gilder.template([builder("first")], [shell("echo working", "sleep 100")])
+        assert gilder.build_until("first: working", signal.SIGKILL, template).status == -signal.SIGKILL
+        second = gilder.build([builder("second")], [])
+        assert second.status == 0
+        assert "gilder recover" in second.err
+        third = gilder.build([builder("third")], [], "--recover")
+        assert third.status == 0
+        assert "removed" in third.err
+    assert sorted(gilder.images()) == ["second-image", "third-image"]
+
+
+def test_an_unknown_run_is_refused(gilder: Program) -> None:
+    assert gilder.build([builder("tiny")], []).status == 0
+    ended = recover(gilder, "no-such-run")
+    assert ended.status == 2
+    assert "no run no-such-run" in ended.err
