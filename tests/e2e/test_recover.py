@@ -5,11 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Ended, Program, builder, shell, traces
+from tests.e2e.conftest import Ended, Program, builder, shell, traces_soon
 from tests.e2e.test_build import STAGES
 from tests.e2e.test_many import world
 
@@ -19,14 +17,6 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 def recover(gilder: Program, *arguments: str) -> Ended:
     command = [sys.executable, "-m", "gilder", "recover", "--cloud", "local", "--cloud-state", str(gilder.state)]
     return gilder.run([*command, "--journal", str(gilder.folder / "journal.sqlite"), *arguments])
-
-
-def no_traces_soon(folder: Path) -> list[str]:
-    """What is left of a killed process once the kernel has taken down its namespaces."""
-    deadline = time.monotonic() + 10
-    while (found := [t for t in traces(folder) if "localarm" not in t]) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return found
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -40,7 +30,7 @@ def test_a_killed_build_is_finished_or_removed(gilder: Program, stage: str) -> N
         assert ended.status == 0, ended.out + ended.err
         again = recover(gilder)
         assert (again.status, again.out) == (0, "nothing to recover\n")
-        assert no_traces_soon(gilder.folder) == []
+        assert traces_soon(gilder.folder, cloud=False) == []
     if gilder.images():
         assert f"published  {'/subscriptions'}" in ended.err or "cleaning up" in stage or "detaching" in stage
         with gilder.mounted("tiny-image") as root:
