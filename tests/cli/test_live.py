@@ -7,6 +7,7 @@ import os
 import pty
 import sys
 import termios
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -65,11 +66,34 @@ def test_lines_scroll_by_above_what_stays() -> None:
     bottom = SizedBottom(terminal)
     bottom.draw(["one", "two"])
     for number in range(10):
-        bottom.draw(["one", f"two {number}"], [f"above {number}"])
+        bottom.draw(["one", f"two {number}"], deque([f"above {number}"]))
     assert terminal.screen.everything == [*(f"above {number}" for number in range(10)), "one", "two 9"]
     bottom.draw([])
     assert terminal.screen.shown[-1] == "above 9"
     assert terminal.screen.modes == set()
+
+
+def test_a_drawing_that_comes_too_late_is_not_shown() -> None:
+    terminal = Terminal()
+    bottom = SizedBottom(terminal)
+    bottom.draw(["the end"], last=True)
+    bottom.draw(["too late"])
+    assert terminal.screen.everything == ["the end"]
+
+
+async def test_what_is_said_at_the_very_end_is_never_lost() -> None:
+    """The drawing under way is given up at any moment: before it began, or while it writes."""
+    for delay in range(60):
+        terminal = Terminal()
+        board = board_on(terminal, "a")
+        async with live(board):
+            board(began("a"))
+            await anyio.sleep(delay / 500)
+            board(Finished(build="a", at=2, status="failed", seconds=2, text="no"))
+            await anyio.sleep(0 if delay % 2 else delay / 5000)
+        first, second = terminal.screen.everything
+        assert first == "block"
+        assert second.startswith("1 failed in ")
 
 
 def test_the_same_lines_are_not_written_twice() -> None:
@@ -88,7 +112,7 @@ def test_after_the_terminal_became_narrow_nothing_of_the_wide_drawing_stays() ->
     wide = terminal.screen
     terminal.screen = Screen(20, 10)
     terminal.screen.feed("".join(f"{row}\n" for row in wide.shown))  # terminals wrap what is there already
-    bottom.draw(["x" * 15], ["above"])
+    bottom.draw(["x" * 15], deque(["above"]))
     assert terminal.screen.everything == ["above", "x" * 15]
 
 
