@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from gilder.cli import places
+from gilder.engine.recovery import ALIVE as ENGINE_ALIVE
+from gilder.runtime.journal import DEFAULT_PATH
+
 IMAGE = (
     "/subscriptions/{{vm `subscription_id`}}/resourceGroups/{{vm `resource_group`}}/providers/Microsoft.Compute/images/"
 )
@@ -166,3 +170,9 @@ def test_help_teaches(word: str) -> None:
 
 def test_the_schema_is_json() -> None:
     assert json.loads(gilder("schema").stdout)["$schema"].startswith("https://json-schema.org/")
+
+
+def test_places_are_the_same_as_where_things_are_kept() -> None:
+    """They stand twice only because the modules that own them are slow to import."""
+    assert places.JOURNAL == DEFAULT_PATH
+    assert places.ALIVE == ENGINE_ALIVE

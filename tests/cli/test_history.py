@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from gilder.cli.history import runs, show, timeline
+from gilder.cli.places import ALIVE
 from gilder.cli.record import is_alive, meant, record
 from gilder.model.errors import UserError
 from gilder.model.events import Stage
+from gilder.runtime.filelock import file_locked
 from gilder.runtime.journal import RunRecord, TimingRecord, boot_id, opened
 
 
 @pytest.fixture
-async def journal(tmp_path: Path) -> Path:
+async def journal(tmp_path: Path) -> AsyncIterator[Path]:
     """A finished run, one that is under way, and one whose process is gone."""
     path = tmp_path / "journal.sqlite"
     async with opened(path) as journal:
@@ -33,9 +34,8 @@ async def journal(tmp_path: Path) -> Path:
         left = await journal.intend("20260101-aa", "db", "disk", "d1", "/disks/d1", "az disk delete --ids /disks/d1")
         await journal.left(left, "it is attached")
         await journal.run_finished("20260101-aa", "failed")
-        gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-        await journal._write("UPDATE run SET pid = ? WHERE id = '20260102-cc'", int(gone.stdout))
-    return path
+    async with file_locked(ALIVE / "20260102-bb", ephemeral=True):
+        yield path
 
 
 def ran(command: object, *arguments: str) -> Result:
@@ -97,9 +97,11 @@ async def test_a_run_is_meant_by_its_beginning_if_that_is_clear(journal: Path) -
         meant([], "last")
 
 
-def test_after_a_restart_of_the_machine_nobody_is_alive() -> None:
+async def test_a_run_is_alive_while_it_holds_its_lock_and_the_machine_is_up(tmp_path: Path) -> None:
     def run(boot: str) -> RunRecord:
         return RunRecord("r", "vm", "t", os.getpid(), boot, 0.0, None, "running")
 
-    assert is_alive(run(boot_id()))
-    assert not is_alive(run("another boot"))
+    async with file_locked(tmp_path / "r"):
+        assert is_alive(run(boot_id()), tmp_path)
+        assert not is_alive(run("another boot"), tmp_path)
+    assert not is_alive(run(boot_id()), tmp_path)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gilder.cli.places import ALIVE
 from gilder.model.errors import UserError
+from gilder.runtime.filelock import is_unlocked
 from gilder.runtime.journal import BuildRecord, Journal, ResidueRecord, RunRecord, TimingRecord, boot_id, opened
 from gilder.template.spelling import did_you_mean
 
@@ -41,9 +43,14 @@ class Record:
         return stages + [build.finished for build in self.builds if build.finished is not None]
 
 
-def is_alive(run: RunRecord) -> bool:
-    """Whether the process of a run still exists: the machine was not restarted since, and its id is in use."""
-    return run.boot == boot_id() and Path(f"/proc/{run.pid}").exists()
+def is_alive(run: RunRecord, alive: Path = ALIVE) -> bool:
+    """Whether the process of a run still lives: the machine was not restarted since, and its lock is held."""
+    if run.boot != boot_id():
+        return False
+    try:
+        return not is_unlocked(alive / run.id)
+    except PermissionError:  # not root: its process id must do, although it may be another's by now
+        return Path(f"/proc/{run.pid}").exists()
 
 
 async def records(path: Path) -> list[Record]:
