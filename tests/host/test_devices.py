@@ -16,10 +16,12 @@ from gilder.host.devices import (
     flush,
     is_free,
     partition,
+    partition_numbers,
     reread_partitions,
     wait_free,
     wait_partition,
 )
+from gilder.host.run import run
 from gilder.model.errors import Busy, DeviceMissing
 
 pytestmark = pytest.mark.root
@@ -92,6 +94,16 @@ async def test_a_table_just_written_is_seen(disk: BlockDevice) -> None:
     await reread_partitions(disk)
     assert sorted(devices.partition_numbers(disk)) == ["1", "2", "3"]
     assert await wait_partition(disk, "3") == f"{disk.path}p3"
+
+
+async def test_numbers_after_a_gap_are_seen_and_go_again(disk: BlockDevice) -> None:
+    layout = "label: gpt\nstart=2048,size=2048\n14: start=8192,size=2048\n15: start=12288,size=2048\n"
+    await run(["sfdisk", "--quiet", "--no-reread", disk.path], stdin=layout.encode())
+    await reread_partitions(disk)
+    assert set(partition_numbers(disk)) == {"1", "14", "15"}
+    await run(["sfdisk", "--quiet", "--no-reread", "--delete", disk.path, "14"])
+    await reread_partitions(disk)
+    assert set(partition_numbers(disk)) == {"1", "15"}
 
 
 async def test_partitions_that_are_gone_from_the_disk_go(disk: BlockDevice) -> None:

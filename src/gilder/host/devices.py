@@ -17,8 +17,8 @@ import anyio
 import anyio.to_thread
 
 from gilder.host.holders import device_holders, mount_holders
-from gilder.host.run import run
-from gilder.model.errors import Busy, CommandFailed, DeviceMissing
+from gilder.host.run import output, run
+from gilder.model.errors import Busy, DeviceMissing
 
 _SECTOR = 512
 """Bytes; sysfs counts in these whatever the device's own sector size (kernel: Documentation/ABI/stable/sysfs-block)."""
@@ -120,14 +120,16 @@ async def wait_partition(device: BlockDevice, which: str, within: float = 10.0) 
 async def reread_partitions(device: BlockDevice) -> None:
     """Make the kernel's list of partitions agree with the table on disk, and wait for the names.
 
-    `partx -u` and not BLKRRPART (`partprobe`): it works while a partition is in use. A disk without a table is fine.
+    `partx` and not BLKRRPART (`partprobe`): it works while a partition is in use. Number by number, for `partx --update`
+    of a whole disk stops at the first gap (util-linux 2.38: of the partitions 1, 14 and 15 it shows only the first). A
+    disk without a table is fine. Raises CommandFailed.
     """
-    done = await run(["partx", "--update", device.path], check=False)
-    # partx fails too where no table is left: then the partitions of an earlier one must go.
-    if done.status != 0 and partition_numbers(device):
-        removed = await run(["partx", "--delete", device.path], check=False)
-        if removed.status != 0 and partition_numbers(device):
-            raise CommandFailed(["partx", "--update", device.path], done.status, done.tail)
+    shown = await output(["partx", "--show", "--noheadings", "--output", "NR", device.path], valid=(0, 1))
+    on_disk = {line.strip() for line in shown.splitlines() if line.strip()}
+    for number in sorted(partition_numbers(device).keys() - on_disk, key=int):
+        await run(["partx", "--delete", "--nr", f"{number}:{number}", device.path])
+    for number in sorted(on_disk, key=int):
+        await run(["partx", "--update", "--nr", f"{number}:{number}", device.path])
     await settle()
 
 
