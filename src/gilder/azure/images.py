@@ -106,7 +106,7 @@ async def image_state(arm: Arm, image: ArmId) -> str:
         found = await arm.ask(f"reading the image {image.name}", lambda: images.get(image.resource_group, image.name))
     except NotFound:
         return ""
-    return word(found.properties and found.properties.provisioning_state) or "Unknown"
+    return word(found.properties.provisioning_state if found.properties else None) or "Unknown"
 
 
 async def image_exists(arm: Arm, image: ArmId) -> bool:
