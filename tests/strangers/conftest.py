@@ -52,8 +52,8 @@ class Place:
         self.state = folder / "cloud"
         self._server = server
 
-    def run(self, *argv: str) -> Ended:
-        """Run a program there."""
+    def run(self, *argv: str, timeout: float = 110) -> Ended:
+        """Run a program there, for at most `timeout` seconds."""
         enter = ["nsenter", "--target", str(self._server.pid), "--net", "--mount"]
         # To be entered from inside: a directory opened outside the namespace has no path there, which Packer needs.
         enter += ["sh", "-c", 'cd "$0" && exec "$@"', str(self.folder)]
@@ -68,7 +68,7 @@ class Place:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=110,
+            timeout=timeout,
             check=False,
         )
         return Ended(done.returncode, done.stdout)
