@@ -42,7 +42,7 @@ def folded(folder: Path, speech: Dialect) -> list[str]:
     lines: list[str] = []
     with LogFiles(folder) as logs:
         progress = FoldedLines(lines.append, speech, lambda b: logs.lines(b, 100), failure_blocks(logs, "--"))
-        sink = Together([logs, progress], progress.say)
+        sink = Together({"logs": logs, "progress": progress}, progress.say)
         for event in EVENTS:
             sink(event)
         progress.say("the end")
@@ -91,7 +91,7 @@ def test_the_ci_system_is_known_by_its_variable(environment: dict[str, str], exp
 def test_a_failure_shows_the_lines_before_its_clean_up_in_one_block(tmp_path: Path) -> None:
     lines: list[str] = []
     with LogFiles(tmp_path) as logs:
-        sink = Together([logs, PlainLines(lines.append, failure_blocks(logs, "--"))], lines.append)
+        sink = Together({"logs": logs, "lines": PlainLines(lines.append, failure_blocks(logs, "--"))}, lines.append)
         for event in EVENTS:
             sink(event)
     block = lines[lines.index("==> web: failed after 4.0s") + 1 :]
@@ -116,6 +116,26 @@ def test_a_long_log_is_cut_at_its_beginning(tmp_path: Path) -> None:
     assert len(lines) == 11
 
 
+def test_a_thousand_builds_need_few_open_files(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with LogFiles(tmp_path) as logs:
+        for number in range(1000):
+            logs(Said(build=f"b{number}", at=0, text="begins"))
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 200
+        for number in range(1000):
+            logs(Finished(build=f"b{number}", at=0, status="built", seconds=1))
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert all(len(list(logs.lines(f"b{number}", 10))) == 2 for number in range(1000))
+
+
+def test_builds_whose_names_differ_have_logs_that_differ(tmp_path: Path) -> None:
+    with LogFiles(tmp_path) as logs:
+        paths = {logs.path(name) for name in ("a b", "a/b", "a-b", "../a-b", "x" * 300, "x" * 301)}
+    assert len(paths) == 6
+    assert all(path.parent == tmp_path and len(path.name) < 255 for path in paths)
+    assert tmp_path / "a-b.log" in paths
+
+
 class Full:
     """A sink whose disk is full."""
 
@@ -126,11 +146,11 @@ class Full:
 def test_a_sink_that_fails_is_told_of_once_and_harms_nobody() -> None:
     heard: list[Event] = []
     said: list[str] = []
-    sink = Together([Full(), heard.append], said.append)
+    sink = Together({"logs": Full(), "list": heard.append}, said.append)
     for event in EVENTS:
         sink(event)
     assert heard == EVENTS
-    assert said == ["Full stopped: OSError: [Errno 28] No space left on device"]
+    assert said == ["no more logs, the builds go on: OSError: [Errno 28] No space left on device"]
 
 
 async def test_events_are_json_lines_at_once(tmp_path: Path) -> None:

@@ -43,10 +43,12 @@ class Here:
         file.write_text(json.dumps({"builders": builders, "provisioners": [{"type": "shell", "inline": list(lines)}]}))
         return str(file)
 
-    def session(self, template: str, *options: str, columns: int = 80, lines: int = 24, **variables: str) -> Session:
+    def command(self, template: str) -> list[str]:
         where = ["--cloud", "local", "--cloud-state", str(self.state), "--log-dir", str(self.folder / "logs")]
         where += ["--journal", str(self.folder / "journal.sqlite")]
-        command = [sys.executable, "-m", "gilder", "build", *where, *options, template]
+        return [sys.executable, "-m", "gilder", "build", *where, template]
+
+    def session(self, template: str, *options: str, columns: int = 80, lines: int = 24, **variables: str) -> Session:
         quiet = (
             "CI",
             "GITHUB_ACTIONS",
@@ -59,7 +61,7 @@ class Here:
         )
         kept = {name: value for name, value in os.environ.items() if name not in quiet}
         environment = {**kept, "TERM": "xterm-256color", "PYTHONUTF8": "1", **variables}
-        return Session(command, environment, columns, lines)
+        return Session([*self.command(template), *options], environment, columns, lines)
 
     def disks(self) -> int:
         """How many disks the cloud holds; one is the build host's own."""
@@ -107,13 +109,13 @@ def test_the_board_draws_and_goes_and_the_summary_stays(here: Here) -> None:
 
 
 def test_many_builds_fit_a_small_terminal(here: Here) -> None:
-    names = [f"image-{number}" for number in range(12)]
-    with here.session(here.template(names, "sleep 0.5"), "-parallel-builds=4", columns=60, lines=8) as session:
+    names = [f"image-{number}" for number in range(8)]
+    with here.session(here.template(names, "sleep 0.2"), "-parallel-builds=4", columns=60, lines=6) as session:
         session.read(shows("not shown"))
-        assert len(session.screen.shown) <= 7
-        session.resize(40, 6)
+        assert len(session.screen.shown) <= 5
+        session.resize(40, 5)
         assert session.ended() == 0
-        assert sum(row.startswith("built      image-") for row in session.screen.everything) == 12
+        assert sum(row.startswith("built      image-") for row in session.screen.everything) == 8
         assert not any("▸" in row for row in session.screen.everything), "nothing scrolled away that should not"
 
 
@@ -138,6 +140,24 @@ def test_plain_lines_when_asked_for(here: Here) -> None:
         assert session.ended() == 0
         assert "\x1b" not in session.raw
         assert any(row.endswith(":     one: working") for row in session.screen.everything)
+
+
+def test_machine_readable_is_all_that_stands_on_standard_output(here: Here) -> None:
+    template = here.template(["good", "bad"], "echo a,b", "test $PACKER_BUILD_NAME != bad")
+    command = [*here.command(template), "-machine-readable"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 1
+    assert done.stderr == ""
+    lines = [line.split(",") for line in done.stdout.splitlines()]
+    assert all(line[0].isdigit() for line in lines)
+    assert ["", "ui", "message", "    good: a%!(PACKER_COMMA)b"] in [line[1:] for line in lines]
+    assert ["good", "artifact-count", "1"] in [line[1:] for line in lines]
+    assert ["bad", "error"] in [line[1:3] for line in lines]
+    (events,) = (here.folder / "logs").glob("*/events.jsonl")
+    told = [json.loads(line) for line in events.read_text().splitlines()]
+    assert told[0]["type"] == "run-started"
+    assert told[-1] | {"time": ""} == {"type": "run-finished", "time": "", "run": events.parent.name, "ok": False}
+    assert sorted(event["build"] for event in told if event["type"] == "finished") == ["bad", "good"]
 
 
 def test_ctrl_c_twice_cleans_up_in_haste_and_leaves_a_clean_terminal(here: Here) -> None:

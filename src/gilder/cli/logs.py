@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import datetime
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Self, TextIO
@@ -15,6 +15,9 @@ from gilder.cli.plain import plain_lines
 from gilder.model.errors import UserError
 from gilder.model.events import Event, Finished, OutputLine, StageFinished
 
+_MOST_OPEN = 200
+"""Log files open at once; far below the usual limit of 1024 for a process, of which devices and programs need some."""
+
 
 class LogFiles:
     """A sink that writes `FOLDER/BUILD.log`; use as a context manager."""
@@ -22,8 +25,8 @@ class LogFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files: dict[str, TextIO] = {}
+        """Those open at the moment: of builds at work, the one opened longest ago first."""
         self._failed_at: dict[str, int] = {}
-        self._open = ExitStack()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -39,19 +42,27 @@ class LogFiles:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        for file in self._files.values():
+            file.close()
 
     def __call__(self, event: Event) -> None:
-        file = self._files.get(event.build)
-        if file is None:
-            file = self._open.enter_context(self.path(event.build).open("a", encoding="utf-8", errors="replace"))
-            self._files[event.build] = file
+        file = self._file(event.build)
         now = datetime.now().astimezone().isoformat(timespec="milliseconds")
         for line in _lines(event):
             file.write(f"{now} {line}\n")
         file.flush()
         if isinstance(event, StageFinished) and not event.ok:
             self._failed_at.setdefault(event.build, file.tell())
+        if isinstance(event, Finished):
+            self._files.pop(event.build).close()
+
+    def _file(self, build: str) -> TextIO:
+        file = self._files.get(build)
+        if file is None:
+            if len(self._files) >= _MOST_OPEN:
+                self._files.pop(next(iter(self._files))).close()
+            file = self._files[build] = self.path(build).open("a", encoding="utf-8", errors="replace")
+        return file
 
     def before_failure(self, build: str, count: int) -> list[str]:
         """The last lines of a build's log, without their times; of one that failed, the lines before its clean-up."""
@@ -85,8 +96,11 @@ _LONG = 4096
 
 
 def log_file(folder: Path, build: str) -> Path:
-    """Where the log of a build is, in the folder of its run."""
-    return folder / (re.sub(r"[^0-9A-Za-z_.-]+", "-", build) + ".log")
+    """Where the log of a build is, in the folder of its run. Names that differ have files that differ."""
+    name = re.sub(r"[^0-9A-Za-z_.-]+", "-", build)[:200]
+    if name != build:
+        name = f"{name}-{sha256(build.encode(errors='surrogatepass')).hexdigest()[:8]}"
+    return folder / f"{name}.log"
 
 
 def _lines(event: Event) -> list[str]:

@@ -72,7 +72,8 @@ class _Work:
         policy = RunOptions(self.options.parallel_builds, self.options.fail_fast)
         async with shown(self.options.look, names, usual, logs) as progress:
             stopping = Stopping(progress.say)
-            sink = _redaction(self.loaded).before(Together([logs, events, progress], progress.say))
+            sinks = Together({"logs": logs, "events.jsonl": events, "progress": progress}, progress.say)
+            sink = _redaction(self.loaded).before(sinks)
             with lease.heard_by(progress.say) if lease else nullcontext():
                 site_of_run = site_on(self.cloud, self.auth, self.machine, run, progress.say)
                 async with site_of_run as site, signals_heard(stopping):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,19 +14,19 @@ _SHORTEST_LINE = 8
 
 
 class Together:
-    """A sink that tells all of `sinks`, in order. One that raises is told of by `say`, and not told anything again."""
+    """A sink that tells all of `sinks`, in order. One that raises is told of by `say`, under its name, and dropped."""
 
-    def __init__(self, sinks: Sequence[Sink], say: Callable[[str], None]) -> None:
-        self._sinks = list(sinks)
+    def __init__(self, sinks: Mapping[str, Sink], say: Callable[[str], None]) -> None:
+        self._sinks = dict(sinks)
         self._say = say
 
     def __call__(self, event: Event) -> None:
-        for sink in tuple(self._sinks):
+        for name, sink in tuple(self._sinks.items()):
             try:
                 sink(event)
             except Exception as error:  # noqa: BLE001 — a full disk or a closed terminal must not fail an image
-                self._sinks.remove(sink)
-                self._say(f"{type(sink).__name__} stopped: {type(error).__name__}: {error}")
+                del self._sinks[name]
+                self._say(f"no more {name}, the builds go on: {type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True, slots=True)
