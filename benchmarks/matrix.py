@@ -2,9 +2,9 @@
 
 `python -m benchmarks.matrix --builds N [--slots 32|64] [--latency median|recorded] [--gallery] [--peer packer]`, as root.
 
-Builds N images from the busybox source in one run on the embedded cloud, with the durations of recorded Azure operations and
-its throttling on. The inputs of the bound come from the latency profile and from solo runs, never from the run being measured;
-all are printed, so that anybody can compute it again. The last line is one JSON object.
+Builds N images from the busybox source in one run on the embedded cloud, with the durations of recorded Azure operations
+and its throttling on. The inputs of the bound come from the latency profile and from solo runs, never from the run being
+measured; all are printed, so that anybody can compute it again. The last line is one JSON object.
 """
 
 from __future__ import annotations

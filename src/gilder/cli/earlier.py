@@ -6,8 +6,7 @@ import click
 
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine
-from gilder.cli.connection import site_on, turn_on
-from gilder.engine import Recovered, Recovery, crashed_runs
+from gilder.engine import Recovered, Recovery, crashed_runs, site_on, turn_on
 from gilder.model.spec import Auth
 from gilder.runtime.journal import Journal, RunRecord
 

@@ -12,7 +12,7 @@ import click
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
 from gilder.cli.build import BuildOptions
-from gilder.cli.connection import found_cloud, site_on
+from gilder.cli.connection import found_cloud
 from gilder.cli.earlier import earlier_runs_settled
 from gilder.cli.embedded import Lease
 from gilder.cli.eventlog import EventLog
@@ -23,7 +23,7 @@ from gilder.cli.progress import shown
 from gilder.cli.sinks import Redaction, Together
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
-from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, signals_heard
+from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, signals_heard, site_on
 from gilder.model.errors import UserError
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import Auth, BuildSpec

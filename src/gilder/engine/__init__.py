@@ -1,5 +1,6 @@
 """Many images: admission, limits, order, signals, outcomes."""
 
+from gilder.engine.connection import site_on, turn_on
 from gilder.engine.recovery import ALIVE, Recovered, Recovery, crashed_runs
 from gilder.engine.run import Run, RunOptions, must_differ
 from gilder.engine.signals import Stopping, signals_heard
@@ -14,4 +15,6 @@ __all__ = [
     "crashed_runs",
     "must_differ",
     "signals_heard",
+    "site_on",
+    "turn_on",
 ]

@@ -1,0 +1,156 @@
+"""The public Python API: load templates, run many builds, follow their events, read their outcomes.
+
+Build everything in a template on this Azure VM, printing each stage::
+
+    import anyio
+    from gilder.api import StageStarted, build
+
+    def tell(event):
+        if isinstance(event, StageStarted):
+            print(event.build, event.stage)
+
+    outcomes = anyio.run(build, "template.json", tell)
+
+Choose and change specs before they are built::
+
+    from gilder.api import connected, load, run
+
+    async def nightly():
+        async with connected() as vm:
+            specs = [spec for spec in load("matrix.yaml", vm.facts) if spec.name.startswith("debian-")]
+            return await run(specs, vm, tell=print)
+
+Nothing here installs signal handlers or prints; cancelling the caller's scope cancels the builds with full clean-up.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gilder.azure.cloud import PUBLIC, Cloud
+from gilder.azure.metadata import Machine, this_machine
+from gilder.build import Site
+from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, site_on
+from gilder.model.diagnostics import Diagnostic, render
+from gilder.model.errors import GilderError, Refused, UserError
+from gilder.model.events import Event, Finished, LeftBehind, OutputLine, Said, StageFinished, StageStarted, Waiting
+from gilder.model.outcomes import Built, Cancelled, Failed, Outcome, Residue
+from gilder.model.spec import Auth, BuildSpec
+from gilder.model.vm import VmFacts
+from gilder.runtime.filelock import file_locked
+from gilder.runtime.journal import DEFAULT_PATH, opened
+from gilder.template import Inputs
+from gilder.template import load as load_text
+
+__all__ = [
+    "Auth",
+    "BuildSpec",
+    "Built",
+    "Cancelled",
+    "Cloud",
+    "Event",
+    "Failed",
+    "Finished",
+    "GilderError",
+    "LeftBehind",
+    "Outcome",
+    "OutputLine",
+    "Refused",
+    "Residue",
+    "RunOptions",
+    "Said",
+    "StageFinished",
+    "StageStarted",
+    "UserError",
+    "VmFacts",
+    "Waiting",
+    "build",
+    "connected",
+    "load",
+    "run",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Vm:
+    """This VM, connected to its cloud; comes only out of `connected`."""
+
+    site: Site
+    machine: Machine
+
+    @property
+    def facts(self) -> VmFacts:
+        """What templates may ask about it."""
+        return VmFacts(
+            name=self.machine.name,
+            subscription_id=self.machine.id.subscription,
+            resource_group=self.machine.id.resource_group,
+            location=self.machine.location,
+            zone=self.machine.zone,
+            resource_id=str(self.machine.id),
+        )
+
+
+@asynccontextmanager
+async def connected(
+    auth: Auth | None = None, cloud: Cloud = PUBLIC, say: Callable[[str], None] = lambda text: None
+) -> AsyncIterator[Vm]:
+    """Be connected to the cloud of this VM while inside; raises Refused where this is not an Azure VM.
+
+    `say` hears of waits that a person would wonder about, such as throttling.
+    """
+    machine = await this_machine(cloud)
+    name = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
+    async with site_on(cloud, auth or Auth(), machine, name, say) as site:
+        yield Vm(site, machine)
+
+
+def load(path: str | Path, vm: VmFacts | None = None, variables: dict[str, str] | None = None) -> list[BuildSpec]:
+    """The builds of a template file; raises UserError that lists all its mistakes with their lines.
+
+    Without `vm`, placeholders stand for what only an Azure VM knows: good for checking, not for building.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    loaded = load_text(text, file=str(path), inputs=Inputs(variables=variables or {}, vm=vm))
+    if not loaded.ok:
+        raise UserError("\n".join(_mistakes(loaded.diagnostics, text)))
+    return list(loaded.builds)
+
+
+def _mistakes(diagnostics: Sequence[Diagnostic], text: str) -> list[str]:
+    return [line for diagnostic in diagnostics for line in render(diagnostic, text)]
+
+
+async def run(
+    specs: Sequence[BuildSpec],
+    vm: Vm,
+    tell: Callable[[Event], None] = lambda event: None,
+    options: RunOptions | None = None,
+    journal: Path = DEFAULT_PATH,
+) -> list[Outcome]:
+    """Run builds side by side; how each ended, in the order given. One that fails does not stop the others.
+
+    `tell` hears every event; it must neither block nor raise. Raises UserError when two builds want one destination,
+    Refused when the journal cannot be written.
+    """
+    must_differ(specs)
+    stopping = Stopping(lambda text: None)
+    async with opened(journal) as book, file_locked(ALIVE / vm.site.run, ephemeral=True):
+        await book.run_started(vm.site.run, str(vm.machine.id), "")
+        outcomes = await Run(vm.site, book, tell, stopping, options or RunOptions()).outcomes(specs)
+        clean = all(isinstance(outcome, Built) and not outcome.residues for outcome in outcomes)
+        await book.run_finished(vm.site.run, "done" if clean else "failed")
+    return outcomes
+
+
+async def build(path: str | Path, tell: Callable[[Event], None] = lambda event: None) -> list[Outcome]:
+    """Build everything in a template on this VM, with the authentication that the template asks for."""
+    specs = load(path)
+    auth = specs[0].auth if specs else Auth()
+    async with connected(auth) as vm:
+        return await run(load(path, vm.facts), vm, tell)
