@@ -76,7 +76,7 @@ def test_a_run_without_stages_has_a_chart_too() -> None:
 
 def test_the_chart() -> None:
     lines = list(chart(QUEUED, 80))
-    assert lines[0].split()[0] == "a"
+    assert [line[0] for line in lines[:3]] == ["a", "c", "b"], "in the order in which they began"
     bar = next(line for line in lines if line.startswith("b")).split()[2]
     assert bar.index("a") > bar.index(".")
     assert all(len(line) <= 80 for line in lines[:3])

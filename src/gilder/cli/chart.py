@@ -47,7 +47,7 @@ def _bars(line: Timeline, width: int) -> Iterator[str]:
     names = min(names, max(8, width // 4))
     room = max(10, width - names - 12)
     used: dict[str, str] = {}
-    rows = sorted(line.spans.items(), key=lambda item: (item[1][0].start if item[1] else 0.0, item[0]))
+    rows = sorted(line.spans.items(), key=lambda item: (_begin(item[1]), item[0]))
     for build, spans in rows[:_MOST_ROWS]:
         bar = "".join(_letter(_at(spans, line, column, room)) for column in range(room)).rstrip()
         used.update({span.stage: _letter(span.stage) for span in spans if _letter(span.stage) in bar})
@@ -58,6 +58,11 @@ def _bars(line: Timeline, width: int) -> Iterator[str]:
     legend = [f"{letter} {stage or WAITING}" for stage, letter in sorted(used.items(), key=lambda item: item[1])]
     yield ""
     yield f"each letter is {line.seconds / room:.2g} s: {', '.join(legend)}"
+
+
+def _begin(spans: Sequence[Span]) -> float:
+    """When the first stage began."""
+    return next((span.start for span in spans if span.stage), 0.0)
 
 
 def _at(spans: Sequence[Span], line: Timeline, column: int, room: int) -> str | None:
