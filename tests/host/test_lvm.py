@@ -189,7 +189,7 @@ async def test_builds_with_the_same_group_take_turns(lvm: Lvm) -> None:
 
 async def test_failures_are_told_and_what_was_activated_goes(lvm: Lvm, ledger: MemoryLedger) -> None:
     lvm.fail("vgchange", "-ay")
-    with pytest.raises(CommandFailed, match=r"vgchange.*no luck"):
+    with pytest.raises(CommandFailed, match=r"(?s)vgchange.*no luck"):
         async with activated(lvm.device, ledger, KeyedLocks(), mapper=lvm.mapper):
             raise AssertionError("not reached")
     assert "-an rootvg" in lvm.called[-1]

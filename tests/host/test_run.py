@@ -60,7 +60,7 @@ async def test_a_failure_shows_the_command_as_one_would_paste_it_and_the_last_li
     assert caught.value.status == 7
     assert (
         str(caught.value)
-        == "sh -c 'echo '\"'\"'no luck'\"'\"' >&2; exit 7' (in the attic) ended with status 7: no luck"
+        == "sh -c 'echo '\"'\"'no luck'\"'\"' >&2; exit 7' (in the attic) ended with status 7\nno luck"
     )
 
 

@@ -29,7 +29,7 @@ async def test_they_are_rendered_told_and_stop_at_the_first_failure(
     monkeypatch.setenv("MINE", "of the user")
     commands = [Text('echo {{.Device}} "$MINE" | cat'), Text("echo no >&2; exit 5"), Text("echo unreached")]
     async with sandbox("commands", ledger) as box:
-        with pytest.raises(CommandFailed, match=r"\(pre_mount_commands\) ended with status 5: no"):
+        with pytest.raises(CommandFailed, match=r"\(pre_mount_commands\) ended with status 5\nno"):
             await run_commands(box, commands, {"Device": "/dev/sdc"}, context, where="pre_mount_commands")
     assert heard.lines == [("/dev/sdc of the user", "stdout"), ("no", "stderr")]
     assert heard.said == ['Executing command: echo /dev/sdc "$MINE" | cat', "Executing command: echo no >&2; exit 5"]

@@ -34,7 +34,7 @@ def test_two_builds_at_once_defeat_packer_but_not_gilder(packer: str, folder: Pa
 
     Attaching takes a moment here (3 % of what it takes on Azure), else the two would hardly meet.
     """
-    with opened(folder, "--latency=median", "--scale=0.03") as place:
+    with opened(folder, "--latency=median", "--scale=0.15") as place:
         template = place.template("left", "right")
         ended = place.packer(template)
         assert ended.status == 1, ended.out
@@ -48,7 +48,7 @@ def test_two_builds_at_once_defeat_packer_but_not_gilder(packer: str, folder: Pa
         assert place.inventory().get("images", 0) < 2
 
     (folder / "again").mkdir()
-    with opened(folder / "again", "--latency=median", "--scale=0.03") as place:
+    with opened(folder / "again", "--latency=median", "--scale=0.15") as place:
         ended = place.gilder(place.template("left", "right"))
         assert ended.status == 0, ended.out
         assert place.asked("violations") == []
