@@ -43,13 +43,13 @@ LOCAL = (
 
 ENDED_BY = """
 import atexit, json, resource, sys
+file = sys.argv.pop(1)
 def tell():
     own, started = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     figures = {"own": own.ru_utime + own.ru_stime, "started": started.ru_utime + started.ru_stime}
-    open(sys.argv[1], "w").write(json.dumps(figures))
+    open(file, "w").write(json.dumps(figures))
 atexit.register(tell)
 from gilder.cli import main
-sys.argv[1:] = sys.argv[2:]
 main()
 """
 """Runs gilder and writes down the CPU seconds of gilder itself and of the programs that it started."""
