@@ -3,5 +3,6 @@
 from gilder.build.recipe import build_image
 from gilder.build.site import Site
 from gilder.build.story import Story
+from gilder.build.work import Job, LocalWork, on_this_machine
 
-__all__ = ["Site", "Story", "build_image"]
+__all__ = ["Job", "LocalWork", "Site", "Story", "build_image", "on_this_machine"]

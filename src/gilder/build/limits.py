@@ -16,7 +16,7 @@ _BEFORE_KNOWN = 8
 _AHEAD = 8
 """Disks that may be created before there is a slot for them, so that a freed slot never waits for a disk."""
 
-_WORK_PER_CORE = 4
+_WORK_PER_CORE = 8
 """Builds in local work for each CPU: provisioning waits for the network much of its time."""
 
 

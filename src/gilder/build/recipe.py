@@ -8,9 +8,7 @@ from gilder.build.publish import publish
 from gilder.build.site import Site
 from gilder.build.story import Story, told
 from gilder.build.temporary import created, snapshots_of
-from gilder.build.work import Bench, work
-from gilder.host.devices import flush
-from gilder.host.sandbox import sandbox
+from gilder.build.work import Job, LocalWork, on_this_machine
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
 from gilder.model.spec import BuildSpec, Caching
@@ -18,8 +16,10 @@ from gilder.runtime.release import Ledger
 from gilder.slots import Announcement, Disk, attached
 
 
-async def build_image(spec: BuildSpec, site: Site, ledger: Ledger, story: Story) -> tuple[ArmId, ...]:
-    """Build one image and return what was published.
+async def build_image(
+    spec: BuildSpec, site: Site, ledger: Ledger, story: Story, work: LocalWork = on_this_machine
+) -> tuple[ArmId, ...]:
+    """Build one image and return what was published. `work` is what happens on the disk while it is attached.
 
     Raises GilderError. However it ends, what it made is given back, or is a residue in `ledger`.
     """
@@ -29,7 +29,7 @@ async def build_image(spec: BuildSpec, site: Site, ledger: Ledger, story: Story)
                 plan = await planned(spec, site)
             for remark in plan.remarks:
                 story.say(remark)
-            return await _from_plan(spec, plan, site, ledger, story, entry, attach_to_come)
+            return await _from_plan(spec, plan, site, ledger, story, entry, attach_to_come, work)
 
 
 async def _from_plan(
@@ -40,6 +40,7 @@ async def _from_plan(
     story: Story,
     entry: Entry,
     attach_to_come: Announcement,
+    work: LocalWork,
 ) -> tuple[ArmId, ...]:
     keep = spec.skip_cleanup
     async with (
@@ -49,9 +50,8 @@ async def _from_plan(
         os_disk = Disk(disk.id, disk.size_bytes, spec.os_disk_cache_type)
         in_slot = attached(site.writer, site.devices, os_disk, ledger, attach_to_come)
         async with told(story, Stage.ATTACH, Stage.DETACH, in_slot) as slot:
-            async with site.limits.working(story), sandbox(spec.name, ledger, wrapper=spec.command_wrapper) as box:
-                await work(Bench(spec, plan, site, slot, box, ledger, story))
-            await flush(slot.device)  # unmounted by construction; now nothing is left in a cache either
+            async with site.limits.working(story):
+                await work(Job(spec, plan, site, slot, ledger, story))
             if spec.skip_create_image:
                 return ()
             if spec.os_disk_cache_type is not Caching.READ_WRITE:

@@ -10,7 +10,7 @@ from gilder.azure.metadata import Machine
 from gilder.build.limits import Limits
 from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.once import Once
-from gilder.slots import LunDevices, SlotWriter
+from gilder.slots import SlotDevices, SlotWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Site:
     arm: Arm
     machine: Machine
     writer: SlotWriter
-    devices: LunDevices
+    devices: SlotDevices
     run: str
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     numbers: dict[str, int] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from gilder.host.growing import grow_filesystem, grow_partition
 from gilder.host.guest import Guest, copied_in, occupied, services_denied
 from gilder.host.lvm import activated
 from gilder.host.mounts import VOLUMES, extra_mounted, mounted
-from gilder.host.sandbox import Sandbox
+from gilder.host.sandbox import Sandbox, sandbox
 from gilder.model.errors import GilderError
 from gilder.model.events import Stage
 from gilder.model.spec import BuildSpec, Delayed
@@ -25,16 +26,33 @@ from gilder.slots import Slot
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """Where one disk is worked on, and all that the work needs."""
+class Job:
+    """One disk to work on, and all that the work needs."""
 
     spec: BuildSpec
     plan: BuildPlan
     site: Site
     slot: Slot
-    box: Sandbox
     ledger: Ledger
     story: Story
+
+
+LocalWork = Callable[[Job], Awaitable[None]]
+"""Works on a disk in its slot; when it returns, the disk is unmounted and everything is on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench(Job):
+    """Where a job is done."""
+
+    box: Sandbox
+
+
+async def on_this_machine(job: Job) -> None:
+    """Do what the template asks for, in a sandbox of this machine."""
+    async with sandbox(job.spec.name, job.ledger, wrapper=job.spec.command_wrapper) as box:
+        await work(Bench(job.spec, job.plan, job.site, job.slot, job.ledger, job.story, box))
+    await flush(job.slot.device)  # unmounted by construction; now nothing is left in a cache either
 
 
 async def work(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from gilder.cli.logs import LogFiles
 from gilder.cli.machine import MachineLines
 from gilder.cli.main import BUILT, FAILED
 from gilder.cli.progress import shown
-from gilder.cli.sinks import Redaction, Together
+from gilder.cli.secrecy import errors_hidden, open_files, secrets_of
+from gilder.cli.sinks import Together
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
 from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, signals_heard, site_on
@@ -30,6 +32,7 @@ from gilder.model.spec import Auth, BuildSpec
 from gilder.model.vm import VmFacts
 from gilder.runtime.filelock import file_locked
 from gilder.runtime.journal import Journal, opened
+from gilder.runtime.redaction import Redactor
 from gilder.template import Loaded
 
 
@@ -43,13 +46,21 @@ async def build_all(templates: Templates, options: BuildOptions, lease: Lease | 
     if templates.report(loaded):
         return FAILED
     must_differ(loaded.builds)
-    async with opened(options.journal) as journal, file_locked(ALIVE / options.run, ephemeral=True):
-        if not await earlier_runs_settled(journal, cloud, auth, machine, first=options.recover):
+    redactor, short = Redactor.of(secrets_of(loaded, os.environ))
+    for warning in [f"the value of {name} is too short to be hidden" for name in short] + open_files(loaded):
+        click.echo(f"warning: {warning}", err=True)
+    with errors_hidden(redactor):
+        return await _built(_Work(options, templates.name, loaded, cloud, auth, machine, redactor), lease, start)
+
+
+async def _built(work: _Work, lease: Lease | None, start: float) -> int:
+    options, hide = work.options, work.redactor.text
+    async with opened(options.journal, hide) as journal, file_locked(ALIVE / options.run, ephemeral=True):
+        if not await earlier_runs_settled(journal, work.cloud, work.auth, work.machine, first=options.recover):
             return FAILED
         with LogFiles(options.logs) as logs, EventLog(options.logs) as events:
-            work = _Work(options, templates.name, loaded, cloud, auth, machine, journal)
-            outcomes, interrupted = await work.done(logs, events, lease)
-    _tell_results(options, loaded, logs, outcomes, anyio.current_time() - start)
+            outcomes, interrupted = await work.done(journal, logs, events, lease)
+    _tell_results(work, logs, outcomes, anyio.current_time() - start)
     return BUILT if succeeded(outcomes) and not interrupted else FAILED
 
 
@@ -63,44 +74,44 @@ class _Work:
     cloud: Cloud
     auth: Auth
     machine: Machine
-    journal: Journal
+    redactor: Redactor
 
-    async def done(self, logs: LogFiles, events: EventLog, lease: Lease | None) -> tuple[list[Outcome], bool]:
+    async def done(
+        self, journal: Journal, logs: LogFiles, events: EventLog, lease: Lease | None
+    ) -> tuple[list[Outcome], bool]:
         """Build, and show it; returns how each build ended and whether a signal stopped the run."""
         run, names = self.options.run, [spec.name for spec in self.loaded.builds]
-        usual = await self.journal.usual_seconds()
+        usual = await journal.usual_seconds()
         policy = RunOptions(self.options.parallel_builds, self.options.fail_fast)
         async with shown(self.options.look, names, usual, logs) as progress:
-            stopping = Stopping(progress.say)
-            sinks = Together({"logs": logs, "events.jsonl": events, "progress": progress}, progress.say)
-            sink = _redaction(self.loaded).before(sinks)
-            with lease.heard_by(progress.say) if lease else nullcontext():
-                site_of_run = site_on(self.cloud, self.auth, self.machine, run, progress.say)
+
+            def say(text: str) -> None:
+                progress.say(self.redactor.text(text))
+
+            stopping = Stopping(say)
+            sink = Together({"logs": logs, "events.jsonl": events, "progress": progress}, say)
+            with lease.heard_by(say) if lease else nullcontext():
+                site_of_run = site_on(self.cloud, self.auth, self.machine, run, say)
                 async with site_of_run as site, signals_heard(stopping):
                     events.run("run-started", run=run, vm=str(self.machine.id), builds=names)
-                    await self.journal.run_started(run, str(self.machine.id), self.template)
-                    outcomes = await Run(site, self.journal, sink, stopping, policy).outcomes(self.loaded.builds)
-                    await self.journal.run_finished(run, "done" if succeeded(outcomes) else "failed")
+                    await journal.run_started(run, str(self.machine.id), self.template)
+                    work = Run(site, journal, sink, stopping, policy, self.redactor)
+                    outcomes = await work.outcomes(self.loaded.builds)
+                    await journal.run_finished(run, "done" if succeeded(outcomes) else "failed")
                     events.run("run-finished", run=run, ok=succeeded(outcomes))
         return outcomes, stopping.signals > 0
 
 
-def _redaction(loaded: Loaded) -> Redaction:
-    return Redaction.of([*loaded.sensitive, *(value for spec in loaded.builds for value in spec.sensitive)])
-
-
-def _tell_results(
-    options: BuildOptions, loaded: Loaded, logs: LogFiles, outcomes: Sequence[Outcome], took: float
-) -> None:
-    hidden = _redaction(loaded)
+def _tell_results(work: _Work, logs: LogFiles, outcomes: Sequence[Outcome], took: float) -> None:
+    options, builds = work.options, work.loaded.builds
 
     def echo(line: str) -> None:
-        click.echo(hidden.text(line))
+        click.echo(work.redactor.text(line))
 
     if options.look.machine:
         MachineLines(echo).results(outcomes, took)
         return
-    for line in summary(outcomes, {spec.name: logs.path(spec.name) for spec in loaded.builds}, took):
+    for line in summary(outcomes, {spec.name: logs.path(spec.name) for spec in builds}, took):
         echo(line)
 
 

@@ -22,7 +22,7 @@ from gilder.model.errors import GilderError
 from gilder.model.ids import ArmId
 from gilder.runtime.filelock import is_unlocked
 from gilder.runtime.journal import Journal, ResidueRecord, RunRecord, boot_id
-from gilder.slots.devices import LunDevices
+from gilder.slots.devices import SlotDevices
 from gilder.slots.leftovers import detach_leftovers
 
 ALIVE = Path("/run/gilder/runs")
@@ -64,7 +64,7 @@ class Recovery:
         arm: Arm,
         vm: ArmId,
         journal: Journal,
-        devices: LunDevices,
+        devices: SlotDevices,
         turn: Callable[[], AbstractAsyncContextManager[None]],
         say: Callable[[str], None],
     ) -> None:

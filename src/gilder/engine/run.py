@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
-from gilder.build import Site, Story, build_image
+from gilder.build import LocalWork, Site, Story, build_image, on_this_machine
 from gilder.engine.signals import Stopping
+from gilder.host.run import LONGEST_LINE
 from gilder.model.errors import GilderError, HostError, UserError
 from gilder.model.events import Finished, Sink, Stage
-from gilder.model.outcomes import Built, Cancelled, Failed, Outcome
+from gilder.model.outcomes import Built, Cancelled, Failed, Outcome, Residue
 from gilder.model.spec import BuildSpec
 from gilder.runtime.journal import Journal, TimingRecord
 from gilder.runtime.ledger import JournalLedger
+from gilder.runtime.redaction import Redactor, redacted
 from gilder.runtime.release import MemoryLedger
 from gilder.slots import served
 
@@ -32,12 +34,23 @@ class RunOptions:
 class Run:
     """One run of builds on one VM."""
 
-    def __init__(self, site: Site, journal: Journal, tell: Sink, stopping: Stopping, options: RunOptions) -> None:
+    def __init__(
+        self,
+        site: Site,
+        journal: Journal,
+        tell: Sink,
+        stopping: Stopping,
+        options: RunOptions,
+        redactor: Redactor | None = None,
+        work: LocalWork = on_this_machine,
+    ) -> None:
         self._site = site
         self._journal = journal
-        self._tell = tell
+        self._redactor = redactor or Redactor(())
+        self._tell = redacted(tell, self._redactor, LONGEST_LINE)
         self._stopping = stopping
         self._options = options
+        self._work = work
         self._limit = anyio.CapacityLimiter(options.parallel_builds or 10_000)
         self._outcomes: dict[str, Outcome] = {}
 
@@ -79,7 +92,7 @@ class Run:
         result: Outcome | None = None
         try:
             await self._journal.build_started(self._site.run, spec.name)
-            artifacts = await build_image(spec, self._site, ledger, story)
+            artifacts = await build_image(spec, self._site, ledger, story, self._work)
             result = Built(spec.name, artifacts, anyio.current_time() - start, ledger.residues)
         except Exception as error:  # noqa: BLE001 — the failure of one image, whatever it is, must not end the others
             result = _failed(spec, story, error, anyio.current_time() - start, ledger)
@@ -87,6 +100,7 @@ class Run:
             if result is None:
                 took = anyio.current_time() - start
                 result = Cancelled(spec.name, story.failed_at or story.stage, took, ledger.residues)
+            result = _hidden(result, self._redactor)
             self._outcomes[spec.name] = result
             with anyio.CancelScope(shield=True):  # in the journal's own thread, a few milliseconds
                 await self._note(result, story)
@@ -142,6 +156,16 @@ def _failed(spec: BuildSpec, story: Story, error: Exception, took: float, ledger
         story.output(line, "stderr")
     hint = "this is a mistake in gilder: please report it with the log of this build"
     return Failed(spec.name, stage, f"{type(cause).__name__}: {cause}", hint, took, ledger.residues)
+
+
+def _hidden(outcome: Outcome, redactor: Redactor) -> Outcome:
+    """The outcome without secrets: it goes into the journal and into the summary."""
+    hide = redactor.text
+    residues = tuple(Residue(hide(residue.what), hide(residue.remedy)) for residue in outcome.residues)
+    if isinstance(outcome, Failed):
+        hint = outcome.hint and hide(outcome.hint)
+        return replace(outcome, error=hide(outcome.error), hint=hint, residues=residues)
+    return replace(outcome, residues=residues)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -134,11 +134,17 @@ def boot_id() -> str:
 
 
 class Journal:
-    """An open journal; comes only out of `opened` and `in_loop`."""
+    """An open journal; comes only out of `opened` and `in_loop`.
 
-    def __init__(self, database: sqlite3.Connection, thread: anyio.CapacityLimiter | None) -> None:
+    `hide` takes secrets out of what people read in it; resource ids and names must stay as they are.
+    """
+
+    def __init__(
+        self, database: sqlite3.Connection, thread: anyio.CapacityLimiter | None, hide: Callable[[str], str] = str
+    ) -> None:
         self._database = database
         self._thread = thread
+        self._hide = hide
 
     async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def transaction() -> T:
@@ -183,7 +189,9 @@ class Journal:
         statement = (
             "UPDATE build SET status = ?, stage = ?, error = ?, artifacts = ?, finished = ? WHERE run = ? AND name = ?"
         )
-        await self._write(statement, status, stage, error, json.dumps(list(artifacts)), time.time(), run, build)
+        await self._write(
+            statement, status, stage, self._hide(error), json.dumps(list(artifacts)), time.time(), run, build
+        )
 
     async def runs(self) -> list[RunRecord]:
         """All runs, oldest first."""
@@ -210,7 +218,7 @@ class Journal:
         """
         columns = "run, build, kind, name, handle, remedy, data, state, why, at"
         statement = f"INSERT INTO residue ({columns}) VALUES (?,?,?,?,?,?,?,'held','',?)"  # noqa: S608 — constants
-        return await self._write(statement, run, build, kind, name, handle, remedy, data, time.time())
+        return await self._write(statement, run, build, kind, name, handle, self._hide(remedy), data, time.time())
 
     async def released(self, number: int) -> None:
         """Note that a thing is gone."""
@@ -218,7 +226,9 @@ class Journal:
 
     async def left(self, number: int, why: str) -> None:
         """Note that a thing could not be removed."""
-        await self._write("UPDATE residue SET state = 'left', why = ?, at = ? WHERE id = ?", why, time.time(), number)
+        await self._write(
+            "UPDATE residue SET state = 'left', why = ?, at = ? WHERE id = ?", self._hide(why), time.time(), number
+        )
 
     async def residues(self, run: str | None = None) -> list[ResidueRecord]:
         """What is held or left, oldest first; of one run or of all."""
@@ -230,7 +240,7 @@ class Journal:
     async def operation_started(self, run: str, build: str, doing: str, token: str) -> int:
         """Note an operation that outlives this process. Returns its number."""
         statement = "INSERT INTO operation (run, build, doing, token, started) VALUES (?,?,?,?,?)"
-        return await self._write(statement, run, build, doing, token, time.time())
+        return await self._write(statement, run, build, self._hide(doing), token, time.time())
 
     async def operation_finished(self, number: int) -> None:
         """Note that an operation was seen to end."""
@@ -248,7 +258,7 @@ class Journal:
 
     async def timed(self, records: Sequence[TimingRecord]) -> None:
         """Keep the timings of a build."""
-        rows = [(r.run, r.build, r.stage, r.detail, r.started, r.seconds, int(r.ok)) for r in records]
+        rows = [(r.run, r.build, r.stage, self._hide(r.detail), r.started, r.seconds, int(r.ok)) for r in records]
 
         def write(db: sqlite3.Connection) -> None:
             db.executemany("INSERT INTO timing VALUES (?,?,?,?,?,?,?)", rows)
@@ -286,10 +296,12 @@ class Journal:
 
 
 @asynccontextmanager
-async def opened(path: Path = DEFAULT_PATH) -> AsyncIterator[Journal]:
-    """The journal at `path`, made if missing; raises Refused when it cannot be written or is of a later version."""
+async def opened(path: Path = DEFAULT_PATH, hide: Callable[[str], str] = str) -> AsyncIterator[Journal]:
+    """The journal at `path`, made if missing; what people read in it passes through `hide`.
+
+    Raises Refused when it cannot be written or is of a later version."""
     database = await anyio.to_thread.run_sync(_connected, path)
-    journal = Journal(database, anyio.CapacityLimiter(1))
+    journal = Journal(database, anyio.CapacityLimiter(1), hide)
     async with closing(journal.close, within=10):
         yield journal
 

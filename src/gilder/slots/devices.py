@@ -9,10 +9,11 @@ from __future__ import annotations
 import os.path
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 
-from gilder.host.devices import BlockDevice, block_device
+from gilder.host.devices import BlockDevice, block_device, is_free, wait_free
 from gilder.model.errors import DeviceMissing
 
 _DATA_CONTROLLERS = ("{f8b3781b", "{f8b3781c", "{f8b3781d")
@@ -28,6 +29,34 @@ class Scenery:
 
     visible: frozenset[int]
     newest: int
+
+
+class SlotDevices(Protocol):
+    """What a machine shows of its data disks; `LunDevices` is this machine."""
+
+    def shows(self, lun: int) -> bool:
+        """Whether a device shows at a LUN."""
+        ...
+
+    def device(self, lun: int) -> BlockDevice | None:
+        """The device of a LUN, None while there is none; raises DeviceMissing for a name without a device."""
+        ...
+
+    def visible(self, capacity: int) -> frozenset[int]:
+        """The LUNs below `capacity` at which a device shows."""
+        ...
+
+    def scenery(self, capacity: int) -> Scenery:
+        """What shows now, to tell new devices from old ones later."""
+        ...
+
+    def is_free(self, device: BlockDevice) -> bool:
+        """Whether nothing uses a device; raises DeviceMissing when it is gone."""
+        ...
+
+    async def wait_free(self, device: BlockDevice, within: float) -> None:
+        """Wait until nothing uses a device; raises Busy, or DeviceMissing when it is gone."""
+        ...
 
 
 class LunDevices:
@@ -47,6 +76,23 @@ class LunDevices:
                 return _normal(link.parent / link.readlink())
         name = self._scsi(lun) or self._nvme(lun)
         return self._dev / name if name else None
+
+    def shows(self, lun: int) -> bool:
+        """Whether a device shows at a LUN."""
+        return self.path(lun) is not None
+
+    def device(self, lun: int) -> BlockDevice | None:
+        """The device of a LUN, None while there is none; raises DeviceMissing for a name without a device."""
+        path = self.path(lun)
+        return None if path is None else block_device(str(path))
+
+    def is_free(self, device: BlockDevice) -> bool:
+        """Whether nothing uses a device; raises DeviceMissing when it is gone."""
+        return is_free(device)
+
+    async def wait_free(self, device: BlockDevice, within: float) -> None:
+        """Wait until nothing uses a device; raises Busy, or DeviceMissing when it is gone."""
+        await wait_free(device, within=within)
 
     def visible(self, capacity: int) -> frozenset[int]:
         """The LUNs below `capacity` at which a device shows."""
@@ -89,7 +135,7 @@ def _read(file: Path) -> str:
         return ""
 
 
-async def wait_device(devices: LunDevices, lun: int, size_bytes: int, before: Scenery, within: float) -> BlockDevice:
+async def wait_device(devices: SlotDevices, lun: int, size_bytes: int, before: Scenery, within: float) -> BlockDevice:
     """Wait for the device of a disk just attached and prove that it is that disk's.
 
     It must have about the disk's size, and be newer than everything that was there before. Raises DeviceMissing when it
@@ -99,14 +145,13 @@ async def wait_device(devices: LunDevices, lun: int, size_bytes: int, before: Sc
     pause = 0.01
     doubt = "no device appeared"
     while anyio.current_time() < deadline:
-        if (path := devices.path(lun)) is not None:
-            try:
-                device = block_device(str(path))
-            except DeviceMissing:
-                doubt = f"{path} is not a block device yet"
-            else:
-                if (doubt := _doubt(device, size_bytes, before)) == "":
-                    return device
+        try:
+            device = devices.device(lun)
+        except DeviceMissing as error:
+            doubt = error.message
+        else:
+            if device is not None and (doubt := _doubt(device, size_bytes, before)) == "":
+                return device
         await anyio.sleep(pause)
         pause = min(pause * 1.5, 1.0)
     raise DeviceMissing(
@@ -123,10 +168,10 @@ def _doubt(device: BlockDevice, size_bytes: int, before: Scenery) -> str:
     return ""
 
 
-async def wait_gone(devices: LunDevices, lun: int, within: float) -> bool:
+async def wait_gone(devices: SlotDevices, lun: int, within: float) -> bool:
     """Wait until no device shows at a LUN; False if one still does."""
     deadline = anyio.current_time() + within
-    while devices.path(lun) is not None:
+    while devices.shows(lun):
         if anyio.current_time() >= deadline:
             return False
         await anyio.sleep(0.02)

@@ -8,10 +8,9 @@ from contextlib import AbstractAsyncContextManager
 from gilder.azure.arm import Arm
 from gilder.azure.machines import VmView, attach_and_detach, vm_view
 from gilder.azure.operations import Usual, looks
-from gilder.host.devices import block_device, wait_free
 from gilder.model.errors import Busy, DeviceMissing, GilderError, Refused
 from gilder.model.ids import ArmId
-from gilder.slots.devices import LunDevices, wait_gone
+from gilder.slots.devices import SlotDevices, wait_gone
 
 _FREE_WITHIN = 30.0
 """Seconds for the kernel to take down what a killed build had mounted."""
@@ -20,7 +19,7 @@ _FREE_WITHIN = 30.0
 async def detach_leftovers(
     arm: Arm,
     vm: ArmId,
-    devices: LunDevices,
+    devices: SlotDevices,
     disks: Sequence[ArmId],
     turn: Callable[[], AbstractAsyncContextManager[None]],
 ) -> dict[ArmId, GilderError]:
@@ -45,13 +44,12 @@ async def detach_leftovers(
     return refused
 
 
-async def _in_use(view: VmView, devices: LunDevices, disk: ArmId) -> GilderError | None:
+async def _in_use(view: VmView, devices: SlotDevices, disk: ArmId) -> GilderError | None:
     entry = view.lists(disk)
-    path = devices.path(entry.lun) if entry else None
-    if path is None:
-        return None
     try:
-        await wait_free(block_device(str(path)), within=_FREE_WITHIN)
+        device = devices.device(entry.lun) if entry else None
+        if device is not None:
+            await devices.wait_free(device, within=_FREE_WITHIN)
     except Busy as error:
         return error
     except DeviceMissing:

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from gilder.host.devices import BlockDevice, is_free, wait_free
+from gilder.host.devices import BlockDevice
 from gilder.model.errors import Busy, DeviceMissing, GilderError
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
 from gilder.runtime.release import Ledger, Release, releasing
-from gilder.slots.devices import LunDevices, wait_device
+from gilder.slots.devices import SlotDevices, wait_device
 from gilder.slots.writer import Announcement, SlotWriter
 
 APPEARING = 180.0
@@ -33,21 +33,22 @@ class Disk:
 class Slot:
     """A disk attached to this VM, with its device. Comes only out of `attached`."""
 
-    def __init__(self, disk: Disk, lun: int, device: BlockDevice, writer: SlotWriter) -> None:
+    def __init__(self, disk: Disk, lun: int, device: BlockDevice, writer: SlotWriter, devices: SlotDevices) -> None:
         self.disk = disk
         self.lun = lun
         self.device = device
         self._writer = writer
+        self._devices = devices
 
     def release_soon(self) -> None:
         """Queue the detach without waiting for it; a device still in use stays where it is."""
-        if is_free(self.device):
+        if self._devices.is_free(self.device):
             self._writer.detach_soon(self.disk.id)
 
 
 @asynccontextmanager
 async def attached(
-    writer: SlotWriter, devices: LunDevices, disk: Disk, ledger: Ledger, announcement: Announcement
+    writer: SlotWriter, devices: SlotDevices, disk: Disk, ledger: Ledger, announcement: Announcement
 ) -> AsyncIterator[Slot]:
     """Have a disk attached while inside; raises CloudError, Refused, DeviceMissing.
 
@@ -58,7 +59,7 @@ async def attached(
     async def detach() -> None:
         if device is not None:
             try:
-                await wait_free(device, within=10.0)
+                await devices.wait_free(device, within=10.0)
             except Busy:
                 writer.abandon(disk.id, "its device is still in use")
                 raise
@@ -74,4 +75,4 @@ async def attached(
     async with releasing(ledger, Release("attachment", disk.id.name, remedy, detach, _DETACHING, str(disk.id))):
         settled = await writer.attach(disk.id, disk.caching, announcement)
         device = await wait_device(devices, settled.lun, disk.size_bytes, settled.before, APPEARING)
-        yield Slot(disk, settled.lun, device, writer)
+        yield Slot(disk, settled.lun, device, writer, devices)

@@ -19,7 +19,7 @@ from gilder.azure.operations import Usual, looks
 from gilder.model.errors import CloudError, Conflict, GilderError, OperationFailed, Refused, Throttled, Unreachable
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
-from gilder.slots.devices import LunDevices, Scenery, wait_gone
+from gilder.slots.devices import Scenery, SlotDevices, wait_gone
 from gilder.slots.pool import LunPool
 from gilder.slots.wishes import Attach, Detach, Situation, Wish, batch, due, halves, next_look
 
@@ -88,7 +88,7 @@ class SlotWriter:
     """Wishes in, attachments out. `turn` makes the block that excludes other gilder processes of this machine."""
 
     def __init__(
-        self, arm: Arm, vm: ArmId, devices: LunDevices, turn: Callable[[], AbstractAsyncContextManager[None]]
+        self, arm: Arm, vm: ArmId, devices: SlotDevices, turn: Callable[[], AbstractAsyncContextManager[None]]
     ) -> None:
         self._arm = arm
         self.vm = vm
@@ -351,7 +351,7 @@ class SlotWriter:
         """End the lease of an attach that did not take effect."""
         if wish.lun is None:
             return
-        if view.lists(wish.disk) or self._devices.path(wish.lun) is not None:
+        if view.lists(wish.disk) or self._devices.shows(wish.lun):
             pool.quarantine(wish.lun, f"in doubt after the attach of {wish.disk.name}")
         else:
             pool.give_back(wish.lun)

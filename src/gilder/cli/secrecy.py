@@ -1,0 +1,87 @@
+"""What of a run is secret, and who could read it besides gilder."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from gilder.model.errors import GilderError
+from gilder.runtime.redaction import Redactor
+from gilder.template import Loaded
+
+_SECRET_OPTIONS = ("client_secret", "client_cert_password", "client_jwt", "oidc_request_token")
+_SECRET_VARIABLE = re.compile(
+    r"(?:(?:AZURE|ARM)_\w*(?:SECRET|PASSWORD|TOKEN|JWT|KEY|CONNECTION_STRING|_PAT)|ACTIONS_ID_TOKEN_REQUEST_TOKEN)"
+)
+"""Environment variables whose whole name is like this hold a secret; AZURE_FEDERATED_TOKEN_FILE names a file."""
+_LONGEST_PATH = 4096
+
+
+def secrets_of(loaded: Loaded, environment: Mapping[str, str]) -> dict[str, str]:
+    """The secrets of a run, by a name to show: options, sensitive variables, environment variables of Azure tools."""
+    found = {name: value for name, value in environment.items() if _SECRET_VARIABLE.fullmatch(name)}
+    for number, value in enumerate(loaded.sensitive):
+        found[f"sensitive variable {number + 1}"] = value
+    for spec in loaded.builds:
+        for option in _SECRET_OPTIONS:
+            if value := getattr(spec.auth, option):
+                found[f"{option} of {spec.name}"] = value
+        for number, value in enumerate(spec.sensitive):
+            found[f"sensitive value {number + 1} of {spec.name}"] = value
+    # One warning for each value that is too short, not one for each build.
+    return {name: value for value, name in {value: name for name, value in reversed(found.items())}.items() if value}
+
+
+def open_files(loaded: Loaded) -> list[str]:
+    """Warnings about files with secrets that every user of this machine may read."""
+    files: dict[str, str] = {
+        variable.origin: "values of sensitive variables"
+        for variable in loaded.variables
+        if variable.sensitive and variable.origin not in ("default", "-var")
+    }
+    for spec in loaded.builds:
+        for option in ("client_cert_path", "client_jwt"):
+            if value := getattr(spec.auth, option):
+                files[value] = option
+    return [
+        f"{file} ({what}) can be read by every user of this machine: chmod 600 {file}"
+        for file, what in files.items()
+        if _is_open(file)
+    ]
+
+
+def _is_open(file: str) -> bool:
+    if len(file) > _LONGEST_PATH or "\0" in file:
+        return False  # a token, not a path
+    try:
+        mode = Path(file).stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) and bool(mode & stat.S_IROTH)
+
+
+@contextmanager
+def errors_hidden(redactor: Redactor) -> Iterator[None]:
+    """Take secrets out of every error that leaves the block."""
+    try:
+        yield
+    except BaseException as error:
+        _hide(error, redactor)
+        raise
+
+
+def _hide(error: BaseException | None, redactor: Redactor) -> None:
+    if error is None:
+        return
+    _hide(error.__cause__ or error.__context__, redactor)
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            _hide(member, redactor)
+        return
+    error.args = tuple(redactor.text(arg) if isinstance(arg, str) else arg for arg in error.args)
+    if isinstance(error, GilderError):
+        error.message = redactor.text(error.message)
+        error.hint = error.hint and redactor.text(error.hint)

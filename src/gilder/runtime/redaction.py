@@ -1,0 +1,259 @@
+"""What must never be shown: the secrets of a run, in every form in which programs print them.
+
+A secret is hidden as it is, in base64 (both alphabets, wherever it begins in what was encoded, with and without
+padding), in hexadecimal, percent-encoded, escaped as in JSON, XML and Python, quoted for a shell, and in part: each
+of its longer lines, and eight or more characters of it at a break between lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from gilder.model.events import Event, OutputLine, Sink
+from gilder.runtime.spellings import spellings
+
+MASK = "<sensitive>"
+SHORTEST = 4
+"""Characters; hiding a shorter value would make the output unreadable, and hide little."""
+PART = 8
+"""Characters of a secret, or of one of its lines, that are hidden on their own."""
+_BREAK = re.compile(r"[ \t]{0,8}(?:\r\n|\n|\r|\\n)[ \t]{0,8}")
+"""Between lines of one text; an error within an error has its line ends escaped."""
+
+Span = tuple[int, int]
+
+
+class Redactor:
+    """The secrets of one run. Immutable; without secrets it changes nothing."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._forms = _forms(secrets)
+        self._flat = {flat: None for form in self._forms if len(flat := _BREAK.sub("", form)) >= SHORTEST}
+        self._whole = _compiled(self._forms)
+        self._unbroken = _compiled(self._flat)
+        self._heads = _compiled(form[:PART] for form in self._flat if len(form) > PART)
+        self._tails = _compiled(form[-PART:] for form in self._flat if len(form) > PART)
+        # Searching all forms for each line would take long; nearly no line begins with these.
+        self._begins = {form[at : at + PART] for form in self._flat for at in range(len(form) - PART + 1)}
+        self.longest = max(map(len, self._forms), default=0)
+        """Characters of the longest form."""
+
+    @classmethod
+    def of(cls, named: Mapping[str, str]) -> tuple[Redactor, tuple[str, ...]]:
+        """A redactor of these values, and the names of those too short to be hidden."""
+        short = tuple(name for name, value in named.items() if 0 < len(value) < SHORTEST)
+        return cls(named.values()), short
+
+    def __bool__(self) -> bool:
+        return bool(self._forms)
+
+    def text(self, text: str) -> str:
+        """The text with every secret hidden, also those that its line breaks cut."""
+        if not self._forms or not text:
+            return text
+        spans = self.spans(text)
+        if _BREAK.search(text):
+            spans += self._across_breaks(text)
+            start = 0
+            for end in [*(found.start() for found in re.finditer("\n", text)), len(text)]:
+                spans += [(start + a, start + b) for a, b in self.parts(text[start:end])]
+                start = end + 1
+        return _masked(text, spans)
+
+    def spans(self, text: str) -> list[Span]:
+        """Where whole secrets are; spans may overlap."""
+        return _found(self._whole, text)
+
+    def parts(self, line: str) -> list[Span]:
+        """Where a line begins or ends with a part of a secret, or is one."""
+        spans: list[Span] = []
+        stripped = line.strip()
+        if stripped[:PART] in self._begins and any(stripped in form for form in self._flat):
+            return [(0, len(line))]
+        bare = line.rstrip()
+        for start, _ in _found(self._heads, bare):
+            if any(form.startswith(bare[start:]) for form in self._flat):
+                spans.append((start, len(bare)))
+                break
+        skipped = len(line) - len(line.lstrip())
+        for _, end in reversed(_found(self._tails, line)):
+            if any(form.endswith(line[skipped:end]) for form in self._flat):
+                spans.append((skipped, end))
+                break
+        return spans
+
+    def rests(self, line: str) -> tuple[str, ...]:
+        """How the next line would begin, if this one ends within a secret that was cut there."""
+        found = _found(self._heads, line)
+        stripped = line.strip()
+        rests = {f[len(line) - start :] for start, _ in found for f in self._flat if f.startswith(line[start:])}
+        if len(stripped) >= PART:
+            rests |= {f.partition(stripped)[2] for f in self._flat if stripped in f}
+        return tuple(rest for rest in rests if rest)
+
+    def _across_breaks(self, text: str) -> list[Span]:
+        """Where secrets are when the breaks are taken out."""
+        pieces: list[str] = []
+        places: list[int] = []
+        at = 0
+        for found in [*_BREAK.finditer(text), None]:
+            end = found.start() if found else len(text)
+            pieces.append(text[at:end])
+            places += range(at, end)
+            at = found.end() if found else end
+        return [(places[a], places[b - 1] + 1) for a, b in _found(self._unbroken, "".join(pieces))]
+
+
+class Stream:
+    """Text that comes in chunks, cut anywhere: what may be the beginning of a secret is held until it is known."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._held = ""
+
+    def feed(self, chunk: str) -> str:
+        """What can be shown after this chunk."""
+        text = self._held + chunk
+        # A secret that begins before `known` is wholly here.
+        known = max(0, len(text) - self._redactor.longest + 1)
+        spans = [span for span in self._redactor.spans(text) if span[0] < known]
+        known = max([known, *(end for _, end in spans)])
+        self._held = text[known:]
+        return _masked(text[:known], spans)
+
+    def rest(self) -> str:
+        """What is still held, as it can be shown at the end; the next chunk begins anew."""
+        text, self._held = self._held, ""
+        return _masked(text, self._redactor.spans(text))
+
+
+class _Lines:
+    """The lines of one stream of one build."""
+
+    def __init__(self, redactor: Redactor, longest_line: int) -> None:
+        self._redactor = redactor
+        self._longest_line = longest_line
+        self._stream = Stream(redactor)
+        self._rests: tuple[str, ...] = ()
+        self._held: OutputLine | None = None
+
+    def shown(self, event: OutputLine) -> OutputLine:
+        """The line to show; of a piece of a line that was cut, what cannot belong to a secret in the next piece."""
+        if len(event.text) == self._longest_line:
+            self._held = event
+            return replace(event, text=self._stream.feed(event.text))
+        if self._held is not None:
+            self._held = None
+            return replace(event, text=self._stream.feed(event.text) + self._stream.rest())
+        return replace(event, text=self._line(event.text))
+
+    def flushed(self) -> OutputLine | None:
+        """What is held, when nothing came after it."""
+        event, self._held = self._held, None
+        return replace(event, text=self._stream.rest()) if event else None
+
+    def _line(self, text: str) -> str:
+        spans = self._redactor.spans(text) + self._redactor.parts(text)
+        rests: set[str] = set()
+        for rest in self._rests:
+            if text.startswith(rest):
+                spans.append((0, len(rest)))
+            elif text and rest.startswith(text):
+                spans.append((0, len(text)))
+                rests.add(rest[len(text) :])
+        self._rests = (*rests, *self._redactor.rests(text)) if spans else ()
+        return _masked(text, spans)
+
+
+def redacted(sink: Sink, redactor: Redactor, longest_line: int) -> Sink:
+    """A sink that hides secrets and passes events on. Lines of `longest_line` characters may be pieces of longer ones."""
+    if not redactor:
+        return sink
+    lines: dict[tuple[str, str], _Lines] = {}
+
+    def tell(event: Event) -> None:
+        if isinstance(event, OutputLine):
+            key = (event.build, event.stream)
+            if key not in lines:
+                lines[key] = _Lines(redactor, longest_line)
+            sink(lines[key].shown(event))
+            return
+        for key in [key for key in lines if key[0] == event.build]:
+            if rest := lines[key].flushed():
+                sink(rest)
+        sink(_hidden(event, redactor.text))
+
+    return tell
+
+
+def _hidden(event: Event, hide: Callable[[str], str]) -> Event:
+    shown: dict[str, Any] = {
+        name: hide(value)
+        for name in ("text", "what", "remedy", "detail")
+        if isinstance(value := getattr(event, name, None), str)
+    }
+    return replace(event, **shown)
+
+
+def _forms(secrets: Iterable[str]) -> dict[str, None]:
+    """All forms of all secrets and of their longer lines, in order and once."""
+    forms: dict[str, None] = {}
+    for secret in secrets:
+        lines = [line.strip() for line in secret.splitlines()]
+        wanted = [secret, secret.strip(), *(line for line in lines if len(line) >= PART)]
+        for value in dict.fromkeys(wanted):
+            if len(value) >= SHORTEST:
+                forms |= dict.fromkeys(form for form in spellings(value) if len(form) >= SHORTEST)
+    return forms
+
+
+def _compiled(words: Iterable[str]) -> re.Pattern[str] | None:
+    words = sorted(set(words))
+    return re.compile(_tree(words)) if words else None
+
+
+def _tree(words: list[str]) -> str:
+    """A pattern for the longest of these words (sorted) at a place; beginnings that they share are compared once."""
+    branches = []
+    for first in dict.fromkeys(word[0] for word in words):
+        group = [word for word in words if word[0] == first]
+        head = _shared(group[0], group[-1])  # the words between share it, for they are sorted
+        tails = [word[len(head) :] for word in group]
+        rest = [tail for tail in tails if tail]
+        more = f"(?:{_tree(rest)})" + ("?" if len(rest) < len(tails) else "") if rest else ""
+        branches.append(re.escape(head) + more)
+    return "|".join(branches)
+
+
+def _shared(one: str, other: str) -> str:
+    """The beginning that two words share."""
+    length = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return one[:length]
+
+
+def _found(pattern: re.Pattern[str] | None, text: str) -> list[Span]:
+    """All places, also those that overlap."""
+    spans = []
+    found = pattern.search(text) if pattern else None
+    while found and pattern:
+        spans.append(found.span())
+        found = pattern.search(text, found.start() + 1)
+    return spans
+
+
+def _masked(text: str, spans: list[Span]) -> str:
+    """The text with each run of overlapping spans replaced by one mask."""
+    if not spans:
+        return text
+    pieces = []
+    at = 0
+    begin, end = min(spans)
+    for start, stop in sorted(spans):
+        if start > end:
+            pieces += [text[at:begin], MASK]
+            at, begin, end = end, start, stop
+        end = max(end, stop)
+    return "".join([*pieces, text[at:begin], MASK, text[end:]])

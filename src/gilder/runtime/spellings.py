@@ -1,0 +1,73 @@
+"""How programs spell a text: encoded, escaped and quoted."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from urllib.parse import quote, quote_from_bytes, quote_plus
+
+
+def spellings(text: str) -> Iterator[str]:
+    """The text as it is and as it is usually encoded, escaped and quoted; some may be the same."""
+    data = text.encode(errors="surrogatepass")
+    yield text
+    yield from _base64(data)
+    yield from _hexadecimal(data)
+    yield from _percent(text, data)
+    yield from _escaped(text)
+    yield from _quoted(text)
+
+
+def _base64(data: bytes) -> Iterator[str]:
+    """In base64, alone and with anything around it."""
+    alone = base64.b64encode(data).decode()
+    spelled = [alone, alone.rstrip("=")]
+    # After 0, 1, 2 other bytes: characters that also hold bits of a neighbour are left out, for they vary.
+    for before, shared in ((0, 0), (1, 2), (2, 3)):
+        encoded = base64.b64encode(bytes(before) + data).decode()
+        spelled.append(encoded[shared : (before + len(data)) * 8 // 6])
+    for form in spelled:
+        yield form
+        yield form.replace("+", "-").replace("/", "_")
+
+
+def _hexadecimal(data: bytes) -> Iterator[str]:
+    for form in (data.hex(), data.hex(" "), data.hex(":"), data.hex(" ", -2), data.hex("-")):
+        yield form
+        yield form.upper()
+    yield "".join(f"\\x{byte:02x}" for byte in data)
+
+
+def _percent(text: str, data: bytes) -> Iterator[str]:
+    yield "".join(f"%{byte:02X}" for byte in data)
+    yield "".join(f"%{byte:02x}" for byte in data)
+    forms = [quote_from_bytes(data, safe=""), quote_from_bytes(data), quote(text, safe="!*'()", errors="surrogatepass")]
+    forms.append(quote_plus(text, errors="surrogatepass"))
+    for form in forms:
+        yield form
+        yield re.sub("%..", lambda found: found[0].lower(), form)
+
+
+def _escaped(text: str) -> Iterator[str]:
+    for form in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
+        yield form
+        yield form.replace("/", "\\/")
+        yield form.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        yield json.dumps(form)[1:-1]
+    yield repr(text)[1:-1]
+    yield html.escape(text)
+    yield html.escape(text, quote=False)
+
+
+def _quoted(text: str) -> Iterator[str]:
+    """As shells quote it, without the quotes around it where these do not matter."""
+    yield shlex.quote(text)[1:-1] if shlex.quote(text) != text else text
+    yield text.replace("'", "'\\''")
+    yield re.sub(r'([\\"$`])', r"\\\1", text)
+    yield re.sub(r"([^A-Za-z0-9_@%+=:,./\n-])", r"\\\1", text)
+    ansi = text.replace("\\", "\\\\").replace("'", "\\'")
+    yield ansi.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
