@@ -70,15 +70,14 @@ class Redactor:
     def parts(self, line: str) -> list[Span]:
         """Where a line begins or ends with a part of a secret, or is one."""
         spans: list[Span] = []
-        stripped = line.strip()
+        bare, stripped = line.rstrip(), line.strip()
+        skipped = len(line) - len(line.lstrip())
         if stripped[:PART] in self._begins and any(stripped in form for form in self._flat):
-            return [(0, len(line))]
-        bare = line.rstrip()
+            return [(skipped, len(bare))]
         for start, _ in _found(self._heads, bare):
             if any(form.startswith(bare[start:]) for form in self._flat):
                 spans.append((start, len(bare)))
                 break
-        skipped = len(line) - len(line.lstrip())
         for _, end in reversed(_found(self._tails, line)):
             if any(form.endswith(line[skipped:end]) for form in self._flat):
                 spans.append((skipped, end))
