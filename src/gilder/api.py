@@ -44,6 +44,7 @@ from gilder.model.spec import Auth, BuildSpec
 from gilder.model.vm import VmFacts
 from gilder.runtime.filelock import file_locked
 from gilder.runtime.journal import DEFAULT_PATH, opened
+from gilder.runtime.redaction import Redactor
 from gilder.template import Inputs
 from gilder.template import load as load_text
 
@@ -140,9 +141,11 @@ async def run(
     """
     must_differ(specs)
     stopping = Stopping(lambda text: None)
-    async with opened(journal) as book, file_locked(ALIVE / vm.site.run, ephemeral=True):
+    redactor = Redactor(secret for spec in specs for secret in (*spec.sensitive, spec.auth.client_secret or ""))
+    async with opened(journal, redactor.text) as book, file_locked(ALIVE / vm.site.run, ephemeral=True):
         await book.run_started(vm.site.run, str(vm.machine.id), "")
-        outcomes = await Run(vm.site, book, tell, stopping, options or RunOptions()).outcomes(specs)
+        work = Run(vm.site, book, tell, stopping, options or RunOptions(), redactor)
+        outcomes = await work.outcomes(specs)
         clean = all(isinstance(outcome, Built) and not outcome.residues for outcome in outcomes)
         await book.run_finished(vm.site.run, "done" if clean else "failed")
     return outcomes
