@@ -1,0 +1,127 @@
+"""Thousands of images in virtual time, against the bound of docs/architecture.md.
+
+`python -m benchmarks.scale [--builds 1000]`. gilder's engine, slots and client run against localarm in one process; local
+work is pretended: lognormal, 30 s in the mean, a quarter of it CPU time on 8 cores. Once with gallery image versions and 64
+LUNs, once with managed images and 32 LUNs, and the first also with a tenth of the builds, to see how cost grows.
+The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from azure.mgmt.compute import models
+from tests.virtual.loop import in_virtual_time
+from tests.virtual.place import GROUP, Place, image_spec, lognormal, placed, version_spec
+
+from benchmarks.matrix import Inputs, profile
+from gilder.model.outcomes import Built
+from localarm.settings import SUBSCRIPTION
+
+CORES, CPU_SHARE, MEAN = 8, 0.25, 30.0
+
+
+def bound(local: list[float], slots: int, i: Inputs) -> dict[str, float]:
+    """The lower bounds by name, in seconds, for builds whose local times are `local`."""
+    builds = len(local)
+    head, tail = i.create + i.attach, max(i.snapshot + i.publish, i.detach) + i.delete
+    in_slot = [i.attach + seconds + i.detach for seconds in local]
+    rounds = math.ceil(builds / slots)
+    return {
+        "one build": head + max(local) + tail,
+        "cores": head + sum(local) * CPU_SHARE / CORES + tail,
+        "slots": i.create + max(sum(in_slot) / slots, rounds * min(in_slot)) + i.delete,
+        "writes": i.create + (rounds + 1) * min(i.attach, i.detach) + i.delete,
+        "publications": head
+        + min(local)
+        + i.snapshot
+        + max(0, builds - i.publish_bucket) / i.publish_refill
+        + i.publish
+        + i.delete,
+    }
+
+
+async def gallery_made(place: Place) -> None:
+    """A gallery with a definition for Linux."""
+    client = place.arm.client(SUBSCRIPTION)
+    gallery = models.Gallery(location="westeurope")
+    await (await client.galleries.begin_create_or_update(GROUP, "gallery", gallery)).result()
+    definition = models.GalleryImage(
+        location="westeurope",
+        properties=models.GalleryImageProperties(
+            os_type="Linux",
+            os_state="Generalized",
+            hyper_v_generation="V2",
+            identifier=models.GalleryImageIdentifier(publisher="p", offer="o", sku="s"),
+        ),
+    )
+    await (await client.gallery_images.begin_create_or_update(GROUP, "gallery", "linux", definition)).result()
+
+
+def measured(builds: int, slots: int, gallery: bool) -> dict[str, Any]:
+    """One run's figures."""
+    seconds = lognormal(MEAN, seed=1)
+    names = [f"image{number:05}" for number in range(builds)]
+
+    async def main() -> tuple[float, int]:
+        with tempfile.TemporaryDirectory() as folder:
+            async with placed(Path(folder), slots) as place:
+                place.seconds, place.cpu_share, place.cores = seconds, CPU_SHARE, CORES
+                if gallery:
+                    await gallery_made(place)
+                specs = [version_spec(n, i) if gallery else image_spec(n) for i, n in enumerate(names)]
+                start = place.world.clock()
+                outcomes = await place.build(specs)
+                took = place.world.clock() - start
+                assert all(isinstance(outcome, Built) for outcome in outcomes), outcomes
+                assert not place.plugs.violations
+                assert not place.left()
+                return took, place.writes.writes
+
+    cpu = time.process_time()
+    (took, writes), _ = in_virtual_time(main)
+    local = [seconds(name) for name in names]
+    inputs = profile(gallery, sum(local) / builds, sum(local) * CPU_SHARE / builds)
+    bounds = bound(local, slots, inputs)
+    return {
+        "builds": builds,
+        "slots": slots,
+        "gallery": gallery,
+        "virtual_s": round(took, 1),
+        "bound_s": round(max(bounds.values()), 1),
+        "ratio_to_bound": round(took / max(bounds.values()), 3),
+        "vm_writes": writes,
+        "cpu_s": round(time.process_time() - cpu, 1),
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "bounds": {name: round(value, 1) for name, value in bounds.items()},
+        "inputs": asdict(inputs),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--builds", type=int, default=1000)
+    builds = parser.parse_args().builds
+    runs = {
+        "gallery_tenth": measured(max(1, builds // 10), 64, gallery=True),
+        "gallery": measured(builds, 64, gallery=True),
+        "images": measured(builds, 32, gallery=False),
+    }
+    for name, figures in runs.items():
+        print(name)
+        for key, value in figures.items():
+            print(f"  {key:18} {value}")
+    print(json.dumps({"cores": CORES, "local_mean_s": MEAN, "cpu_share": CPU_SHARE, "runs": runs}))
+
+
+if __name__ == "__main__":
+    main()
