@@ -74,3 +74,13 @@ def test_halving_reaches_every_single_disk() -> None:
     assert [*first, *second] == disks
     assert first
     assert second
+
+
+def test_a_wait_that_rounding_ends_early_is_over() -> None:
+    since = 1_234.5678
+    for limit, situation in (
+        (GATHERING, replace(IDLE, attaches=[attach("a", since)], announced=3)),
+        (LAZINESS, replace(IDLE, detaches=[detach("a", since)], working=3)),
+    ):
+        assert due(replace(situation, now=since + limit - 1e-9)), "else the writer would spin until time moves"
+        assert not due(replace(situation, now=since + limit - 0.01))

@@ -20,6 +20,10 @@ LAZINESS = 60.0
 """Seconds after which a finished disk's detach goes even if nothing else needs the write."""
 
 
+_SLACK = 0.001
+"""Seconds by which a wait may end early: rounding must not make the writer look again and again without time passing."""
+
+
 @dataclass(slots=True, eq=False)
 class Attach:
     """Attach this disk at a LUN of the writer's choice."""
@@ -75,9 +79,9 @@ def due(s: Situation) -> bool:
         if s.room == 0:
             return bool(s.detaches)
         gathered = s.announced == 0 or len(s.attaches) >= s.room
-        return gathered or s.now - min(a.since for a in s.attaches) >= GATHERING
+        return gathered or s.now - min(a.since for a in s.attaches) >= GATHERING - _SLACK
     if s.detaches:
-        return (s.working == 0 and s.announced == 0) or s.now - min(d.since for d in s.detaches) >= LAZINESS
+        return (s.working == 0 and s.announced == 0) or (s.now - min(d.since for d in s.detaches) >= LAZINESS - _SLACK)
     return False
 
 
