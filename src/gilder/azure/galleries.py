@@ -11,6 +11,7 @@ from azure.core.exceptions import AzureError
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
+from gilder.azure.images import UNSETTLED
 from gilder.azure.operations import Usual, looks
 from gilder.azure.words import word
 from gilder.model.errors import CloudError, NotFound
@@ -235,9 +236,17 @@ async def _watch(arm: Arm, version: ArmId, tell: Callable[[Sequence[RegionProgre
 
 
 async def delete_version(arm: Arm, version: ArmId) -> None:
-    """Delete a version if it is there; raises CloudError."""
-    if await version_facts(arm, version) is None:
-        return
+    """Delete a version if it is there; raises CloudError.
+
+    One that is still being replicated refuses that (409), so its end is waited for first.
+    """
+    for wait in looks(Usual.PUBLISH_VERSION):
+        state = await version_state(arm, version)
+        if not state:
+            return
+        if state not in UNSETTLED:
+            break
+        await anyio.sleep(wait)
     versions = arm.client(version.subscription).gallery_image_versions
     at = (version.resource_group, *version.names)
     try:

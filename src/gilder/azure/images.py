@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import anyio
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
@@ -99,6 +100,10 @@ async def create_image(arm: Arm, plan: ImagePlan) -> None:
     await arm.finished(plan.id.subscription, operation, looks(Usual.CREATE_IMAGE))
 
 
+UNSETTLED = ("Creating", "Updating")
+"""Provisioning states in which a resource refuses to be deleted."""
+
+
 async def image_state(arm: Arm, image: ArmId) -> str:
     """The provisioning state of a managed image, such as Succeeded or Creating; "" when there is none."""
     images = arm.client(image.subscription).images
@@ -115,10 +120,18 @@ async def image_exists(arm: Arm, image: ArmId) -> bool:
 
 
 async def delete_image(arm: Arm, image: ArmId) -> None:
-    """Delete a managed image if it is there; raises CloudError."""
+    """Delete a managed image if it is there; raises CloudError.
+
+    One that is still being created refuses that (409), so its end is waited for first.
+    """
     images = arm.client(image.subscription).images
-    if not await image_exists(arm, image):
-        return
+    for wait in looks(Usual.CREATE_IMAGE):
+        state = await image_state(arm, image)
+        if not state:
+            return
+        if state not in UNSETTLED:
+            break
+        await anyio.sleep(wait)
     try:
         operation = await arm.change(
             f"deleting the image {image.name}", images.begin_delete, image.resource_group, image.name

@@ -1,0 +1,107 @@
+"""The engine and the single writer with many builds, in virtual time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+from tests.virtual.loop import in_virtual_time
+from tests.virtual.place import Place, image_spec, lognormal, placed
+
+from gilder.build import Job
+from gilder.engine import RunOptions, Stopping
+from gilder.model.errors import HostError
+from gilder.model.events import Stage
+from gilder.model.outcomes import Built, Cancelled, Failed
+
+
+def test_sixteen_builds_share_few_writes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            outcomes = await place.build([image_spec(f"image{n}") for n in range(16)])
+            assert [outcome.build for outcome in outcomes] == [f"image{n}" for n in range(16)]
+            assert all(isinstance(outcome, Built) for outcome in outcomes)
+            assert place.writes.writes <= 4
+            assert place.plugs.violations == []
+            assert place.left() == []
+
+    _, took = in_virtual_time(main)
+    assert took < 40
+
+
+def test_more_builds_than_luns_all_get_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            place.seconds = lognormal(20, seed=3)
+            outcomes = await place.build([image_spec(f"image{n}") for n in range(20)])
+            assert all(isinstance(outcome, Built) for outcome in outcomes), outcomes
+            assert place.plugs.violations == []
+            assert place.left() == []
+
+    in_virtual_time(main)
+
+
+class Troubled(Place):
+    """A place where the work on one image fails."""
+
+    async def work(self, job: Job) -> None:
+        await super().work(job)
+        if job.spec.name == "bad":
+            raise HostError("no luck")
+
+
+def troubled(place: Place) -> Troubled:
+    return Troubled(place.world, place.application, place.plugs, place.arm, place.journal)
+
+
+def test_a_failure_is_a_value_and_the_others_go_on(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            bad = troubled(place)
+            outcomes = await bad.build([image_spec("first"), image_spec("bad"), image_spec("last")])
+            assert [type(outcome) for outcome in outcomes] == [Built, Failed, Built]
+            assert place.left() == []
+            assert await place.journal.residues() == []
+
+    in_virtual_time(main)
+
+
+def test_fail_fast_stops_the_others_and_cleans_up(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            bad = troubled(place)
+            bad.seconds = lambda build: 1.0 if build == "bad" else 500.0
+            outcomes = await bad.build([image_spec("slow"), image_spec("bad")], RunOptions(fail_fast=True))
+            assert [type(outcome) for outcome in outcomes] == [Cancelled, Failed]
+            assert place.left() == []
+            assert place.plugs.attached() == {}
+
+    in_virtual_time(main)
+
+
+def test_a_stop_at_any_moment_leaves_nothing(tmp_path: Path) -> None:
+    async def stopped(moment: float, folder: Path) -> list[Stage | None]:
+        async with placed(folder) as place:
+            stopping = Stopping(lambda text: None)
+            async with anyio.create_task_group() as group:
+
+                async def stop() -> None:
+                    await anyio.sleep(moment)
+                    stopping.signalled("SIGINT")
+
+                group.start_soon(stop)
+                outcomes = await place.build([image_spec(f"image{n}") for n in range(3)], stopping=stopping)
+                group.cancel_scope.cancel()
+            assert place.left() == [], f"stopped after {moment} s"
+            assert place.plugs.attached() == {}
+            assert place.plugs.violations == []
+            assert await place.journal.residues() == []
+            return [outcome.stage for outcome in outcomes if isinstance(outcome, Cancelled)]
+
+    seen: set[Stage | None] = set()
+    for step in range(30):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        stages, _ = in_virtual_time(lambda step=step, folder=folder: stopped(step * 0.9, folder))  # type: ignore[misc]
+        seen.update(stages)
+    assert {Stage.ATTACH, Stage.PUBLISH} <= seen, "the moments reach from the beginning to the end"
