@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import selectors
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -22,6 +19,7 @@ from azure.mgmt.compute.models import (
     DiskProperties,
 )
 from tests.localarm.conftest import Local, Maker
+from tests.virtual.loop import in_virtual_time
 
 from localarm.door_sdk import InProcessTransport, virtual_clock
 from localarm.faults import Fault
@@ -29,30 +27,6 @@ from localarm.settings import APPLICATION, APPLICATION_SECRET, SUBSCRIPTION, TEN
 from localarm.ticker import Ticker
 
 GROUP = "gilder-local"
-T = TypeVar("T")
-
-
-class Jumping(selectors.DefaultSelector):
-    """A selector for a loop in which time jumps to the next timer instead of passing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready and timeout:
-            self.now += timeout
-        return ready
-
-
-def in_virtual_time(main: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, float]:
-    """Run a coroutine function in a jumping loop; its result and how many virtual seconds it took."""
-    selector = Jumping()
-    loop = asyncio.SelectorEventLoop(selector)
-    loop.time = lambda: selector.now  # type: ignore[method-assign] # the one hook asyncio has for its clock
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        return runner.run(main()), selector.now
 
 
 @asynccontextmanager
