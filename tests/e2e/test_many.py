@@ -113,8 +113,8 @@ class Stranger(threading.Thread):
 
     async def _once(self, arm: Arm, vm: ArmId, disk: ArmId, random: Random) -> None:
         taken = (await vm_view(arm, vm)).luns
-        lun = random.choice([lun for lun in range(12) if lun not in taken])
-        if not await self._write(arm, vm, [Attachment(disk, lun, Caching.NONE)], []):
+        free = [lun for lun in range(32) if lun not in taken]  # as many as the size of this VM has
+        if not free or not await self._write(arm, vm, [Attachment(disk, random.choice(free), Caching.NONE)], []):
             return
         await anyio.sleep(random.random() / 5)
         facts = await disk_facts(arm, disk)
