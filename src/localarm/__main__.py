@@ -125,6 +125,15 @@ def _world_options(parser: argparse.ArgumentParser) -> None:
         help="where the device names of data disks appear",
     )
     parser.add_argument(
+        "--role",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a role definition as `az role definition create` takes it: callers may then do only that, on its "
+        "AssignableScopes (default: everything); may be given again",
+    )
+    parser.add_argument(
         "--catalogue", type=Path, default=DEFAULT_STATE / "catalogue", metavar="DIR", help="cache of platform images"
     )
 
@@ -150,18 +159,21 @@ def _passed_on(options: argparse.Namespace) -> list[str]:
         "vm_name", "vm_size", "vm_zone", "location", "group", "latency", "scale", "throttle", "concurrent_writes", "seed",
         "devices", "links", "catalogue",
     )  # fmt: skip
-    return [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
+    found = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
+    return found + [f"--role={file.absolute()}" for file in options.role]
 
 
 def _settings(options: argparse.Namespace) -> Settings:
+    from localarm.role_files import with_roles
     from localarm.settings import Settings
 
     throttle = options.throttle == "on" or (options.throttle == "auto" and options.latency == "recorded")
-    return Settings(
+    settings = Settings(
         group=options.group, location=options.location, latency=options.latency, scale=options.scale, throttle=throttle,
         concurrent_writes=options.concurrent_writes, seed=options.seed, vm_name=options.vm_name, vm_size=options.vm_size,
         vm_zone=options.vm_zone,
     )  # fmt: skip
+    return with_roles(settings, options.role)
 
 
 def _place(options: argparse.Namespace) -> Place:
@@ -207,12 +219,13 @@ def _serve(options: argparse.Namespace) -> int:
 
     from localarm import server
     from localarm.devices import DeviceError
+    from localarm.role_files import BadRole
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     place = _place(options)
     try:
         server.run(place, _settings(options))
-    except (server.Occupied, DeviceError, OSError) as error:
+    except (server.Occupied, DeviceError, OSError, BadRole) as error:
         print(f"localarm: {error}", file=sys.stderr)
         if place.ready_fd >= 0:
             os.write(place.ready_fd, f"{error}\n".encode())

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 
-from localarm import groups, laws, mischief
+from localarm import groups, laws, mischief, rbac
 from localarm.arm import Address
 from localarm.calls import Call
 from localarm.clock import http_date
@@ -17,7 +17,6 @@ from localarm.faults import Fault, Faults
 from localarm.imds import metadata
 from localarm.messages import Json, Request, Response
 from localarm.routes import TABLE, TAGS, Route, shape
-from localarm.settings import Principal
 from localarm.throttle import Throttle
 from localarm.tokens import Tokens, login
 from localarm.world import World
@@ -41,10 +40,12 @@ class Application:
         self.faults = Faults()
         self.throttle = Throttle(world.clock, on=world.settings.throttle)
         self._handled = 0
+        self._needed: tuple[rbac.Need, ...] = ()
 
     def handle(self, request: Request) -> Response:
         """Answer one request. What it changed is written down when this returns."""
         self.world.advance()
+        self._needed = ()
         struck = self._struck(request)
         try:
             response = self._answer(request, struck)
@@ -118,13 +119,15 @@ class Application:
         if not address.subscription:
             return groups.subscriptions(call)
         groups.known_subscription(self.world, address.subscription)
-        if request.path.lower().rstrip("/").endswith("/providers/microsoft.resources/tags/default"):
-            self._allowed(principal, request, address)
+        if request.path.lower().endswith(rbac.PERMISSIONS) and request.method == "GET":
+            return Response(200, rbac.permissions(call))
+        if request.path.lower().rstrip("/").endswith(rbac.TAGS):
+            self._needed = rbac.authorize(call)
             if request.method not in TAGS:
                 raise _unknown(request)
             return TAGS[request.method](call)
         route = self._route(request, address, version)
-        self._allowed(principal, request, address)
+        self._needed = rbac.authorize(call)
         limits = self.throttle.headers(request.method, shape(address.types, address.names), address)
         try:
             response = self._respond(route, call, struck)
@@ -149,23 +152,6 @@ class Application:
                 f"'{kind}'. The supported api-versions are '{route.since}' and later.",
             )
         return route
-
-    def _allowed(self, principal: Principal, request: Request, address: Address) -> None:
-        roles = ("Owner", "Contributor") + (("Reader",) if request.method in READS else ())
-        scope = address.id.lower() + "/"
-        if any(role in roles and scope.startswith(where.lower().rstrip("/") + "/") for where, role in principal.roles):
-            return
-        verb = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}[
-            request.method
-        ]
-        action = f"{address.type or 'Microsoft.Resources/subscriptions/resourceGroups'}/{verb}"
-        raise gateway(
-            403,
-            "AuthorizationFailed",
-            f"The client '{principal.client_id}' with object id '{principal.object_id}' does not have "
-            f"authorization to perform action '{action}' over scope '{address.id}' or the scope is invalid. "
-            "If access was recently granted, please refresh your credentials.",
-        )
 
     def _control(self, request: Request) -> Response:
         what = request.path.removeprefix("/_localarm/").strip("/")
@@ -195,6 +181,8 @@ class Application:
             "status": response.status,
             "fate": response.fate,
         }
+        if self._needed:
+            entry["actions"] = [[need.action, need.scope] for need in self._needed]
         if struck:
             entry["faults"] = [fault.what for fault in struck]
         if response.status >= 400 and isinstance(response.payload, dict):

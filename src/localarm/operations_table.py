@@ -34,7 +34,11 @@ OTHER_SERVICES = (
     ("POST /{tenant}/oauth2/token, /{tenant}/oauth2/v2.0/token", "a token for a client secret"),
     ("GET /{tenant}/v2.0/.well-known/openid-configuration", "discovery, for azure-identity"),
     ("GET /_localarm/violations", "what a client did that Azure lets happen but no client should do"),
-    ("GET /_localarm/audit", "every request, with the faults that struck it"),
+    (
+        "GET {scope}/providers/Microsoft.Authorization/permissions",
+        "what the caller may do on a group or resource: an entry for each of its roles (`localarm/rbac.py`)",
+    ),
+    ("GET /_localarm/audit", "every request, with the actions that it took and the faults that struck it"),
     ("GET, POST, DELETE /_localarm/faults", "the faults that are armed; see below"),
 )
 

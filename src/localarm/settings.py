@@ -7,11 +7,31 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
+class Role:
+    """A role definition: it holds the actions that match `actions` and none of `not_actions` (`*` is any text)."""
+
+    name: str
+    actions: tuple[str, ...]
+    not_actions: tuple[str, ...] = ()
+
+
+BUILT_IN = {
+    role.name: role
+    for role in (
+        Role("Owner", ("*",)),
+        Role("Contributor", ("*",), ("Microsoft.Authorization/*/Delete", "Microsoft.Authorization/*/Write")),
+        Role("Reader", ("*/read",)),
+    )
+}
+"""Roles that are always there (Azure built-in roles; of Contributor's exceptions those that matter here)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Someone who may ask for tokens: a managed identity (no secret) or an application.
 
     Attributes:
-        roles: (scope, role) pairs; the roles are `Owner`, `Contributor` and `Reader`.
+        roles: (scope, name) pairs: `Owner`, `Contributor`, `Reader`, or a role of the settings.
         vm: id of the virtual machine whose system-assigned identity this is.
     """
 
@@ -64,6 +84,7 @@ class Settings:
             (the first ends `OperationPreempted`).
         seed: of everything drawn at random.
         token_lifetime: seconds.
+        roles: custom role definitions, which principals have by name.
     """
 
     tenant: str = TENANT
@@ -81,6 +102,7 @@ class Settings:
     seed: int = 0
     token_lifetime: int = 86399
     disk_quota: int = 50_000
+    roles: tuple[Role, ...] = ()
     vm_name: str = "build-host"
     vm_size: str = "Standard_D32s_v5"
     vm_zone: str = ""
