@@ -10,12 +10,13 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from gilder.model.errors import HostError, Refused
 from gilder.runtime.journal import Journal, TimingRecord, in_loop, opened
 from gilder.runtime.ledger import JournalLedger
-from gilder.runtime.release import Patience, Release, releasing
+from gilder.runtime.release import Patience, Release, releasing, undone_on_failure
 
 
 @pytest.fixture(params=["sqlite", "in_loop"])
@@ -45,6 +46,20 @@ async def test_what_is_held_is_there_until_it_is_released(journal: Journal) -> N
     (left,) = await journal.residues()
     assert (left.kind, left.handle, left.state, left.why) == ("snapshot", "/snapshots/s", "left", "it hangs")
     assert await journal.residues("another run") == []
+
+
+async def test_what_is_kept_is_no_residue_but_a_product(journal: Journal) -> None:
+    ledger = JournalLedger(journal, "r1", "tiny", lambda residue: None, Patience())
+    image = Release("image", "i", "rm", anyio.lowlevel.checkpoint, 1, "/images/i")
+    undone = Release("image version", "v", "rm", anyio.lowlevel.checkpoint, 1, "/versions/v")
+    async with undone_on_failure(ledger, image):
+        (held,) = await journal.residues()
+    with pytest.raises(ZeroDivisionError):
+        async with undone_on_failure(ledger, undone):
+            raise ZeroDivisionError
+    assert await journal.residues() == []
+    products = (await journal.products("r1"))["tiny"]
+    assert [(held.state, *(p.state for p in products))] == [("held", "kept", "released")]
 
 
 async def test_operations_are_followed_until_they_end(journal: Journal) -> None:

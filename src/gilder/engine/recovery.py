@@ -29,6 +29,10 @@ ALIVE = Path("/run/gilder/runs")
 """Where each run holds a lock while it lives; the kernel drops it when the process dies, whatever its number becomes."""
 
 
+_PRODUCTS = ("image", "image version")
+"""Kinds of what a build is for; everything else is temporary."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """What a recovery did: images finished, things removed, things left with the reason."""
@@ -89,7 +93,7 @@ class Recovery:
                 group.start_soon(self._publish, residue)
             group.start_soon(self._disks, of.get("attachment", []), of.get("disk", []))
         await self._all(of.get("snapshot", []), delete_snapshot)
-        await self._close(run)
+        await self._close(run, {residue.build for residue in residues if residue.kind in _PRODUCTS})
         return Recovered(run.id, tuple(self._published), tuple(self._removed), tuple(self._left))
 
     async def _publish(self, residue: ResidueRecord) -> None:
@@ -105,11 +109,10 @@ class Recovery:
                 state = "Succeeded"
             if state == "Succeeded":
                 self._published.append(residue.handle)
-                await self._journal.build_finished(residue.run, residue.build, "built", "", "", [residue.handle])
+                await self._journal.kept(residue.id)
             else:
                 await self._unpublish(plan, state)
-                self._removed.append(f"{residue.kind} {residue.name}")
-            await self._journal.released(residue.id)
+                await self._gone(residue)
         except (GilderError, ValueError) as error:
             await self._stays(residue, str(error))
 
@@ -171,10 +174,18 @@ class Recovery:
         self._left.append(f"{residue.kind} {residue.name}: {why}; remove it with: {residue.remedy}")
         await self._journal.left(residue.id, why)
 
-    async def _close(self, run: RunRecord) -> None:
+    async def _close(self, run: RunRecord, published: set[str]) -> None:
+        """Note how the builds ended: built if all that they were to make is there, whoever finished it."""
+        products = await self._journal.products(run.id)
         for build in await self._journal.builds(run.id):
-            if build.status == "running":
+            if build.status != "running" and build.name not in published:
+                continue
+            wanted = products.get(build.name, [])
+            there = [product.handle for product in wanted if product.state == "kept"]
+            if wanted and len(there) == len(wanted):
+                await self._journal.build_finished(run.id, build.name, "built", "", "", there)
+            else:
                 why = "gilder was killed or the machine went down"
-                await self._journal.build_finished(run.id, build.name, "failed", build.stage, why, [])
+                await self._journal.build_finished(run.id, build.name, "failed", build.stage, why, there)
         if not self._left:
             await self._journal.run_finished(run.id, "recovered")

@@ -85,7 +85,8 @@ class BuildRecord:
 
 @dataclass(frozen=True, slots=True)
 class ResidueRecord:
-    """A thing that a build holds (`held`) or could not give back (`left`); `handle` is its resource id."""
+    """A thing that a build holds (`held`), could not give back (`left`), has given back (`released`) or made to stay
+    (`kept`); `handle` is its resource id."""
 
     id: int
     run: str
@@ -224,6 +225,18 @@ class Journal:
         """Note that a thing is gone."""
         await self._write("UPDATE residue SET state = 'released', at = ? WHERE id = ?", time.time(), number)
 
+    async def kept(self, number: int) -> None:
+        """Note that a thing is finished and stays: not a residue, but what the build was for."""
+        await self._write("UPDATE residue SET state = 'kept', at = ? WHERE id = ?", time.time(), number)
+
+    async def products(self, run: str) -> dict[str, list[ResidueRecord]]:
+        """What the builds of a run were to make (images and image versions), by build: kept, held, left and released."""
+        query = f"SELECT {_RESIDUE} FROM residue WHERE kind IN ('image', 'image version') AND run = ? ORDER BY id"  # noqa: S608 — constants
+        found: dict[str, list[ResidueRecord]] = {}
+        for record in await self._do(lambda db: [ResidueRecord(*row) for row in db.execute(query, (run,))]):
+            found.setdefault(record.build, []).append(record)
+        return found
+
     async def left(self, number: int, why: str) -> None:
         """Note that a thing could not be removed."""
         await self._write(
@@ -232,7 +245,8 @@ class Journal:
 
     async def residues(self, run: str | None = None) -> list[ResidueRecord]:
         """What is held or left, oldest first; of one run or of all."""
-        query = f"SELECT {_RESIDUE} FROM residue WHERE state <> 'released' AND (? IS NULL OR run = ?) ORDER BY id"  # noqa: S608 — constants
+        there = "state <> 'released' AND state <> 'kept'"
+        query = f"SELECT {_RESIDUE} FROM residue WHERE {there} AND (? IS NULL OR run = ?) ORDER BY id"  # noqa: S608 — constants
         return await self._do(lambda db: [ResidueRecord(*row) for row in db.execute(query, (run, run))])
 
     # Operations

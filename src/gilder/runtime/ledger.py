@@ -37,6 +37,12 @@ class JournalLedger(MemoryLedger):
             with suppress(HostError):
                 await self._journal.released(number)
 
+    async def kept(self, entry: Entry) -> None:
+        await super().kept(entry)
+        if (number := self._records.pop(entry.number, None)) is not None:
+            with suppress(HostError):
+                await self._journal.kept(number)
+
     async def left(self, entry: Entry, why: str) -> None:
         await super().left(entry, why)
         if (number := self._records.pop(entry.number, None)) is not None:

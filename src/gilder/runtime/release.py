@@ -54,6 +54,10 @@ class Ledger(Protocol):
         """Note that it is gone."""
         ...
 
+    async def kept(self, entry: Entry) -> None:
+        """Note that it is finished and stays, as the user asked for it."""
+        ...
+
     async def left(self, entry: Entry, why: str) -> None:
         """Note that it could not be removed: it is a residue now."""
         ...
@@ -99,6 +103,9 @@ class MemoryLedger:
         return entry
 
     async def released(self, entry: Entry) -> None:
+        self._held.pop(entry.number, None)
+
+    async def kept(self, entry: Entry) -> None:
         self._held.pop(entry.number, None)
 
     async def left(self, entry: Entry, why: str) -> None:
@@ -168,7 +175,7 @@ async def undone_on_failure(ledger: Ledger, how: Release) -> AsyncIterator[None]
             error.add_note(failure.message)
         raise
     with anyio.CancelScope(shield=True):
-        await ledger.released(entry)
+        await ledger.kept(entry)
 
 
 async def _intended(ledger: Ledger, how: Release) -> Entry:

@@ -1,0 +1,1 @@
+"""Sweeps: every fault at every step, and the same invariants after each."""

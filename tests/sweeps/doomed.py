@@ -1,0 +1,115 @@
+"""gilder that is killed at one point of its life: `python -m tests.sweeps.doomed POINT ARGUMENTS…`.
+
+A point is `KIND:SIDE:NUMBER`, such as `record:before:7`: the seventh record of the journal, written and not yet
+committed. `count:FILE` kills nothing and writes into FILE how many of each kind there were.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any, Literal
+
+import anyio
+from azure.core.pipeline.transport import AioHttpTransport
+
+from gilder.cli import main
+from gilder.runtime.journal import Journal
+
+Kind = Literal["record", "program", "request"]
+Side = Literal["before", "after"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where gilder dies: at the `number`th record of the journal, program started, or request that changes something;
+    `before` it takes effect or just `after`, when nothing else has been done yet."""
+
+    kind: Kind
+    side: Side
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.side}:{self.number}"
+
+
+_seen: Counter[tuple[str, str]] = Counter()
+_point = ""
+
+
+def reached(kind: Kind, side: Side) -> None:
+    """Count, and die when it is the point."""
+    _seen[kind, side] += 1
+    if _point == f"{kind}:{side}:{_seen[kind, side]}":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def doom_records() -> None:
+    """Count what is committed to the journal; what only reads it does not count."""
+    do = Journal._do
+
+    async def counted(self: Journal, work: Callable[[Connection], Any]) -> Any:
+        wrote = False
+
+        def watched(database: Connection) -> Any:
+            nonlocal wrote
+            before = database.total_changes
+            result = work(database)
+            if wrote := database.total_changes > before:
+                reached("record", "before")
+            return result
+
+        result = await do(self, watched)
+        if wrote:
+            reached("record", "after")
+        return result
+
+    Journal._do = counted  # type: ignore[method-assign]
+
+
+def doom_programs() -> None:
+    """Count what is started: each by `gilder.host.run`, the sandboxes among them."""
+    start = anyio.open_process
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        reached("program", "before")
+        process = await start(*args, **options)
+        reached("program", "after")
+        return process
+
+    anyio.open_process = counted
+
+
+def doom_requests() -> None:
+    """Count the requests that change something in the cloud."""
+    send = AioHttpTransport.send
+
+    async def counted(self: Any, request: Any, **options: Any) -> Any:
+        if request.method.upper() == "GET":
+            return await send(self, request, **options)
+        reached("request", "before")
+        response = await send(self, request, **options)
+        reached("request", "after")
+        return response
+
+    AioHttpTransport.send = counted
+
+
+if __name__ == "__main__":
+    _point = sys.argv.pop(1)
+    doom_records()
+    doom_programs()
+    doom_requests()
+    try:
+        main()
+    finally:
+        if _point.startswith("count:"):
+            counts = {f"{kind}:{side}": number for (kind, side), number in _seen.items()}
+            Path(_point.removeprefix("count:")).write_text(json.dumps(counts))

@@ -1,0 +1,151 @@
+"""Kill: `kill -9` of the real program at every record of its journal, program it starts and request it sends; then recover.
+
+Afterwards this machine and the cloud are as before, each image is finished or not there, and the journal says which.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, get_args
+
+from tests.e2e.conftest import builder, shell
+from tests.sweeps.doomed import Kind, Point, Side
+from tests.sweeps.ground import Ground, Sight, Tally, ground
+
+BOUND = 45.0
+"""Seconds within which a recovery must end where the cloud takes no time."""
+
+MARK = "made by $PACKER_BUILD_NAME"
+
+Say = Callable[[str], None]
+
+
+def builders(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Builds that differ in what they start."""
+    ways: list[dict[str, Any]] = [
+        {},
+        {"pre_mount_commands": ["sync {{.Device}}"], "post_mount_commands": ["sleep 0.05; true {{.MountPath}}"]},
+        {"os_disk_size_gb": 1, "grow_root": True},
+        {"os_disk_cache_type": "ReadWrite"},
+    ]
+    return [builder(name, **ways[number % len(ways)]) for number, name in enumerate(names)]
+
+
+PROVISIONERS = [
+    shell("nohup sleep 600 >/dev/null 2>&1 &", f'echo "{MARK}" > /etc/mark'),
+    {"type": "shell-local", "inline": ["sleep 0.05"]},
+]
+
+
+def points(place: Ground, builds: int) -> list[Point]:
+    """Every point of a run of that many builds, by counting one that is not killed."""
+    names = [f"counted-{builds}-{number}" for number in range(builds)]
+    counts = place.folder / "counts"
+    ended = _doomed(place, f"count:{counts}", names)
+    if ended.status != 0:
+        raise AssertionError(f"the run without a kill failed:\n{ended.out}{ended.err}")
+    seen = json.loads(counts.read_text())
+    return [
+        Point(kind, side, number)
+        for kind in get_args(Kind)
+        for side in get_args(Side)
+        for number in range(1, seen[f"{kind}:{side}"] + 1)
+    ]
+
+
+def sweep(folder: Path, *, everything: bool, seed: int, sample: int = 10, say: Say = lambda line: None) -> Tally:
+    """Kill at all points with one build and with four, or at `sample` of them drawn by `seed`."""
+    tally = Tally()
+    random = Random(seed)
+    with ground(folder) as place:
+        cells = [(builds, point) for builds in (1, 4) for point in points(place, builds)]
+        for number, (builds, point) in enumerate(cells if everything else random.sample(cells, sample)):
+            names = [f"cell{number}-{each}" for each in range(builds)]
+            fired, wrong = cell(place, names, point)
+            tally.cells[f"{point.kind} {point.side}, {builds}"] += fired
+            tally.violations += [f"{builds} builds, {point}: {what}" for what in wrong]
+            say(f"{builds} builds, {point}: {'; '.join(wrong) or ('ok' if fired else 'not reached')}")
+    return tally
+
+
+def cell(place: Ground, names: Sequence[str], point: Point) -> tuple[bool, list[str]]:
+    """Kill a run at one point, then recover; says whether it was killed, and what is wrong afterwards."""
+    before = place.sight()
+    killed = _doomed(place, str(point), names)
+    if killed.status != -9:
+        wrong = [] if killed.status == 0 else [f"it ended with {killed.status}: {killed.out}{killed.err}"]
+        return False, wrong + place.sight_again(before)
+    wrong = [*_unreadable(place), *_recovered(place), *place.sight_again(before), *place.sins()]
+    return True, wrong + _untrue(place, names)
+
+
+def _doomed(place: Ground, point: str, names: Sequence[str]) -> Any:
+    template = place.folder / "template.json"
+    template.write_text(json.dumps({"builders": builders(names), "provisioners": PROVISIONERS}))
+    logs = ["--log-dir", str(place.program.logs)]
+    return place.run([sys.executable, "-m", "tests.sweeps.doomed", point, "build", *place.where, *logs, str(template)])
+
+
+def _unreadable(place: Ground) -> list[str]:
+    """Whether the journal of a killed run is whole."""
+    journal = sqlite3.connect(f"file:{place.folder / 'journal.sqlite'}?mode=ro", uri=True)
+    try:
+        (found,) = journal.execute("PRAGMA integrity_check").fetchone()
+    except sqlite3.Error as error:
+        found = str(error)
+    finally:
+        journal.close()
+    return [] if found == "ok" else [f"the journal is damaged: {found}"]
+
+
+def _recovered(place: Ground) -> list[str]:
+    """Recover, twice; what is wrong with that."""
+    start = time.monotonic()
+    first = place.gilder("recover", *place.where)
+    took = time.monotonic() - start
+    wrong = [] if first.status == 0 else [f"recover ended with {first.status}: {first.out}{first.err}"]
+    if took > BOUND:
+        wrong.append(f"recover took {took:.0f} s")
+    again = place.gilder("recover", *place.where)
+    if (again.status, again.out) != (0, "nothing to recover\n"):
+        wrong.append(f"recovering again gave {again.status}: {again.out}{again.err}")
+    return wrong
+
+
+def _untrue(place: Ground, names: Sequence[str]) -> list[str]:
+    """Where images are not whole, or the journal tells otherwise of them than the cloud."""
+    journal = sqlite3.connect(f"file:{place.folder / 'journal.sqlite'}?mode=ro", uri=True)
+    told = dict(journal.execute("SELECT name, status || ' ' || artifacts FROM build"))
+    running = journal.execute("SELECT count(*) FROM run WHERE status = 'running'").fetchone()[0]
+    journal.close()
+    wrong = [f"the journal still has {running} running"] if running else []
+    images = place.images()
+    for name in names:
+        image = images.get(f"{name}-image")
+        status = told.get(name, "not begun []")
+        if (image is not None) != status.startswith("built"):
+            wrong.append(f"{name}: the image is {'there' if image else 'not there'}, the journal says {status}")
+        elif image is not None and image.id.lower() not in status.lower():
+            wrong.append(f"{name}: the journal does not name the image: {status}")
+        if image is not None:
+            wrong += [f"{name}: {what}" for what in _broken(place.disk_file(image), name)]
+    return wrong
+
+
+def _broken(disk: Path, name: str) -> list[str]:
+    """What is wrong with the disk of a published image."""
+    at = f"{disk}?offset={2048 * 512}"
+    mark = subprocess.run(["debugfs", "-R", "cat /etc/mark", at], capture_output=True, text=True, check=False).stdout
+    wrong = [] if mark.strip() == f"made by {name}" else [f"its image has the mark {mark.strip()!r}"]
+    check = subprocess.run(["e2fsck", "-f", "-n", at], capture_output=True, text=True, check=False)
+    return wrong if check.returncode == 0 else [*wrong, f"its filesystem is damaged: {check.stdout}"]
+
+
+__all__ = ["Sight", "builders", "cell", "points", "sweep"]
