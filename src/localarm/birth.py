@@ -41,6 +41,7 @@ def born(
         if world.find(vms.KIND, machine_id) is None:
             vms.made(world, machine, settings.subscription)
     world.commit()
+    world.before.clear()  # what was there from the start was never seen missing
     plugging.restore_devices(world)
     world.devices.sweep()
     world.resume()

@@ -37,8 +37,8 @@ class Fault:
             (connection reset, no effect), `lose` (connection reset after the effect), `delay` (answer after `seconds` more),
             `hang` (effect, but no answer ever), `fail` and `cancel` (the operation ends Failed or Canceled with `code`),
             `preempt` (it ends Canceled, `OperationPreempted`), `stale` (a GET shows the state before the last change),
-            `device-never`, `device-late` (by `seconds`), `stranger-attaches` (a new disk at `lun`, before the request is
-            handled), `stranger-detaches` (the disk at `lun`).
+            `device-never`, `device-late` (by `seconds`), `stranger-attaches` (a new disk at `lun` or the next free one,
+            before the request is handled), `stranger-detaches` (the disk at `lun`).
         method: HTTP method; empty is any.
         kind: kind of resource or action, such as `disks` or `virtualmachines/attachdetachdatadisks`; `operations` are
             all polls; empty is any.

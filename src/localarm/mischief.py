@@ -7,6 +7,7 @@ from localarm.capture import GIB
 from localarm.clock import timestamp
 from localarm.errors import Refused
 from localarm.faults import Fault
+from localarm.laws import max_data_disks
 from localarm.messages import Json, Response
 from localarm.plugging import hidden_device, shown_device
 from localarm.resources import Resource, document
@@ -54,8 +55,16 @@ def after(fault: Fault, response: Response) -> Response:
 
 
 def stranger_attaches(world: World, lun: int) -> str:
-    """Someone else attaches a disk of their own to the host machine; returns its id."""
+    """Someone else attaches a disk of their own to the host machine, at this LUN or the next free one; returns its id.
+
+    A VM without a free LUN stays as it is: Azure would refuse the stranger.
+    """
     machine = _host(world)
+    taken = {entry["lun"] for entry in _entries(machine)}
+    free = sorted(set(range(max_data_disks(machine))) - taken)
+    if not free:
+        return ""
+    lun = next((each for each in free if each >= lun), free[0])
     unique = world.new_id()
     disk_id = f"{machine.id.rpartition('/providers/')[0]}/providers/Microsoft.Compute/disks/stranger-{unique[:13]}"
     world.create_blob(f"disk-{unique}", GIB)

@@ -85,6 +85,13 @@ def test_strangers_come_and_go(local: Local) -> None:
     local.application.faults.add(Fault("stranger-detaches", "GET", "virtualmachines", lun=0))
     assert [entry["lun"] for entry in local.listed()] == [7]
     assert list(local.world.devices.attached()) == [7]
+    local.application.faults.add(Fault("stranger-attaches", "GET", "virtualmachines", lun=7))
+    assert [entry["lun"] for entry in local.listed()] == [7, 8], "two disks never share a LUN"
+
+
+def test_a_stale_read_does_not_deny_what_was_there_from_the_start(local: Local) -> None:
+    local.application.faults.add(Fault("stale", "GET", "virtualmachines"))
+    assert local.ask("GET", local.machine).status == 200
 
 
 def test_faults_come_by_the_control_endpoint_and_are_audited(local: Local) -> None:

@@ -82,17 +82,26 @@ class Arm:
             )
         return self._clients[key]
 
-    async def ask(self, doing: str, call: Callable[[], Awaitable[T]], *, repeatable: bool = True, lane: str = "") -> T:
+    async def ask(
+        self,
+        doing: str,
+        call: Callable[[], Awaitable[T]],
+        *,
+        repeatable: bool = True,
+        lane: str = "",
+        patient: bool = True,
+    ) -> T:
         """Make one request, again while Azure says "later"; raises a CloudError.
 
         A request that is not `repeatable` and whose answer was lost raises Unreachable at once: the caller
         reads what became of it. A throttled request had no effect, so it is always repeated.
 
         Requests of one `lane` draw from one budget. Once it is used up they queue, and only the first in the queue
-        asks again: if all did, each token that comes back would be fought for by all of them.
+        asks again: if all did, each token that comes back would be fought for by all of them. Who is not `patient`
+        hears of the throttling at once, as Throttled.
         """
-        if not lane:
-            return await self._persistently(doing, call, repeatable=repeatable, through_throttle=True)
+        if not lane or not patient:
+            return await self._persistently(doing, call, repeatable=repeatable, through_throttle=patient)
         queue = self._lanes.setdefault(lane, anyio.Lock())
         if not queue.locked():
             with suppress(Throttled):
@@ -127,6 +136,7 @@ class Arm:
         begin: Callable[..., Awaitable[Any]],
         *args: Any,
         repeatable: bool = True,
+        patient: bool = True,
         **options: Any,
     ) -> Operation | None:
         """Send a request that starts a long-running operation; None when it was done at once."""
@@ -136,7 +146,8 @@ class Arm:
             seen.clear()
             await begin(*args, polling=False, raw_response_hook=seen.append, **options)
 
-        await self.ask(doing, call, repeatable=repeatable, lane=getattr(begin, "__qualname__", ""))
+        lane = getattr(begin, "__qualname__", "")
+        await self.ask(doing, call, repeatable=repeatable, lane=lane, patient=patient)
         response = seen[-1].http_response
         return operation_of(doing, response.status_code, response.headers)
 

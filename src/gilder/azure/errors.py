@@ -37,12 +37,10 @@ def _refusal(error: HttpResponseError, doing: str) -> CloudError:
     code, message = _code_and_message(error)
     text = f"{message} ({code or 'no code'}, HTTP {status}, while {doing})"
     if status == 429:
-        return Throttled(
-            text,
-            code=code,
-            status=status,
-            hint="another client may be using up this VM's or subscription's budget",
-        )
+        others = "another client may be using up this VM's or subscription's budget"
+        throttled = Throttled(text, code=code, status=status, hint=others)
+        throttled.retry_after = retry_after(error)
+        return throttled
     if status in (401, 403):
         return Denied(text, code=code, status=status, hint="give the identity the role that allows this action")
     if status == 404:

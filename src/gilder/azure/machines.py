@@ -87,7 +87,7 @@ def _view(vm: ArmId, found: models.VirtualMachine) -> VmView:
 
 
 async def attach_and_detach(
-    arm: Arm, vm: ArmId, attach: Sequence[Attachment], detach: Sequence[ArmId]
+    arm: Arm, vm: ArmId, attach: Sequence[Attachment], detach: Sequence[ArmId], *, patient: bool = True
 ) -> Operation | None:
     """Start one change of the VM's data disks, all attachments and detachments in one request.
 
@@ -103,13 +103,12 @@ async def attach_and_detach(
         data_disks_to_detach=[models.DataDisksToDetach(disk_id=str(disk)) for disk in detach],
     )
     doing = f"changing the data disks of the VM {vm.name}"
-    return await arm.change(
-        doing, machines.begin_attach_detach_data_disks, vm.resource_group, vm.name, body, repeatable=False
-    )
+    begin = machines.begin_attach_detach_data_disks
+    return await arm.change(doing, begin, vm.resource_group, vm.name, body, repeatable=False, patient=patient)
 
 
 async def update_disks(
-    arm: Arm, seen: VmView, attach: Sequence[Attachment], detach: Sequence[ArmId]
+    arm: Arm, seen: VmView, attach: Sequence[Attachment], detach: Sequence[ArmId], *, patient: bool = True
 ) -> Operation | None:
     """The same by an update of the whole VM, for services without that call; `seen` must still be current (If-Match).
 
@@ -138,6 +137,7 @@ async def update_disks(
         seen.id.name,
         found,
         repeatable=False,
+        patient=patient,
         **match,
     )
 

@@ -51,7 +51,9 @@ class Denied(CloudError):
 
 
 class Throttled(CloudError):
-    """Too many requests, and waiting did not help."""
+    """Too many requests, and waiting did not help. `retry_after` is the wait in seconds that Azure asked for, if it did."""
+
+    retry_after: float | None = None
 
 
 class Conflict(CloudError):

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from gilder.azure.arm import Arm
-from gilder.azure.machines import VmView, attach_and_detach, vm_view
+from gilder.azure.machines import VmView, vm_view
 from gilder.azure.operations import Usual, looks
 from gilder.model.errors import Busy, DeviceMissing, GilderError, Refused
 from gilder.model.ids import ArmId
+from gilder.slots.calls import DiskCalls
 from gilder.slots.devices import SlotDevices, wait_gone
 
 _FREE_WITHIN = 30.0
@@ -33,7 +34,7 @@ async def detach_leftovers(
         refused = {disk: error for disk in listed if (error := await _in_use(view, devices, disk)) is not None}
         free = [disk for disk in listed if disk not in refused]
         if free:
-            operation = await attach_and_detach(arm, vm, [], free)
+            operation = await DiskCalls(arm, vm).send_in_time(view, [], free)
             await arm.finished(vm.subscription, operation, looks(Usual.CHANGE_DISKS))
             after = await vm_view(arm, vm)
             for disk in free:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import anyio
 
-from gilder.azure.arm import Arm
+from gilder.azure.arm import THROTTLE_PATIENCE, Arm
 from gilder.azure.disks import disk_facts
-from gilder.azure.machines import Attachment, VmView, attach_and_detach, max_data_disks, update_disks, vm_view
+from gilder.azure.machines import Attachment, VmView, max_data_disks, vm_view
 from gilder.azure.operations import Usual, looks
 from gilder.model.errors import CloudError, Conflict, GilderError, OperationFailed, Refused, Throttled, Unreachable
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
+from gilder.slots.calls import DiskCalls
 from gilder.slots.devices import Scenery, SlotDevices, wait_gone
 from gilder.slots.pool import LunPool
 from gilder.slots.wishes import Attach, Detach, Situation, Wish, batch, due, halves, next_look
@@ -34,9 +35,6 @@ _WATCHING = 10.0
 
 _ROOM_WITHIN = 600.0
 """Seconds that an attach waits for strangers to free a LUN."""
-
-_UNKNOWN_CALL = {"InvalidResourceType", "NoRegisteredProviderFound", "InvalidApiVersionParameter", "NotImplemented"}
-"""Codes by which a service says that it does not know attachDetachDataDisks."""
 
 _OURS_TO_REPEAT = {
     "AttachDiskWhileBeingDetached",
@@ -92,6 +90,7 @@ class SlotWriter:
     ) -> None:
         self._arm = arm
         self.vm = vm
+        self._calls = DiskCalls(arm, vm)
         self._devices = devices
         self._turn = turn
         self._pool: LunPool | None = None
@@ -101,7 +100,6 @@ class SlotWriter:
         self._leases: dict[ArmId, Settled] = {}
         self._working: set[ArmId] = set()
         self._changed = anyio.Event()
-        self._whole_vm = False
         self.announcements = 0
         self.statistics = WriterStatistics()
 
@@ -174,8 +172,13 @@ class SlotWriter:
             changed = self._changed
             if (self._attaches or self._detaches) and await self._serve():
                 continue
-            with anyio.move_on_after(_WATCHING if self._stuck() else next_look(self._situation())):
+            with anyio.move_on_after(self._next_look()):
                 await changed.wait()
+
+    def _next_look(self) -> float | None:
+        if (wait := self._calls.wait()) > 0:
+            return wait
+        return _WATCHING if self._stuck() else next_look(self._situation())
 
     async def _serve(self) -> bool:
         """Send one write if one is due; whatever goes wrong is told to the wishes concerned."""
@@ -184,7 +187,7 @@ class SlotWriter:
             if self._stuck():
                 async with self._turn():
                     return await self._look_for_room(pool)
-            if not due(self._situation()):
+            if not due(self._situation()) or self._calls.wait() > 0:
                 return False
             async with self._turn():
                 await self._write(pool)
@@ -257,16 +260,7 @@ class SlotWriter:
             return
         self.statistics.writes += 1
         self.statistics.largest_batch = max(self.statistics.largest_batch, len(wanted) + len(gone))
-        operation = None
-        if not self._whole_vm:
-            try:
-                operation = await attach_and_detach(self._arm, self.vm, wanted, gone)
-            except CloudError as refusal:
-                if refusal.code not in _UNKNOWN_CALL and refusal.status not in (405, 501):
-                    raise
-                self._whole_vm = True
-        if self._whole_vm:
-            operation = await update_disks(self._arm, view, wanted, gone)
+        operation = await self._calls.send(view, wanted, gone)
         await self._arm.finished(self.vm.subscription, operation, looks(Usual.CHANGE_DISKS))
 
     def _attach_settled(self, view: VmView, wish: Attach) -> bool:
@@ -331,6 +325,10 @@ class SlotWriter:
         for attach in attaches:
             self._let_go(pool, view, attach)
         wishes: list[Wish] = [*attaches, *detaches]
+        if isinstance(error, Throttled):  # the next write waits until there is a request for it
+            patience = anyio.current_time() - THROTTLE_PATIENCE
+            self._fail([wish for wish in wishes if wish.since < patience], error)
+            return
         reason = error or Conflict(f"the VM {self.vm.name} does not keep the disks that were attached to it")
         self._fail([wish for wish in wishes if wish.tries >= _TRIES], reason)
         for wish in wishes:
