@@ -129,13 +129,17 @@ class Application:
         route = self._route(request, address, version)
         self._needed = rbac.authorize(call)
         limits = self.throttle.headers(request.method, shape(address.types, address.names), address)
+        kind = address.kind
+        delay = self.world.latency.round_trip(request.method, kind)
+        self.world.lead = max(0.0, delay - self.world.latency.before_answer(request.method, kind))
         try:
             response = self._respond(route, call, struck)
         except Refused as refusal:
             response = refusal.response()
             if "x-ms-failure-cause" in response.headers:  # the gateway's own answers carry no limits (recorded)
                 return response
-        delay = self.world.latency.round_trip(request.method, (address.types or ("",))[-1].lower())
+        finally:
+            self.world.lead = 0.0
         return replace(response.with_headers(limits), delay=delay)
 
     def _route(self, request: Request, address: Address, version: str) -> Route:

@@ -33,18 +33,26 @@ class Latency:
         return self._scale * _at(quantiles, share)
 
     def round_trip(self, method: str, kind: str) -> float:
-        """Seconds between a request and its answer; other kinds of calls answer as the most alike recorded one."""
+        """Seconds between a request and its answer; other calls than the recorded answer as the one most alike.
+
+        `kind` is the chain of types that the path names (`Address.kind`), with a POST's action as the last.
+        """
         if self._profile == "none":
             return 0.0
-        least, middle, most, _ = figures()["round_trips"].get(f"{method} {kind}") or _alike(method)
+        least, middle, most, _ = _trip(method, kind.removeprefix("locations/"))
         if self._profile == "median":
             return float(self._scale * middle / 1000)
         return self._scale * self._chance.triangular(least, most, middle) / 1000
 
+    def before_answer(self, method: str, kind: str) -> float:
+        """Seconds by which an operation begins before the request that started it is answered."""
+        begins = figures()["begins_before_answer"]
+        return float(self._scale * begins.get(f"{method} {kind}", begins["other"]) / 1000)
+
 
 @cache
 def figures() -> Any:
-    """The figures: `durations` by kind of operation, `round_trips` by call."""
+    """The figures: `durations` by kind of operation, `round_trips` and `begins_before_answer` by call."""
     return json.loads(resources.files("localarm").joinpath("figures.json").read_text())
 
 
@@ -71,7 +79,14 @@ def _at(quantiles: list[float], share: float) -> float:
     return quantiles[low] + (quantiles[high] - quantiles[low]) * (place - low)
 
 
-def _alike(method: str) -> list[float]:
-    calls = {"GET": "GET operations", "HEAD": "GET operations", "DELETE": "DELETE disks"}
-    found: list[float] = figures()["round_trips"][calls.get(method, "PUT snapshots")]
-    return found
+def _trip(method: str, kind: str) -> list[float]:
+    trips: dict[str, list[float]] = figures()["round_trips"]
+    alike = {
+        # What changes a machine passes the same checks whichever the method.
+        "POST": f"PUT {kind.rpartition('/')[0]}",
+        "PATCH": f"PUT {kind}",
+        "GET": "GET operations",
+        "HEAD": "GET operations",
+        "DELETE": "DELETE disks",
+    }
+    return trips.get(f"{method} {kind}") or trips.get(alike.get(method, "")) or trips["PUT snapshots"]

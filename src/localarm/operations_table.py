@@ -104,7 +104,7 @@ def _limits() -> Iterator[str]:
 
 
 def _durations() -> Iterator[str]:
-    yield from ("## Durations", "", figures()["source"], "")
+    yield from ("## Durations", "", figures()["source"], "", figures()["begins_before_answer"]["source"], "")
     yield from ("| operation | median | least | most | from |", "|---|---|---|---|---|")
     for kind, figure in figures()["durations"].items():
         values = figure["quantiles"]

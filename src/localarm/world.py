@@ -111,6 +111,8 @@ class World:
         self.violations: list[Json] = []
         self.gone: dict[str, float] = {}
         self.before: dict[str, Resource | None] = {}
+        self.lead = 0.0
+        """Seconds from now until an operation that begins now does begin: requests take time before they act."""
         self.next_fate: tuple[Literal["Failed", "Canceled"], str, str] | None = None
         self.next_device: float | None = None
         self.withheld: dict[str, float] = {}
@@ -238,10 +240,10 @@ class World:
         """Start an operation; it goes on as time passes (`advance`)."""
         now = self.clock()
         fate, self.next_fate = self.next_fate, None
-        ordered = sorted((replace(step, at=max(step.at, now)) for step in steps), key=lambda step: step.at)
+        ordered = sorted((replace(step, at=max(step.at, now) + self.lead) for step in steps), key=lambda step: step.at)
         operation = Operation(
-            self.new_id(), family, kind, target.split("/")[2], location, api_version, target, now,
-            steps=tuple(ordered), work=work, shows_output=shows_output, fate=fate,
+            self.new_id(), family, kind, target.split("/")[2], location, api_version, target,
+            now + self.lead, steps=tuple(ordered), work=work, shows_output=shows_output, fate=fate,
         )  # fmt: skip
         self._keep(operation)
         if work is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from statistics import median
 from typing import Any
 
 import pytest
-from tests.conformance.flows import wire_folder
+from tests.conformance.flows import Exchange, load, seconds, wire_folder
 from tests.localarm.conftest import Local
 from tests.localarm.test_operations import definition, snapshot, version_body
 
@@ -18,6 +19,8 @@ from localarm.messages import Response
 from localarm.routes import shape
 
 WIRE = wire_folder()
+TICKS_1970 = 621355968000000000
+"""1970 in the ticks of .NET, 100 ns each."""
 ABSENT = "no recordings here: set GILDER_WIRE to a folder with `stats`"
 pytestmark = pytest.mark.skipif(WIRE is None or not (WIRE / "stats").is_dir(), reason=ABSENT)
 
@@ -167,3 +170,26 @@ def test_round_trips_are_the_recorded_ones() -> None:
         assert [found["n"], found["min"], found["median"]] == pytest.approx([figure[3], figure[0], figure[1]], abs=1), (
             call
         )
+
+
+def begun(exchanges: Iterable[Exchange]) -> Iterator[tuple[str, float]]:
+    """The calls of a flow that started an operation, with the milliseconds from its start to the call's answer."""
+    answered: dict[str, tuple[str, float]] = {}
+    for each in exchanges:
+        made = re.search(r"[?&]t=(\d+)", each.headers.get("azure-asyncoperation", ""))
+        if made and each.address is not None:
+            at = (int(made[1]) - TICKS_1970) / 1e7
+            answered.setdefault(each.guid, (f"{each.method} {each.address.kind}", at))
+        elif isinstance(each.answer, dict) and each.guid in answered and "startTime" in each.answer:
+            call, at = answered.pop(each.guid)
+            yield call, 1000 * (at - seconds(each.answer["startTime"]))
+
+
+def test_operations_begin_as_long_before_the_answer_as_recorded() -> None:
+    assert WIRE is not None
+    figure = {call: before for call, before in figures()["begins_before_answer"].items() if call != "source"}
+    found: dict[str, list[float]] = {call: [] for call in figure}
+    for exchanges in load(WIRE / "flows").values():
+        for call, before in begun(exchanges):
+            found[call if call in figure else "other"].append(before)
+    assert {call: median(values) for call, values in found.items()} == pytest.approx(figure, abs=10)

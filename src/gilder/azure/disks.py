@@ -8,6 +8,7 @@ from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.operations import Usual, looks
+from gilder.azure.settling import settled
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
@@ -62,13 +63,14 @@ class DiskPlan:
 
 @dataclass(frozen=True, slots=True)
 class DiskFacts:
-    """A disk as it is. `attached_to` is the VM's id, "" when none."""
+    """A disk as it is. `attached_to` is the VM's id, "" when none; `provisioning` is Updating while it is created."""
 
     id: ArmId
     location: str
     size_bytes: int
     state: str
     attached_to: str
+    provisioning: str = "Succeeded"
 
 
 def _creation(source: DiskSource) -> models.CreationData:
@@ -120,16 +122,24 @@ async def disk_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:
         return None
     told = found.properties or models.DiskProperties(creation_data=models.CreationData(create_option="Empty"))
     size = told.disk_size_bytes or (told.disk_size_gb or 0) * 2**30
-    return DiskFacts(disk, found.location, size, word(told.disk_state), found.managed_by or "")
+    provisioning = word(told.provisioning_state) or "Unknown"
+    return DiskFacts(disk, found.location, size, word(told.disk_state), found.managed_by or "", provisioning)
 
 
 async def delete_disk(arm: Arm, disk: ArmId) -> None:
-    """Delete a disk if it is there; raises CloudError, Refused when a VM still has it."""
-    facts = await disk_facts(arm, disk)
-    if facts is None:
+    """Delete a disk if it is there; raises CloudError, Refused when a VM still has it.
+
+    One that is still being created refuses that (409), so its end is waited for first.
+    """
+
+    async def state() -> str:
+        facts = await disk_facts(arm, disk)
+        if facts is not None and facts.attached_to:
+            raise Refused(f"the disk {disk.name} is still attached to {facts.attached_to}")
+        return "" if facts is None else facts.provisioning
+
+    if not await settled(state, Usual.CREATE_DISK):
         return
-    if facts.attached_to:
-        raise Refused(f"the disk {disk.name} is still attached to {facts.attached_to}")
     disks = arm.client(disk.subscription).disks
     try:
         operation = await arm.change(

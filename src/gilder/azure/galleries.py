@@ -11,8 +11,8 @@ from azure.core.exceptions import AzureError
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
-from gilder.azure.images import UNSETTLED
 from gilder.azure.operations import Usual, looks
+from gilder.azure.settling import settled
 from gilder.azure.words import word
 from gilder.model.errors import CloudError, NotFound
 from gilder.model.ids import ArmId
@@ -240,13 +240,8 @@ async def delete_version(arm: Arm, version: ArmId) -> None:
 
     One that is still being replicated refuses that (409), so its end is waited for first.
     """
-    for wait in looks(Usual.PUBLISH_VERSION):
-        state = await version_state(arm, version)
-        if not state:
-            return
-        if state not in UNSETTLED:
-            break
-        await anyio.sleep(wait)
+    if not await settled(lambda: version_state(arm, version), Usual.PUBLISH_VERSION):
+        return
     versions = arm.client(version.subscription).gallery_image_versions
     at = (version.resource_group, *version.names)
     try:

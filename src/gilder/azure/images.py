@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import anyio
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.operations import Usual, looks
+from gilder.azure.settling import settled
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
@@ -100,10 +100,6 @@ async def create_image(arm: Arm, plan: ImagePlan) -> None:
     await arm.finished(plan.id.subscription, operation, looks(Usual.CREATE_IMAGE))
 
 
-UNSETTLED = ("Creating", "Updating")
-"""Provisioning states in which a resource refuses to be deleted."""
-
-
 async def image_state(arm: Arm, image: ArmId) -> str:
     """The provisioning state of a managed image, such as Succeeded or Creating; "" when there is none."""
     images = arm.client(image.subscription).images
@@ -125,13 +121,8 @@ async def delete_image(arm: Arm, image: ArmId) -> None:
     One that is still being created refuses that (409), so its end is waited for first.
     """
     images = arm.client(image.subscription).images
-    for wait in looks(Usual.CREATE_IMAGE):
-        state = await image_state(arm, image)
-        if not state:
-            return
-        if state not in UNSETTLED:
-            break
-        await anyio.sleep(wait)
+    if not await settled(lambda: image_state(arm, image), Usual.CREATE_IMAGE):
+        return
     try:
         operation = await arm.change(
             f"deleting the image {image.name}", images.begin_delete, image.resource_group, image.name

@@ -8,6 +8,8 @@ from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.operations import Usual, looks
+from gilder.azure.settling import settled
+from gilder.azure.words import word
 from gilder.model.errors import NotFound
 from gilder.model.ids import ArmId
 
@@ -37,23 +39,31 @@ async def take_snapshot(arm: Arm, plan: SnapshotPlan) -> None:
     await arm.finished(plan.id.subscription, operation, looks(Usual.TAKE_SNAPSHOT))
 
 
-async def snapshot_exists(arm: Arm, snapshot: ArmId) -> bool:
-    """Whether there is such a snapshot."""
+async def snapshot_state(arm: Arm, snapshot: ArmId) -> str:
+    """The provisioning state of a snapshot, such as Succeeded or Updating; "" when there is none."""
     snapshots = arm.client(snapshot.subscription).snapshots
     try:
-        await arm.ask(
+        found = await arm.ask(
             f"reading the snapshot {snapshot.name}",
             lambda: snapshots.get(snapshot.resource_group, snapshot.name),
         )
     except NotFound:
-        return False
-    return True
+        return ""
+    return word(found.properties.provisioning_state if found.properties else None) or "Unknown"
+
+
+async def snapshot_exists(arm: Arm, snapshot: ArmId) -> bool:
+    """Whether there is such a snapshot."""
+    return await snapshot_state(arm, snapshot) != ""
 
 
 async def delete_snapshot(arm: Arm, snapshot: ArmId) -> None:
-    """Delete a snapshot if it is there; raises CloudError."""
+    """Delete a snapshot if it is there; raises CloudError.
+
+    One that is still being taken refuses that (409), so its end is waited for first.
+    """
     snapshots = arm.client(snapshot.subscription).snapshots
-    if not await snapshot_exists(arm, snapshot):
+    if not await settled(lambda: snapshot_state(arm, snapshot), Usual.TAKE_SNAPSHOT):
         return
     try:
         operation = await arm.change(
