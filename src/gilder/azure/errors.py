@@ -10,6 +10,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from gilder.azure.roles import missing_permission
 from gilder.model.errors import CloudError, Conflict, Denied, NotFound, Throttled, Unreachable
 
 _PARENT_MISSING = {"ResourceGroupNotFound", "ParentResourceNotFound", "SubscriptionNotFound"}
@@ -41,6 +42,9 @@ def _refusal(error: HttpResponseError, doing: str) -> CloudError:
         throttled = Throttled(text, code=code, status=status, hint=others)
         throttled.retry_after = retry_after(error)
         return throttled
+    if status == 403 and (missing := missing_permission(message)) is not None:
+        text = f"the identity may not do {missing.told()} ({code}, while {doing})"
+        return Denied(text, code=code, status=status, hint=missing.advice(), actions=missing.actions)
     if status in (401, 403):
         return Denied(text, code=code, status=status, hint="give the identity the role that allows this action")
     if status == 404:

@@ -47,7 +47,13 @@ class NotFound(CloudError):
 
 
 class Denied(CloudError):
-    """The identity may not do this, or the token was not accepted."""
+    """The identity may not do this, or the token was not accepted. `actions` are those it lacks, where Azure names them."""
+
+    def __init__(
+        self, message: str, *, code: str = "", status: int = 0, hint: str | None = None, actions: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, code=code, status=status, hint=hint)
+        self.actions = actions
 
 
 class Throttled(CloudError):
