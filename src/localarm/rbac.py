@@ -138,6 +138,8 @@ def own_need(call: Call) -> Need:
         return Need(f"{address.namespace}/locations/{POLLS[address.kind]}/read", call.scope)
     if not address.types:
         return Need(f"Microsoft.Resources/subscriptions/providers/{verb}", address.id)
+    if not address.group:  # catalogues: refusals name the subscription (Azure/vagrant-azure 164)
+        return Need(f"{address.type}/{verb}", call.scope)
     collection = len(address.types) > len(address.names)
     if collection and verb == "read":  # a list needs the action of its members, on what holds them
         return Need(f"{address.type}/read", _holder(address))

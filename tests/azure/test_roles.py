@@ -10,34 +10,28 @@ GROUP = "/subscriptions/s/resourceGroups/g"
 DISK = f"{GROUP}/providers/Microsoft.Compute/disks/d"
 
 
+OWN = (
+    "The client 'c' with object id 'o' does not have authorization to perform action 'Microsoft.Compute/disks/write' over "
+    f"scope '{DISK}' or the scope is invalid. If access was recently granted, please refresh your credentials."
+)
+LINKED = (
+    f"The client 'c' with object id 'o' has permission to perform action 'Microsoft.Compute/snapshots/write' on scope "
+    f"'{GROUP}'; however, it does not have permission to perform action 'Microsoft.Compute/disks/beginGetAccess/action' on "
+    f"the linked scope(s) '{DISK}' or the linked scope(s) are invalid."
+)
+SEVERAL = (
+    f"The client has permission to perform action 'a/write' on scope '{GROUP}'; however, it does not have permission to "
+    f"perform action(s) 'b/read,c/read' on the linked scope(s) '{DISK},{GROUP}' (respectively) or the linked scope(s) are "
+    "invalid."
+)
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        (
-            (
-                "The client 'c' with object id 'o' does not have authorization to perform action "
-                f"'Microsoft.Compute/disks/write' over scope '{DISK}' or the scope is invalid. If access was recently granted, "
-                "please refresh your credentials."
-            ),
-            Missing(("Microsoft.Compute/disks/write",), (DISK,), "o"),
-        ),
-        (
-            (
-                f"The client 'c' with object id 'o' has permission to perform action 'Microsoft.Compute/snapshots/write' on "
-                f"scope '{GROUP}'; however, it does not have permission to perform action "
-                f"'Microsoft.Compute/disks/beginGetAccess/action' on the linked scope(s) '{DISK}' or the linked scope(s) are "
-                "invalid."
-            ),
-            Missing(("Microsoft.Compute/disks/beginGetAccess/action",), (DISK,), "o"),
-        ),
-        (
-            (
-                f"The client has permission to perform action 'a/write' on scope '{GROUP}'; however, it does not have permission "
-                f"to perform action(s) 'b/read,c/read' on the linked scope(s) '{DISK},{GROUP}' (respectively) or the linked "
-                "scope(s) are invalid."
-            ),
-            Missing(("b/read", "c/read"), (DISK, GROUP), ""),
-        ),
+        (OWN, Missing(("Microsoft.Compute/disks/write",), (DISK,), "o")),
+        (LINKED, Missing(("Microsoft.Compute/disks/beginGetAccess/action",), (DISK,), "o")),
+        (SEVERAL, Missing(("b/read", "c/read"), (DISK, GROUP), "")),
         ("The access token is from the wrong issuer.", None),
     ],
 )

@@ -16,7 +16,16 @@ from gilder.azure.arm import THROTTLE_PATIENCE, Arm
 from gilder.azure.disks import disk_facts
 from gilder.azure.machines import Attachment, VmView, max_data_disks, vm_view
 from gilder.azure.operations import Usual, looks
-from gilder.model.errors import CloudError, Conflict, GilderError, OperationFailed, Refused, Throttled, Unreachable
+from gilder.model.errors import (
+    CloudError,
+    Conflict,
+    Denied,
+    GilderError,
+    OperationFailed,
+    Refused,
+    Throttled,
+    Unreachable,
+)
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
 from gilder.slots.calls import DiskCalls
@@ -27,6 +36,8 @@ from gilder.slots.wishes import Attach, Detach, Situation, Wish, batch, due, hal
 _TRIES = 6
 """How often a wish goes into another write after a conflict with somebody else's change."""
 
+_UNSEEN = 900.0
+"""Seconds to wait for the end of an operation that may not be looked at."""
 _VANISHING = 10.0
 """Seconds for a detached disk's device to go before its LUN is quarantined."""
 
@@ -248,7 +259,9 @@ class SlotWriter:
             error = refusal
             self.statistics.refused += 1
         view = await vm_view(self._arm, self.vm)
-        open_attaches = [wish for wish in attaches if not self._attach_settled(view, wish)]
+        # What may not be waited for is not relied on: its attach fails, and is undone.
+        denied = isinstance(error, Denied)
+        open_attaches = [wish for wish in attaches if denied or not self._attach_settled(view, wish)]
         open_detaches = [wish for wish in detaches if not await self._detach_settled(pool, view, wish)]
         if open_attaches or open_detaches:
             await self._refused(pool, view, open_attaches, open_detaches, error)
@@ -261,7 +274,19 @@ class SlotWriter:
         self.statistics.writes += 1
         self.statistics.largest_batch = max(self.statistics.largest_batch, len(wanted) + len(gone))
         operation = await self._calls.send(view, wanted, gone)
-        await self._arm.finished(self.vm.subscription, operation, looks(Usual.CHANGE_DISKS))
+        try:
+            await self._arm.finished(self.vm.subscription, operation, looks(Usual.CHANGE_DISKS))
+        except Denied:
+            await self._quiet()  # what is seen during an operation is not what stays
+            raise
+
+    async def _quiet(self) -> None:
+        """Wait for the end of an operation that may not be looked at: the VM itself shows it."""
+        with anyio.move_on_after(_UNSEEN):
+            for wait in looks(Usual.CHANGE_DISKS):
+                if (await vm_view(self._arm, self.vm)).state != "Updating":
+                    return
+                await anyio.sleep(wait)
 
     def _attach_settled(self, view: VmView, wish: Attach) -> bool:
         entry = view.lists(wish.disk)
@@ -304,9 +329,10 @@ class SlotWriter:
                 self._fail([wish], reason)
             innocent = [a for a in attaches if all(a is not wish for wish, _ in guilty)]
             await self._again(pool, view, innocent, detaches, None)
-        elif len(attaches) + len(detaches) == 1:
+        elif isinstance(error, Denied) or len(attaches) + len(detaches) == 1:
             for wish in attaches:
-                self._let_go(pool, view, wish)
+                if view.lists(wish.disk) is None:  # else its lease stays, so that the caller's release detaches it
+                    self._let_go(pool, view, wish)
             self._fail([*attaches, *detaches], error)
         else:
             parts = [(attaches, []), ([], detaches)] if attaches and detaches else _split(attaches, detaches)
