@@ -115,6 +115,7 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Js
             member: {"id": source.id},
             "caching": entry.get("caching", "None"),
             "storageAccountType": entry.get("storageAccountType", "Standard_LRS"),
+            "diskEncryptionSet": entry.get("diskEncryptionSet"),
         }
         sizes[where] = max(int(entry.get("diskSizeGB") or 0), source.properties["diskSizeGB"])
         facts = {name: value for name, value in facts.items() if value is not None}

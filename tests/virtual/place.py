@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +44,6 @@ GROUP = "gilder-local"
 COMPUTE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Compute"
 VM = ArmId.parse(f"{COMPUTE}/virtualMachines/build-host")
 SIZES = {4: "Standard_D2s_v5", 32: "Standard_D32s_v5", 64: "Standard_D32s_v6"}
-GIGABYTE = 2**30
 
 
 class TinyCatalogue:
@@ -67,6 +66,7 @@ class Plugs(NoDevices):
     def __init__(self) -> None:
         super().__init__()
         self.sequence: dict[int, int] = {}
+        self.sizes: dict[int, int] = {}
         self.mounted: set[int] = set()
         self.violations: list[str] = []
         self._next = itertools.count(1)
@@ -74,6 +74,7 @@ class Plugs(NoDevices):
     def attach(self, lun: int, blob: Path) -> None:
         super().attach(lun, blob)
         self.sequence[lun] = next(self._next)
+        self.sizes[lun] = blob.stat().st_size
 
     def detach(self, lun: int) -> int:
         if lun in self.mounted:
@@ -103,7 +104,7 @@ class PretendedDevices:
     def device(self, lun: int) -> BlockDevice | None:
         if not self.shows(lun):
             return None
-        return BlockDevice(f"/dev/lun{lun}", f"lun{lun}", f"8:{lun}", GIGABYTE, self._plugs.sequence[lun])
+        return BlockDevice(f"/dev/lun{lun}", f"lun{lun}", f"8:{lun}", self._plugs.sizes[lun], self._plugs.sequence[lun])
 
     def is_free(self, device: BlockDevice) -> bool:
         return _lun(device) not in self._plugs.mounted
@@ -134,6 +135,10 @@ class Place:
     cores: int = 8
     events: list[Event] = field(default_factory=list)
     writes: WriterStatistics = field(default_factory=WriterStatistics)
+    options: dict[str, Any] = field(default_factory=lambda: {"architecture": "x64"})
+    """Of the site: architecture, force."""
+    zone: str = ""
+    runs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
         self._cpus = anyio.CapacityLimiter(self.cores)
@@ -160,10 +165,11 @@ class Place:
         devices = PretendedDevices(self.plugs)
         writer = SlotWriter(self.arm, VM, devices, _no_turn)
         self.writes = writer.statistics
-        machine = ThisMachine(VM, "westeurope", "", "")
-        site = Site(self.arm, machine, writer, devices, "run1", limits=Limits(self.cores))
+        machine = ThisMachine(VM, "westeurope", self.zone, "")
+        run_id = f"run{next(self.runs)}"
+        site = Site(self.arm, machine, writer, devices, run_id, limits=Limits(self.cores), **self.options)
         stopping = stopping or Stopping(lambda text: None)
-        await self.journal.run_started("run1", str(VM), "")
+        await self.journal.run_started(run_id, str(VM), "")
         run = Run(site, self.journal, self.events.append, stopping, options or RunOptions(), work=self.work)
         return await run.outcomes(specs)
 
@@ -178,11 +184,11 @@ def _no_turn() -> AbstractAsyncContextManager[None]:
 
 
 @asynccontextmanager
-async def placed(folder: Path, slots: int = 32, **settings: Any) -> AsyncIterator[Place]:
+async def placed(folder: Path, slots: int = 32, zone: str = "", **settings: Any) -> AsyncIterator[Place]:
     """A fresh world with recorded medians and throttling, unless `settings` say otherwise."""
     numbers = itertools.count(1)
     options: dict[str, Any] = {"latency": "median", "throttle": True} | settings
-    machine = Machine("build-host", GROUP, "westeurope", SIZES[slots])
+    machine = Machine("build-host", GROUP, "westeurope", SIZES[slots], zone)
     plugs = Plugs()
     world = born(
         Settings(machines=(machine,), **options),
@@ -208,7 +214,7 @@ async def placed(folder: Path, slots: int = 32, **settings: Any) -> AsyncIterato
         anyio.create_task_group() as group,
     ):
         group.start_soon(ticker.run)
-        yield Place(world, application, plugs, arm, journal)
+        yield Place(world, application, plugs, arm, journal, zone=zone)
         group.cancel_scope.cancel()
 
 

@@ -57,20 +57,29 @@ class DiskPlan:
     size_gb: int | None = None
     os_disk: bool = True
     generation: HyperVGeneration | None = None
+    architecture: str = ""
+    """`x64`, `Arm64`; "" leaves it to the source."""
     encryption_set: ArmId | None = None
     tags: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class DiskFacts:
-    """A disk as it is. `attached_to` is the VM's id, "" when none; `provisioning` is Updating while it is created."""
+    """A disk as it is. `attached_to` is the VM's id, "" when none; other texts are "" where Azure says nothing."""
 
     id: ArmId
     location: str
     size_bytes: int
     state: str
     attached_to: str
+    os_type: str = ""
+    generation: str = ""
+    architecture: str = ""
+    security: str = ""
+    """Such as `TrustedLaunch` or `ConfidentialVM_DiskEncryptedWithPlatformKey`."""
+    tags: dict[str, str] = field(default_factory=dict)
     provisioning: str = "Succeeded"
+    """Updating while it is created."""
 
 
 def _creation(source: DiskSource) -> models.CreationData:
@@ -94,6 +103,8 @@ def _body(plan: DiskPlan) -> models.Disk:
         properties.os_type = models.OperatingSystemTypes.LINUX
     if plan.generation is not None:
         properties.hyper_v_generation = plan.generation.value
+    if plan.architecture:
+        properties.supported_capabilities = models.SupportedCapabilities(architecture=plan.architecture)
     if plan.encryption_set is not None:
         properties.encryption = models.Encryption(disk_encryption_set_id=str(plan.encryption_set))
     return models.Disk(
@@ -122,8 +133,20 @@ async def disk_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:
         return None
     told = found.properties or models.DiskProperties(creation_data=models.CreationData(create_option="Empty"))
     size = told.disk_size_bytes or (told.disk_size_gb or 0) * 2**30
-    provisioning = word(told.provisioning_state) or "Unknown"
-    return DiskFacts(disk, found.location, size, word(told.disk_state), found.managed_by or "", provisioning)
+    capabilities, security = told.supported_capabilities, told.security_profile
+    return DiskFacts(
+        disk,
+        found.location,
+        size,
+        word(told.disk_state),
+        found.managed_by or "",
+        word(told.os_type),
+        word(told.hyper_v_generation),
+        word(capabilities.architecture) if capabilities else "",
+        word(security.security_type) if security else "",
+        dict(found.tags or {}),
+        word(told.provisioning_state) or "Unknown",
+    )
 
 
 async def delete_disk(arm: Arm, disk: ArmId) -> None:

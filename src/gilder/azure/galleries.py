@@ -11,6 +11,7 @@ from azure.core.exceptions import AzureError
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
+from gilder.azure.images import security_type
 from gilder.azure.operations import Usual, looks
 from gilder.azure.settling import settled
 from gilder.azure.words import word
@@ -32,16 +33,25 @@ class Definition:
     os_state: str
     generation: str
     architecture: str
+    security: str = ""
+    """The feature `SecurityType`, such as `TrustedLaunchSupported`; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class VersionFacts:
-    """A gallery image version: its exact id, and the LUNs of its data disks."""
+    """A gallery image version: its exact id, where it is replicated to, its OS disk's size, its data disks' LUNs."""
 
     id: ArmId
     location: str
     regions: tuple[str, ...]
     data_luns: tuple[int, ...]
+    state: str = "Succeeded"
+    os_disk_gb: int = 0
+    """GiB; 0 where Azure does not say."""
+
+    def is_in(self, location: str) -> bool:
+        """Whether disks of `location` can be made from it."""
+        return any(same_region(region, location) for region in self.regions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +68,8 @@ class VersionPlan:
     exclude_from_latest: bool = False
     shallow: bool = False
     end_of_life: str | None = None
+    encryption_set: ArmId | None = None
+    """Encrypts the replicas of `location`; a set serves one region only."""
     tags: dict[str, str] = field(default_factory=dict)
 
 
@@ -70,7 +82,7 @@ class RegionProgress:
     percent: int
 
 
-def _same_region(one: str, other: str) -> bool:
+def same_region(one: str, other: str) -> bool:
     """`West Europe` and `westeurope` are one region."""
     return one.replace(" ", "").lower() == other.replace(" ", "").lower()
 
@@ -92,6 +104,7 @@ async def definition_facts(arm: Arm, definition: ArmId) -> Definition | None:
         word(told.os_state),
         word(told.hyper_v_generation) or "V1",
         word(told.architecture) or "x64",
+        security_type((feature.name, feature.value) for feature in told.features or []),
     )
 
 
@@ -125,7 +138,9 @@ def _facts(version: ArmId, found: models.GalleryImageVersion) -> VersionFacts:
     storage = told.storage_profile if told else None
     regions = tuple(region.name for region in (publishing.target_regions if publishing else None) or [])
     luns = tuple(sorted(disk.lun for disk in (storage.data_disk_images if storage else None) or []))
-    return VersionFacts(version, found.location, regions, luns)
+    os_disk = storage.os_disk_image if storage else None
+    size = int(os_disk.size_in_gb or 0) if os_disk else 0
+    return VersionFacts(version, found.location, regions, luns, word(told.provisioning_state if told else None), size)
 
 
 async def _newest(arm: Arm, definition: ArmId) -> VersionFacts | None:
@@ -165,6 +180,7 @@ def _body(plan: VersionPlan) -> models.GalleryImageVersion:
             name=region.name,
             regional_replica_count=region.replicas,
             storage_account_type=region.storage_account_type.value,
+            encryption=_encryption(plan, region),
         )
         for region in plan.regions
     ]
@@ -190,6 +206,21 @@ def _body(plan: VersionPlan) -> models.GalleryImageVersion:
     )
     properties = models.GalleryImageVersionProperties(publishing_profile=publishing, storage_profile=storage)
     return models.GalleryImageVersion(location=plan.location, tags=dict(plan.tags), properties=properties)
+
+
+def _encryption(plan: VersionPlan, region: TargetRegion) -> models.EncryptionImages | None:
+    chosen = region.disk_encryption_set_id
+    if chosen is None and same_region(region.name, plan.location):
+        chosen = plan.encryption_set
+    if chosen is None:
+        return None
+    return models.EncryptionImages(
+        os_disk_image=models.OSDiskImageEncryption(disk_encryption_set_id=str(chosen)),
+        data_disk_images=[
+            models.DataDiskImageEncryption(lun=lun, disk_encryption_set_id=str(chosen))
+            for lun in sorted(plan.data_snapshots)
+        ],
+    )
 
 
 async def publish_version(
@@ -251,19 +282,26 @@ async def delete_version(arm: Arm, version: ArmId) -> None:
         return
 
 
-def misfit(definition: Definition, generation: str) -> str | None:
-    """Why a generalized Linux image of this Hyper-V generation ("": unknown) does not fit; None if it does."""
+def misfit(definition: Definition, generation: str, architecture: str = "") -> str | None:
+    """Why a generalized Linux image of this Hyper-V generation and CPU architecture ("": unknown) does not fit.
+
+    None if it does.
+    """
     if definition.os_type.lower() != "linux":
         return f"it is for {definition.os_type}"
     if definition.os_state.lower() != "generalized":
         return f"it is for {definition.os_state} images"
     if generation and definition.generation.lower() != generation.lower():
         return f"it is for generation {definition.generation} and the source is {generation}"
+    if architecture and definition.architecture.lower() != architecture.lower():
+        return f"it is for {definition.architecture} and the source is {architecture}"
+    if definition.security.lower() == "confidentialvm":
+        return "it is for confidential VMs, whose guest state a snapshot of a disk does not have"
     return None
 
 
 def regions_with(location: str, regions: tuple[TargetRegion, ...]) -> tuple[TargetRegion, ...]:
     """The target regions, with the source's own region added where it is missing: Azure demands it."""
-    if any(_same_region(region.name, location) for region in regions):
+    if any(same_region(region.name, location) for region in regions):
         return regions
     return (TargetRegion(name=location), *regions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from azure.mgmt.compute import models
@@ -24,11 +25,13 @@ class PlatformVersion:
     os_type: str
     generation: str
     architecture: str
+    security: str = ""
+    """The feature `SecurityType`, such as `TrustedLaunchSupported`; "" for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePlan:
-    """A managed image to make from a snapshot of its OS disk."""
+    """A managed image to make from a snapshot of its OS disk, and of its data disks by LUN."""
 
     id: ArmId
     location: str
@@ -39,6 +42,7 @@ class ImagePlan:
     data_snapshots: dict[int, ArmId] = field(default_factory=dict)
     data_caching: Caching = Caching.READ_ONLY
     data_sku: DiskSku = DiskSku.STANDARD_LRS
+    encryption_set: ArmId | None = None
     tags: dict[str, str] = field(default_factory=dict)
 
 
@@ -65,16 +69,24 @@ async def platform_version(arm: Arm, subscription: str, location: str, image: Pl
     os_type = told.os_disk_image.operating_system if told and told.os_disk_image else ""
     generation = told.hyper_v_generation if told else ""
     architecture = told.architecture if told else ""
-    return PlatformVersion(found.id or "", version, word(os_type), word(generation), word(architecture))
+    security = security_type((feature.name, feature.value) for feature in (told.features if told else None) or [])
+    return PlatformVersion(found.id or "", version, word(os_type), word(generation), word(architecture), security)
+
+
+def security_type(features: Iterable[tuple[str | None, str | None]]) -> str:
+    """The value of the feature `SecurityType` among (name, value) pairs; "" when it is not there."""
+    return next((value or "" for name, value in features if name == "SecurityType"), "")
 
 
 def _body(plan: ImagePlan) -> models.Image:
+    encryption = models.DiskEncryptionSetParameters(id=str(plan.encryption_set)) if plan.encryption_set else None
     os_disk = models.ImageOSDisk(
         os_type=models.OperatingSystemTypes.LINUX,
         os_state=models.OperatingSystemStateTypes.GENERALIZED,
         snapshot=models.SubResource(id=str(plan.snapshot)),
         caching=plan.caching.value,
         storage_account_type=plan.sku.value,
+        disk_encryption_set=encryption,
     )
     data_disks = [
         models.ImageDataDisk(
@@ -82,6 +94,7 @@ def _body(plan: ImagePlan) -> models.Image:
             snapshot=models.SubResource(id=str(snapshot)),
             caching=plan.data_caching.value,
             storage_account_type=plan.data_sku.value,
+            disk_encryption_set=encryption,
         )
         for lun, snapshot in sorted(plan.data_snapshots.items())
     ]

@@ -22,6 +22,7 @@ class SnapshotPlan:
     disk: ArmId
     location: str
     incremental: bool = False
+    encryption_set: ArmId | None = None
     tags: dict[str, str] = field(default_factory=dict)
 
 
@@ -29,11 +30,10 @@ async def take_snapshot(arm: Arm, plan: SnapshotPlan) -> None:
     """Take a snapshot and wait until it is there; raises CloudError."""
     snapshots = arm.client(plan.id.subscription).snapshots
     creation = models.CreationData(create_option="Copy", source_resource_id=str(plan.disk))
-    body = models.Snapshot(
-        location=plan.location,
-        tags=dict(plan.tags),
-        properties=models.SnapshotProperties(creation_data=creation, incremental=plan.incremental),
-    )
+    properties = models.SnapshotProperties(creation_data=creation, incremental=plan.incremental)
+    if plan.encryption_set is not None:
+        properties.encryption = models.Encryption(disk_encryption_set_id=str(plan.encryption_set))
+    body = models.Snapshot(location=plan.location, tags=dict(plan.tags), properties=properties)
     doing = f"taking the snapshot {plan.id.name}"
     operation = await arm.change(doing, snapshots.begin_create_or_update, plan.id.resource_group, plan.id.name, body)
     await arm.finished(plan.id.subscription, operation, looks(Usual.TAKE_SNAPSHOT))

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from gilder.azure.disks import DiskPlan, DiskSource, Empty, FromDisk, FromGalleryVersion, FromPlatformImage, disk_facts
-from gilder.azure.galleries import Definition, VersionPlan, definition_facts, misfit, regions_with, version_facts
-from gilder.azure.images import ImagePlan, image_exists, platform_version
+from gilder.azure.arm import Arm
+from gilder.azure.disks import DiskPlan, FromGalleryVersion, disk_facts
+from gilder.azure.galleries import VersionPlan, regions_with
+from gilder.azure.images import ImagePlan
 from gilder.azure.snapshots import SnapshotPlan, snapshot_exists
+from gilder.build.destination import checked_image, checked_version
+from gilder.build.origin import Origin, origin
+from gilder.build.room import checked_room
 from gilder.build.site import Site
 from gilder.model.errors import Refused
 from gilder.model.ids import ArmId
-from gilder.model.spec import BuildSpec, GalleryVersion, HyperVGeneration, ManagedDisk, PlatformImage
+from gilder.model.spec import BuildSpec, HyperVGeneration
 
 _LONGEST_NAME = 80
 """Characters in the name of a disk or snapshot (learn.microsoft.com, resource name rules)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataDiskPlan:
+    """A data disk of the source, which goes into the new image at its LUN; it is never attached."""
+
+    lun: int
+    disk: DiskPlan
+    snapshot: SnapshotPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,91 +38,135 @@ class BuildPlan:
 
     disk: DiskPlan
     snapshot: SnapshotPlan
+    data: tuple[DataDiskPlan, ...]
     image: ImagePlan | None
     version: VersionPlan | None
     source: str
     run: str
+    replaces: frozenset[ArmId] = frozenset()
+    """What is deleted before it is made anew."""
     remarks: tuple[str, ...] = field(default=())
 
 
 async def planned(spec: BuildSpec, site: Site) -> BuildPlan:
     """Look up the source, check the destination, choose the names; raises Refused before anything is created."""
     _must_be_supported(spec)
-    source, described, generation = await _source(spec, site)
-    disk_id = spec.temporary_os_disk_id or site.machine.id.sibling("disks", _name(site, spec, "osdisk"))
-    snapshot_id = spec.temporary_os_disk_snapshot_id or site.machine.id.sibling(
-        "snapshots", _name(site, spec, "snapshot")
+    _must_be_attachable(spec, site)
+    await checked_room(site)
+    found = await origin(spec, site)
+    disk = _disk(spec, site, found)
+    snapshot = _snapshot(spec, site, _snapshot_id(spec, site), disk.id)
+    data = () if spec.skip_create_image else tuple(_data_disk(spec, site, found, lun) for lun in found.data_luns)
+    await _must_be_new(spec, site, data)
+    snapshots = {one.lun: one.snapshot.id for one in data}
+    image, replaced = await _image(spec, site, snapshot.id, snapshots, found)
+    version, replaced_too = await _version(spec, site, snapshot.id, snapshots, found)
+    return BuildPlan(
+        disk, snapshot, data, image, version, found.words, site.run, replaced | replaced_too, _remarks(spec, found)
     )
-    await _must_be_new(spec, site)
-    disk = DiskPlan(
-        id=disk_id,
+
+
+def _disk(spec: BuildSpec, site: Site, found: Origin) -> DiskPlan:
+    return DiskPlan(
+        id=spec.temporary_os_disk_id or site.machine.id.sibling("disks", _name(site, spec, "osdisk")),
         location=site.machine.location,
         zone=site.machine.zone,
-        source=source,
+        source=found.source,
         sku=spec.os_disk_storage_account_type,
         size_gb=spec.os_disk_size_gb,
+        # A disk from a source has these from there.
         generation=spec.image_hyperv_generation if spec.from_scratch else None,
+        architecture=site.architecture if spec.from_scratch else "",
         encryption_set=spec.disk_encryption_set_id,
         tags=site.tags(spec.name),
     )
-    snapshot = SnapshotPlan(
-        id=snapshot_id,
-        disk=disk_id,
+
+
+def _snapshot_id(spec: BuildSpec, site: Site) -> ArmId:
+    chosen = spec.temporary_os_disk_snapshot_id
+    return chosen or site.machine.id.sibling("snapshots", _name(site, spec, "snapshot"))
+
+
+def _snapshot(spec: BuildSpec, site: Site, id_: ArmId, disk: ArmId) -> SnapshotPlan:
+    return SnapshotPlan(
+        id=id_,
+        disk=disk,
         location=site.machine.location,
         incremental=spec.snapshot_incremental,
+        encryption_set=spec.disk_encryption_set_id,
         tags=site.tags(spec.name),
     )
-    image, version = _image(spec, site, snapshot_id), await _version(spec, site, snapshot_id, generation)
-    return BuildPlan(disk, snapshot, image, version, described, site.run, _remarks(spec, generation))
 
 
-async def _definition(site: Site, definition: ArmId) -> Definition | None:
-    return await site.lookups.get(definition, lambda: definition_facts(site.arm, definition))
+def _data_disk(spec: BuildSpec, site: Site, found: Origin, lun: int) -> DataDiskPlan:
+    assert isinstance(found.source, FromGalleryVersion), "only image versions have data disks"
+    disk = DiskPlan(
+        id=_numbered(spec.temporary_data_disk_id_prefix, lun)
+        or site.machine.id.sibling("disks", _name(site, spec, f"datadisk-{lun}")),
+        location=site.machine.location,
+        zone=site.machine.zone,
+        source=FromGalleryVersion(found.source.version, lun),
+        sku=spec.data_disk_storage_account_type,
+        os_disk=False,
+        encryption_set=spec.disk_encryption_set_id,
+        tags=site.tags(spec.name),
+    )
+    snapshot = _numbered(spec.temporary_data_disk_snapshot_id, lun) or site.machine.id.sibling(
+        "snapshots", _name(site, spec, f"datasnapshot-{lun}")
+    )
+    return DataDiskPlan(lun, disk, _snapshot(spec, site, snapshot, disk.id))
 
 
-def _image(spec: BuildSpec, site: Site, snapshot: ArmId) -> ImagePlan | None:
-    if spec.image_resource_id is None or spec.skip_create_image:
-        return None
-    return ImagePlan(
-        id=spec.image_resource_id,
+def _numbered(prefix: str | None, lun: int) -> ArmId | None:
+    return ArmId.parse(f"{prefix}{lun}") if prefix else None
+
+
+async def _image(
+    spec: BuildSpec, site: Site, snapshot: ArmId, data: dict[int, ArmId], found: Origin
+) -> tuple[ImagePlan | None, frozenset[ArmId]]:
+    wanted = spec.image_resource_id
+    if wanted is None or spec.skip_create_image:
+        return None, frozenset()
+    replaced = await checked_image(wanted, found, site)
+    plan = ImagePlan(
+        id=wanted,
         location=site.machine.location,
         snapshot=snapshot,
         generation=spec.image_hyperv_generation,
         caching=spec.os_disk_cache_type,
         sku=spec.os_disk_storage_account_type,
+        data_snapshots=data,
         data_caching=spec.data_disk_cache_type,
         data_sku=spec.data_disk_storage_account_type,
+        encryption_set=spec.disk_encryption_set_id,
         tags=spec.tags,
     )
+    return plan, frozenset([wanted] if replaced else [])
 
 
-async def _version(spec: BuildSpec, site: Site, snapshot: ArmId, generation: str) -> VersionPlan | None:
+async def _version(
+    spec: BuildSpec, site: Site, snapshot: ArmId, data: dict[int, ArmId], found: Origin
+) -> tuple[VersionPlan | None, frozenset[ArmId]]:
     wanted = spec.shared_image_destination
     if wanted is None or spec.skip_create_image:
-        return None
+        return None, frozenset()
     version = wanted.version_id(site.machine.id.subscription)
-    definition = await _definition(site, version.parent())
-    if definition is None:
-        raise Refused(
-            f"the image definition {version.parent()} does not exist",
-            hint="create it first: az sig image-definition create",
-        )
-    if (why := misfit(definition, generation)) is not None:
-        raise Refused(f"the image definition {definition.id.name} does not fit: {why}", hint="use another definition")
-    if await version_facts(site.arm, version):
-        raise Refused(f"the image version {version} exists already", hint="choose another image_version")
-    return VersionPlan(
+    replaced = await checked_version(version, found, site)
+    plan = VersionPlan(
         id=version,
         location=site.machine.location,
         snapshot=snapshot,
         regions=regions_with(site.machine.location, wanted.target_regions),
         caching=spec.os_disk_cache_type,
+        data_snapshots=data,
         data_caching=spec.data_disk_cache_type,
         exclude_from_latest=wanted.exclude_from_latest,
         shallow=wanted.replication_mode == "Shallow",
         end_of_life=wanted.end_of_life_date,
+        encryption_set=spec.disk_encryption_set_id,
         tags=spec.tags,
     )
+    return plan, frozenset([version] if replaced else [])
 
 
 def _must_be_supported(spec: BuildSpec) -> None:
@@ -119,69 +177,47 @@ def _must_be_supported(spec: BuildSpec) -> None:
         raise Refused(f"post-processors are not supported yet: {', '.join(kinds)}", hint=hint)
 
 
-async def _source(spec: BuildSpec, site: Site) -> tuple[DiskSource, str, str]:
-    """Where the disk comes from, that in words, and its Hyper-V generation where known."""
-    here = site.machine
-    match spec.source:
-        case None:
-            return Empty(), "scratch", ""
-        case PlatformImage() as image:
-            found = await site.lookups.get(
-                image, lambda: platform_version(site.arm, here.id.subscription, here.location, image)
+def _must_be_attachable(spec: BuildSpec, site: Site) -> None:
+    disk, mine = spec.temporary_os_disk_id, site.machine.id.subscription
+    if disk is not None and disk.subscription.lower() != mine.lower():
+        raise Refused(
+            f"temporary_os_disk_id: a disk of the subscription {disk.subscription} cannot be attached to this VM",
+            hint=f"name one of this VM's subscription, {mine}",
+        )
+
+
+async def _must_be_new(spec: BuildSpec, site: Site, data: tuple[DataDiskPlan, ...]) -> None:
+    """Names that a user chose must not be taken: gilder never adopts or replaces what it did not make."""
+    chosen: list[tuple[str, str, ArmId | None, Callable[[Arm, ArmId], Awaitable[object]]]] = [
+        ("temporary_os_disk_id", "disk", spec.temporary_os_disk_id, disk_facts),
+        ("temporary_os_disk_snapshot_id", "snapshot", spec.temporary_os_disk_snapshot_id, snapshot_exists),
+    ]
+    if spec.temporary_data_disk_id_prefix:
+        chosen += [("temporary_data_disk_id_prefix", "disk", one.disk.id, disk_facts) for one in data]
+    if spec.temporary_data_disk_snapshot_id:
+        chosen += [("temporary_data_disk_snapshot_id", "snapshot", one.snapshot.id, snapshot_exists) for one in data]
+    for option, what, id_, look in chosen:
+        if id_ is not None and await look(site.arm, id_):
+            raise Refused(
+                f"{option} names a {what} that exists: {id_}",
+                hint="choose another name, or leave it out to have one made",
             )
-            if found.os_type and found.os_type != "Linux":
-                raise Refused(f"{image} is a {found.os_type} image", hint="gilder builds Linux images only")
-            return FromPlatformImage(found.id), found.id, found.generation
-        case ManagedDisk() as disk:
-            facts = await disk_facts(site.arm, disk.id)
-            if facts is None:
-                raise Refused(f"the source disk {disk.id} does not exist", hint="correct `source`")
-            if facts.location.lower() != here.location.lower():
-                raise Refused(
-                    f"the source disk {disk.id.name} is in {facts.location} and this VM in {here.location}",
-                    hint="a disk can be copied only within its region: use a disk here, or a gallery image version",
-                )
-            return FromDisk(disk.id), str(disk.id), ""
-        case GalleryVersion() as version:
-            found_version = await site.lookups.get(version, lambda: version_facts(site.arm, version.id))
-            if found_version is None:
-                raise Refused(f"the source image version {version.id} does not exist", hint="correct `source`")
-            if found_version.data_luns:
-                raise Refused(
-                    f"{version.id} has data disks, which are not supported yet", hint="use a version without data disks"
-                )
-            definition = await _definition(site, version.id.parent())
-            generation = definition.generation if definition else ""
-            return FromGalleryVersion(found_version.id), str(found_version.id), generation
 
 
-async def _must_be_new(spec: BuildSpec, site: Site) -> None:
-    """What the build will create must not be there: gilder never adopts or replaces what it did not make."""
-    if spec.temporary_os_disk_id and await disk_facts(site.arm, spec.temporary_os_disk_id):
-        raise Refused(
-            f"temporary_os_disk_id names a disk that exists: {spec.temporary_os_disk_id}",
-            hint="choose another name, or leave it out to have one made",
-        )
-    snapshot = spec.temporary_os_disk_snapshot_id
-    if snapshot and await snapshot_exists(site.arm, snapshot):
-        raise Refused(
-            f"temporary_os_disk_snapshot_id names a snapshot that exists: {snapshot}",
-            hint="choose another name, or leave it out to have one made",
-        )
-    if spec.image_resource_id and await image_exists(site.arm, spec.image_resource_id):
-        raise Refused(
-            f"the image {spec.image_resource_id} exists already",
-            hint="choose another name, such as one with {{timestamp}}, or delete that image first",
-        )
-
-
-def _remarks(spec: BuildSpec, generation: str) -> tuple[str, ...]:
+def _remarks(spec: BuildSpec, found: Origin) -> tuple[str, ...]:
+    remarks = []
     wanted = spec.image_hyperv_generation
-    if spec.image_resource_id and generation and generation != wanted:
+    if spec.image_resource_id and found.generation and found.generation != wanted:
         other = HyperVGeneration.V2 if wanted is HyperVGeneration.V1 else HyperVGeneration.V1
-        told = f"the source is a generation {generation} image and the result will be {wanted}: it may not boot"
-        return (f'{told}; consider "image_hyperv_generation": "{other}"',)
-    return ()
+        told = f"the source is a generation {found.generation} image and the result will be {wanted}: it may not boot"
+        remarks.append(f'{told}; consider "image_hyperv_generation": "{other}"')
+    if found.specialized:
+        remarks.append(
+            "the source is a specialized image and the result will be generalized: remove host keys, machine id and users"
+        )
+    if spec.temporary_data_disk_id_prefix and not found.data_luns:
+        remarks.append("the source has no data disks: the options for them mean nothing")
+    return tuple(remarks)
 
 
 def _name(site: Site, spec: BuildSpec, what: str) -> str:

@@ -33,6 +33,8 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
 
     async def make(thing: ImagePlan | VersionPlan) -> None:
         try:
+            if thing.id in plan.replaces:
+                await _make_room(thing, site, story)
             match thing:
                 case ImagePlan():
                     await _image(thing, site, ledger)
@@ -62,6 +64,15 @@ def plan_text(plan: ImagePlan | VersionPlan) -> str:
 def plan_from(text: str) -> ImagePlan | VersionPlan:
     """The plan that a text describes; raises ValueError if it is none."""
     return _PLANS.validate_json(text)
+
+
+async def _make_room(thing: ImagePlan | VersionPlan, site: Site, story: Story) -> None:
+    """Delete what `-force` replaces: as late as can be, so that a build which fails earlier costs nothing.
+
+    Before the new one is noted in the journal: a crash in between must not let recovery take the old one for it.
+    """
+    story.say(f"replacing {thing.id}, as -force asks")
+    await (delete_image if isinstance(thing, ImagePlan) else delete_version)(site.arm, thing.id)
 
 
 async def _image(plan: ImagePlan, site: Site, ledger: Ledger) -> None:

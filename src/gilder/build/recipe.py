@@ -7,7 +7,7 @@ from gilder.build.plan import BuildPlan, planned
 from gilder.build.publish import publish
 from gilder.build.site import Site
 from gilder.build.story import Story, told
-from gilder.build.temporary import created, snapshots_of
+from gilder.build.temporary import created, created_beside, snapshots_of
 from gilder.build.work import Job, LocalWork, on_this_machine
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
@@ -43,9 +43,11 @@ async def _from_plan(
     work: LocalWork,
 ) -> tuple[ArmId, ...]:
     keep = spec.skip_cleanup
+    snapshot_plans = [plan.snapshot, *(one.snapshot for one in plan.data)]
     async with (
         created(site, plan.disk, ledger, story, keep=keep) as disk,
-        snapshots_of(site, plan.snapshot, ledger, story, keep=keep) as snapshots,
+        created_beside(site, [one.disk for one in plan.data], ledger, story, keep=keep),
+        snapshots_of(site, snapshot_plans, ledger, story, keep=keep) as snapshots,
     ):
         os_disk = Disk(disk.id, disk.size_bytes, spec.os_disk_cache_type)
         in_slot = attached(site.writer, site.devices, os_disk, ledger, attach_to_come)

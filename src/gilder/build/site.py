@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from gilder.azure.arm import Arm
 from gilder.azure.metadata import Machine
 from gilder.build.limits import Limits
+from gilder.host.architecture import architecture, emulates
 from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.once import Once
 from gilder.slots import SlotDevices, SlotWriter
@@ -29,6 +30,14 @@ class Site:
     """For what the kernel shares: clashing identities of clones, names of volume groups."""
     lookups: Once = field(default_factory=Once)
     """What several builds look up alike: sources, image definitions."""
+    force: bool = False
+    """Whether an image or image version that is there already is replaced (`-force`)."""
+    architecture: str = field(default_factory=architecture)
+    """Of this machine, in Azure's words: `x64`, `Arm64`."""
+
+    def runs(self, wanted: str) -> bool:
+        """Whether programs for an architecture run on this machine."""
+        return wanted.lower() == self.architecture.lower() or emulates(wanted)
 
     def serial(self, build: str) -> int:
         """The number of a build within its run: names cut to length stay different."""

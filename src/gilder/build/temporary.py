@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
 
 from gilder.azure.disks import DiskFacts, DiskPlan, create_disk, delete_disk, disk_facts
 from gilder.azure.snapshots import SnapshotPlan, delete_snapshot, take_snapshot
@@ -11,7 +13,6 @@ from gilder.build.site import Site
 from gilder.build.story import Story
 from gilder.model.errors import Refused
 from gilder.model.events import Stage
-from gilder.model.ids import ArmId
 from gilder.runtime.release import Ledger, Release, releasing
 
 _DELETING = 600.0
@@ -21,7 +22,32 @@ _DELETING = 600.0
 @asynccontextmanager
 async def created(site: Site, plan: DiskPlan, ledger: Ledger, story: Story, *, keep: bool) -> AsyncIterator[DiskFacts]:
     """Have a disk while inside; with `keep` it stays (the option skip_cleanup)."""
+    async with releasing(ledger, _deletion(site, plan, story, keep=keep)):
+        with story.telling(Stage.CREATE_DISK, plan.id.name):
+            await create_disk(site.arm, plan)
+            facts = await disk_facts(site.arm, plan.id)
+        if facts is None:
+            raise Refused(f"the disk {plan.id} was created and is not there: somebody deleted it")
+        yield facts
 
+
+@asynccontextmanager
+async def created_beside(
+    site: Site, plans: Sequence[DiskPlan], ledger: Ledger, story: Story, *, keep: bool
+) -> AsyncIterator[None]:
+    """Have data disks while inside: made side by side, never attached (nor does the reference builder attach them)."""
+    async with AsyncExitStack() as held:
+        for plan in plans:
+            await held.enter_async_context(releasing(ledger, _deletion(site, plan, story, keep=keep)))
+        if plans:
+            with story.telling(Stage.CREATE_DISK, f"{len(plans)} data disks"):
+                async with anyio.create_task_group() as group:
+                    for plan in plans:
+                        group.start_soon(create_disk, site.arm, plan)
+        yield
+
+
+def _deletion(site: Site, plan: DiskPlan, story: Story, *, keep: bool) -> Release:
     async def delete() -> None:
         if keep:
             story.say(f"the disk stays, as skip_cleanup asks: {plan.id}")
@@ -31,55 +57,48 @@ async def created(site: Site, plan: DiskPlan, ledger: Ledger, story: Story, *, k
 
     # What shall stay must not be removed by a recovery either.
     handle = "" if keep else str(plan.id)
-    async with releasing(
-        ledger, Release("disk", plan.id.name, f"az disk delete --ids {plan.id}", delete, _DELETING, handle)
-    ):
-        with story.telling(Stage.CREATE_DISK, plan.id.name):
-            await create_disk(site.arm, plan)
-            facts = await disk_facts(site.arm, plan.id)
-        if facts is None:
-            raise Refused(f"the disk {plan.id} was created and is not there: somebody deleted it")
-        yield facts
+    return Release("disk", plan.id.name, f"az disk delete --ids {plan.id}", delete, _DELETING, handle)
 
 
 class Snapshots:
     """The snapshots of a build's disks; comes only out of `snapshots_of`."""
 
-    def __init__(self, site: Site, plan: SnapshotPlan, story: Story) -> None:
+    def __init__(self, site: Site, plans: Sequence[SnapshotPlan], story: Story) -> None:
         self._site = site
-        self._plan = plan
+        self._plans = plans
         self._story = story
         self.asked_for = False
 
-    @property
-    def os_disk(self) -> ArmId:
-        """The snapshot of the OS disk, there once taken."""
-        return self._plan.id
-
     async def take(self) -> None:
         """Take them now; the disks must be unmounted and flushed."""
-        with self._story.telling(Stage.SNAPSHOT, self._plan.id.name):
+        with self._story.telling(Stage.SNAPSHOT, ", ".join(plan.id.name for plan in self._plans)):
             self.asked_for = True
-            await take_snapshot(self._site.arm, self._plan)
+            async with anyio.create_task_group() as group:
+                for plan in self._plans:
+                    group.start_soon(take_snapshot, self._site.arm, plan)
 
 
 @asynccontextmanager
 async def snapshots_of(
-    site: Site, plan: SnapshotPlan, ledger: Ledger, story: Story, *, keep: bool
+    site: Site, plans: Sequence[SnapshotPlan], ledger: Ledger, story: Story, *, keep: bool
 ) -> AsyncIterator[Snapshots]:
     """The place for a build's snapshots, which are deleted at the end; with `keep` they stay."""
-    snapshots = Snapshots(site, plan, story)
+    snapshots = Snapshots(site, plans, story)
 
-    async def delete() -> None:
-        if not snapshots.asked_for:
-            return
-        if keep:
-            story.say(f"the snapshot stays, as skip_cleanup asks: {plan.id}")
-            return
-        with story.telling(Stage.CLEAN_UP, f"deleting the snapshot {plan.id.name}"):
-            await delete_snapshot(site.arm, plan.id)
+    def deletion(plan: SnapshotPlan) -> Release:
+        async def delete() -> None:
+            if not snapshots.asked_for:
+                return
+            if keep:
+                story.say(f"the snapshot stays, as skip_cleanup asks: {plan.id}")
+                return
+            with story.telling(Stage.CLEAN_UP, f"deleting the snapshot {plan.id.name}"):
+                await delete_snapshot(site.arm, plan.id)
 
-    handle = "" if keep else str(plan.id)
-    remedy = f"az snapshot delete --ids {plan.id}"
-    async with releasing(ledger, Release("snapshot", plan.id.name, remedy, delete, _DELETING, handle)):
+        handle = "" if keep else str(plan.id)
+        return Release("snapshot", plan.id.name, f"az snapshot delete --ids {plan.id}", delete, _DELETING, handle)
+
+    async with AsyncExitStack() as held:
+        for plan in plans:
+            await held.enter_async_context(releasing(ledger, deletion(plan)))
         yield snapshots

@@ -137,6 +137,8 @@ def must_differ(specs: Sequence[BuildSpec]) -> None:
                 spec.shared_image_destination and spec.shared_image_destination.version_id("this subscription"),
                 spec.temporary_os_disk_id,
                 spec.temporary_os_disk_snapshot_id,
+                spec.temporary_data_disk_id_prefix,
+                spec.temporary_data_disk_snapshot_id,
             )
             if resource
         ]

@@ -114,6 +114,8 @@ class TargetRegion(Spec):
     name: str
     replicas: Annotated[int, Field(ge=1, le=100)] = 1
     storage_account_type: ReplicaSku = ReplicaSku.STANDARD_ZRS
+    disk_encryption_set_id: ArmId | None = None
+    """gilder's own: encrypts the replicas of this region; None: the build's own set in the VM's region, else none."""
 
 
 class GalleryDestination(Spec):

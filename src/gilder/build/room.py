@@ -1,0 +1,40 @@
+"""Whether this VM can take one more disk, ever: waiting for a slot is right only when one may come free."""
+
+from __future__ import annotations
+
+from gilder.azure.disks import disk_facts
+from gilder.azure.machines import max_data_disks, vm_view
+from gilder.build.site import Site
+from gilder.model.errors import Refused
+
+OUR_TAG = "gilder-run"
+"""The tag of every temporary disk: one that has it will be detached some day."""
+
+
+async def checked_room(site: Site) -> None:
+    """Raise Refused when no data disk can be attached to this VM, now or when the builds of any gilder are done."""
+    await site.lookups.get(("room", site.machine.id), lambda: _looked(site))
+
+
+async def _looked(site: Site) -> bool:
+    if await site.writer.free_luns() > 0:
+        return True
+    vm = await vm_view(site.arm, site.machine.id)
+    most = await max_data_disks(site.arm, vm)
+    if most < 1:
+        raise Refused(
+            f"a VM of size {vm.size} takes no data disks, and a build needs one",
+            hint="resize this VM: az vm resize --size …",
+        )
+    if len(vm.disks) < most:
+        return True
+    for entry in vm.disks:
+        if entry.leaving or entry.disk is None:
+            return True
+        facts = await disk_facts(site.arm, entry.disk)
+        if facts is None or OUR_TAG in facts.tags:
+            return True
+    raise Refused(
+        f"this VM is full: its size {vm.size} takes {most} data disks and it has {len(vm.disks)}, none of them gilder's",
+        hint="detach one (az vm disk detach), or resize this VM",
+    )

@@ -1,0 +1,332 @@
+"""Sources and destinations that differ: what of each option arrives at the cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.virtual.furnishing import definition, disk, gallery, id_of, version
+from tests.virtual.loop import in_virtual_time
+from tests.virtual.place import COMPUTE, GROUP, Place, placed
+from tests.virtual.test_verification import (
+    IMAGE,
+    OTHER_SUBSCRIPTION,
+    built,
+    from_version,
+    spec,
+    to_gallery,
+)
+
+from gilder.build import Job
+from gilder.model.errors import HostError
+from gilder.model.ids import ArmId
+from gilder.model.outcomes import Built, Failed
+from gilder.model.spec import Caching, DiskSku, GalleryVersion, ReplicaSku, TargetRegion
+from localarm.resources import Resource
+from localarm.settings import APPLICATION, APPLICATION_SECRET, SUBSCRIPTION, Principal
+
+MADE = id_of("galleries/images/versions", "gallery/linux/1.0.0")
+BOTH = to_gallery() | {"image_resource_id": IMAGE}
+
+
+def resource(place: Place, kind: str, id_: ArmId) -> Resource:
+    found = place.world.find(kind, str(id_))
+    assert found is not None, f"{id_} is not there"
+    return found
+
+
+def blob(place: Place, name: str) -> bytes:
+    """The first bytes of a blob."""
+    with Path(place.world.blobs.path(name)).open("rb") as file:
+        return file.read(16)
+
+
+class Watching(Place):
+    """A place that notes how many disks are attached while a build works."""
+
+    seen: list[int]
+
+    async def work(self, job: Job) -> None:
+        self.seen = sorted(self.plugs.attached())
+        await super().work(job)
+
+
+async def with_data(place: Place) -> dict[int, bytes]:
+    """A source version `2.0.0` with data disks at the LUNs 3 and 7, whose beginnings differ."""
+    await gallery(place)
+    await definition(place)
+    data, marks = {}, {}
+    for lun in (3, 7):
+        data[lun] = await disk(place, f"data-source{lun}", os_type=None, hyper_v_generation=None)
+        marks[lun] = f"data of LUN {lun:4}".encode()
+        with Path(place.world.blobs.path(resource(place, "disks", data[lun]).blob)).open("r+b") as file:
+            file.write(marks[lun])
+    await version(place, "2.0.0", await disk(place, "os-source"), data=data)
+    return marks
+
+
+def test_data_disks_of_a_source_arrive_at_their_luns_of_both_destinations(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            marks = await with_data(place)
+            watching = Watching(place.world, place.application, place.plugs, place.arm, place.journal)
+            before = place.left()
+            options = {"data_disk_cache_type": Caching.NONE, "data_disk_storage_account_type": DiskSku.PREMIUM_LRS}
+            outcome, _ = await built(watching, spec(**from_version("2.0.0"), **BOTH, **options))
+            assert isinstance(outcome, Built), outcome
+            assert outcome.artifacts == (IMAGE, MADE)
+            assert watching.seen == [0], "data disks are not attached"
+            assert place.left() == before
+
+            made = resource(place, "galleries/images/versions", MADE)
+            entries = made.properties["storageProfile"]["dataDiskImages"]
+            assert [(entry["lun"], entry["hostCaching"]) for entry in entries] == [(3, "None"), (7, "None")]
+            image = resource(place, "images", IMAGE)
+            entries = image.properties["storageProfile"]["dataDisks"]
+            told = [(entry["lun"], entry["caching"], entry["storageAccountType"]) for entry in entries]
+            assert told == [(3, "None", "Premium_LRS"), (7, "None", "Premium_LRS")]
+            for copy in (made, image):
+                assert {lun: blob(place, copy.hidden["blobs"][str(lun)]) for lun in marks} == marks
+
+    in_virtual_time(main)
+
+
+def test_data_disks_and_their_snapshots_have_the_names_asked_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            await with_data(place)
+            names = {
+                "temporary_os_disk_id": id_of("disks", "my-os"),
+                "temporary_os_disk_snapshot_id": id_of("snapshots", "my-os-snapshot"),
+                "temporary_data_disk_id_prefix": f"{COMPUTE}/disks/my-data",
+                "temporary_data_disk_snapshot_id": f"{COMPUTE}/snapshots/my-snapshot",
+                "data_disk_storage_account_type": DiskSku.STANDARD_SSD_LRS,
+            }
+            outcome, _ = await built(place, spec(**from_version("2.0.0"), **BOTH, **names, skip_cleanup=True))
+            assert isinstance(outcome, Built), outcome
+            made = {"my-os", "my-data3", "my-data7", "my-os-snapshot", "my-snapshot3", "my-snapshot7"}
+            assert made <= set(place.left())
+            data = resource(place, "disks", id_of("disks", "my-data7"))
+            assert data.body["sku"]["name"] == "StandardSSD_LRS"
+            assert data.properties["creationData"]["galleryImageReference"]["lun"] == 7
+
+    in_virtual_time(main)
+
+
+def test_a_source_of_another_subscription_is_found_there(tmp_path: Path) -> None:
+    roles = tuple((f"/subscriptions/{one}", "Contributor") for one in (SUBSCRIPTION, OTHER_SUBSCRIPTION))
+    principals = (Principal(APPLICATION, "0e9d8c7b-6a5f-4e3d-8c2b-1a0f9e8d7c6b", APPLICATION_SECRET, roles),)
+    groups = ((OTHER_SUBSCRIPTION, GROUP, "westeurope"),)
+
+    async def main() -> None:
+        async with placed(tmp_path, principals=principals, other_groups=groups) as place:
+            there: dict[str, Any] = {"subscription": OTHER_SUBSCRIPTION}
+            await gallery(place, **there)
+            await definition(place, **there)
+            source = await version(place, "1.2.3", await disk(place, "old", **there), **there)
+            outcome, written = await built(place, spec(source=GalleryVersion(source)))
+            assert isinstance(outcome, Built), outcome
+            assert [path for path in written if OTHER_SUBSCRIPTION in path] == []
+
+    in_virtual_time(main)
+
+
+def test_latest_is_the_newest_version_that_is_not_left_out_of_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            await gallery(place)
+            await definition(place)
+            old = await disk(place, "old")
+            for name, hidden in (("1.9.0", False), ("1.10.0", False), ("2.0.0", True)):
+                await version(place, name, old, hidden=hidden)
+            outcome, _ = await built(place, spec(**from_version("latest"), skip_cleanup=True))
+            assert isinstance(outcome, Built), outcome
+            (made,) = [one for one in place.world.all("disks") if one.name.startswith("gilder-")]
+            reference = made.properties["creationData"]["galleryImageReference"]
+            assert reference["id"].endswith("/versions/1.10.0")
+
+    in_virtual_time(main)
+
+
+def test_force_replaces_what_is_there_once_the_new_one_can_be_made(tmp_path: Path) -> None:
+    class Failing(Place):
+        async def work(self, job: Job) -> None:
+            raise HostError("no luck")
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            await gallery(place)
+            await definition(place)
+            wanted = spec(**BOTH, tags={"try": "first"})
+            assert isinstance((await built(place, wanted))[0], Built)
+
+            failing = Failing(place.world, place.application, place.plugs, place.arm, place.journal)
+            failing.runs, failing.options = place.runs, place.options | {"force": True}
+            assert isinstance((await built(failing, wanted))[0], Failed)
+            assert [_tag(place, kind, id_) for kind, id_ in _MADE] == ["first", "first"], "a failure costs nothing"
+
+            place.options["force"] = True
+            outcome, _ = await built(place, spec(**BOTH, tags={"try": "second"}))
+            assert isinstance(outcome, Built), outcome
+            assert [_tag(place, kind, id_) for kind, id_ in _MADE] == ["second", "second"]
+
+    in_virtual_time(main)
+
+
+_MADE = [("images", IMAGE), ("galleries/images/versions", MADE)]
+
+
+def _tag(place: Place, kind: str, id_: ArmId) -> str:
+    return str(resource(place, kind, id_).body["tags"]["try"])
+
+
+SET = id_of("diskEncryptionSets", "keys")
+OTHER_SET = id_of("diskEncryptionSets", "keys-north")
+
+
+class Made:
+    """What one build left on the cloud, with `skip_cleanup`."""
+
+    def __init__(self, place: Place) -> None:
+        self.snapshot = resource(place, "snapshots", id_of("snapshots", "gilder-run1-one-1-snapshot"))
+        self.os_disk = resource(place, "disks", id_of("disks", "gilder-run1-one-1-osdisk"))
+        self.image = resource(place, "images", IMAGE)
+        self.version = resource(place, "galleries/images/versions", MADE)
+
+        self.publishing: dict[str, Any] = self.version.properties["publishingProfile"]
+
+    def region(self, name: str) -> dict[str, Any]:
+        return next(region for region in self.publishing["targetRegions"] if region["name"] == name)
+
+
+REGIONS = (
+    TargetRegion(name="westeurope", replicas=2, storage_account_type=ReplicaSku.STANDARD_LRS),
+    TargetRegion(name="North Europe", disk_encryption_set_id=OTHER_SET),
+)
+ASKED = BOTH | to_gallery(
+    target_regions=REGIONS,
+    exclude_from_latest=True,
+    replication_mode="Shallow",
+    end_of_life_date="2031-02-03T04:05:06Z",
+) | {
+    "os_disk_size_gb": 5,
+    "os_disk_storage_account_type": DiskSku.PREMIUM_LRS,
+    "os_disk_cache_type": Caching.READ_WRITE,
+    "tags": {"a": "b"},
+    "snapshot_incremental": True,
+    "disk_encryption_set_id": SET,
+    "skip_cleanup": True,
+}  # fmt: skip
+ARRIVED: dict[str, tuple[Callable[[Made], object], object]] = {
+    "os_disk_size_gb": (lambda made: made.snapshot.properties["diskSizeGB"], 5),
+    "os_disk_storage_account_type": (
+        lambda made: (made.os_disk.body["sku"]["name"], _os(made.image)["storageAccountType"]),
+        ("Premium_LRS", "Premium_LRS"),
+    ),
+    "os_disk_cache_type": (
+        lambda made: (
+            _os(made.image)["caching"],
+            made.version.properties["storageProfile"]["osDiskImage"]["hostCaching"],
+        ),
+        ("ReadWrite", "ReadWrite"),
+    ),
+    "image_hyperv_generation": (lambda made: made.image.properties["hyperVGeneration"], "V2"),
+    "tags": (lambda made: (made.image.body["tags"], made.version.body["tags"]), ({"a": "b"}, {"a": "b"})),
+    "snapshot_incremental": (lambda made: made.snapshot.properties["incremental"], True),
+    "disk_encryption_set_id": (
+        lambda made: [
+            _set(made.os_disk.properties["encryption"]),
+            _set(made.snapshot.properties["encryption"]),
+            _os(made.image)["diskEncryptionSet"]["id"],
+            _set(made.region("West Europe")["encryption"]["osDiskImage"]),
+        ],
+        [str(SET)] * 4,
+    ),
+    "target_regions": (
+        lambda made: [
+            (region["name"], region["regionalReplicaCount"], region["storageAccountType"])
+            for region in made.publishing["targetRegions"]
+        ],
+        [("West Europe", 2, "Standard_LRS"), ("North Europe", 1, "Standard_ZRS")],
+    ),
+    "target_regions.disk_encryption_set_id": (
+        lambda made: _set(made.region("North Europe")["encryption"]["osDiskImage"]),
+        str(OTHER_SET),
+    ),
+    "exclude_from_latest": (lambda made: made.publishing["excludeFromLatest"], True),
+    "replication_mode": (lambda made: made.publishing["replicationMode"], "Shallow"),
+    "end_of_life_date": (lambda made: str(made.publishing["endOfLifeDate"])[:19], "2031-02-03T04:05:06"),
+}
+
+
+def _os(image: Resource) -> dict[str, Any]:
+    found: dict[str, Any] = image.properties["storageProfile"]["osDisk"]
+    return found
+
+
+def _set(encryption: dict[str, Any]) -> str:
+    return str(encryption["diskEncryptionSetId"])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """What a build with many options made."""
+
+    async def main() -> Made:
+        async with placed(tmp_path_factory.mktemp("place")) as place:
+            await gallery(place)
+            await definition(place)
+            outcome, _ = await built(place, spec(**ASKED))
+            assert isinstance(outcome, Built), outcome
+            return Made(place)
+
+    return in_virtual_time(main)[0]
+
+
+@pytest.mark.parametrize("option", ARRIVED)
+def test_an_option_arrives(made: Made, option: str) -> None:
+    look, expected = ARRIVED[option]
+    assert look(made) == expected
+
+
+def test_a_disk_from_scratch_says_what_it_is_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            await gallery(place)
+            await definition(place)
+            options = BOTH | {"source": None, "from_scratch": True, "os_disk_size_gb": 1, "skip_cleanup": True}
+            outcome, _ = await built(place, spec(**options))
+            assert isinstance(outcome, Built), outcome
+            made = Made(place)
+            assert made.os_disk.properties["hyperVGeneration"] == "V2"
+            assert made.os_disk.properties["supportedCapabilities"] == {"architecture": "x64"}
+            assert made.os_disk.properties["creationData"]["createOption"] == "Empty"
+
+    in_virtual_time(main)
+
+
+def test_a_disk_in_the_zone_of_its_vm(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path, zone="2") as place:
+            outcome, _ = await built(place, spec(skip_cleanup=True))
+            assert isinstance(outcome, Built), outcome
+            (made,) = [one for one in place.world.all("disks") if one.name.startswith("gilder-")]
+            assert made.body["zones"] == ["2"]
+
+    in_virtual_time(main)
+
+
+def test_without_an_image_nothing_is_captured(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            await with_data(place)
+            before = place.left()
+            wanted = spec(**from_version("2.0.0"), image_resource_id=None, skip_create_image=True)
+            outcome, written = await built(place, wanted)
+            assert outcome == Built("one", (), outcome.seconds, ())
+            assert [path for path in written if "snapshots" in path or "datadisk" in path] == []
+            assert place.left() == before
+
+    in_virtual_time(main)
