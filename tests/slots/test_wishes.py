@@ -56,6 +56,13 @@ def test_a_detach_does_not_wait_for_ever() -> None:
     assert due(replace(finished, now=LAZINESS))
 
 
+def test_in_a_hurry_a_detach_waits_for_nobody() -> None:
+    # A build hung in its work once kept the finished ones attached until a second Ctrl-C gave them up.
+    assert due(replace(IDLE, detaches=[detach("a")], working=3, hurried=True))
+    assert due(replace(IDLE, detaches=[detach("a")], attaches=[attach("b")], announced=1, hurried=True))
+    assert not due(replace(IDLE, working=3, hurried=True))
+
+
 def test_a_detach_goes_when_an_attach_needs_its_lun() -> None:
     full = replace(IDLE, attaches=[attach("b")], room=0, working=8)
     assert not due(full)

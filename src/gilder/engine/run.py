@@ -66,6 +66,7 @@ class Run:
         async with served(self._site.writer):
             with anyio.CancelScope() as scope:
                 self._stopping.stops(scope)
+                self._stopping.hurries(self._site.writer.hurry)
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._learn_slots)
                     for spec in order:

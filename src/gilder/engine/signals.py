@@ -23,6 +23,7 @@ class Stopping:
         self._say = say
         self._scopes: list[anyio.CancelScope] = []
         self._ledgers: list[MemoryLedger] = []
+        self._hurries: list[Callable[[], None]] = []
         self.patience = Patience()
         self.signals = 0
 
@@ -31,6 +32,12 @@ class Stopping:
         self._scopes.append(scope)
         if self.signals:
             scope.cancel()
+
+    def hurries(self, call: Callable[[], None]) -> None:
+        """Call this when each release gets little time (at once if that has happened already)."""
+        self._hurries.append(call)
+        if self.signals > 1:
+            call()
 
     def watch(self, ledger: MemoryLedger) -> None:
         """Name what this ledger holds when leaving in haste."""
@@ -46,6 +53,8 @@ class Stopping:
         elif self.signals == 2:
             self._say(f"{name}: each clean-up step gets {HURRIED:g} s; once more to leave at once")
             self.patience.shorten(HURRIED)
+            for call in self._hurries:
+                call()
         else:
             self._say(f"{name}: leaving; this is left behind:")
             for ledger in self._ledgers:

@@ -67,14 +67,19 @@ class Situation:
     working: int
     """How many attached disks are still worked on."""
     now: float
+    hurried: bool = False
+    """Whether the run is to end as soon as it can."""
 
 
 def due(s: Situation) -> bool:
     """Whether a write should go now.
 
     A detach goes when an attach needs its LUN, when it can ride along with an attach, or when no attached build is
-    still working. A greedy writer would send one for the first finisher and make everyone behind it wait.
+    still working. A greedy writer would send one for the first finisher and make everyone behind it wait. In a hurry it
+    goes at once: a build that hangs would keep the finished ones from detaching until the time for that is over.
     """
+    if s.hurried and s.detaches:
+        return True
     if s.attaches:
         if s.room == 0:
             return bool(s.detaches)

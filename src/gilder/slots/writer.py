@@ -111,6 +111,7 @@ class SlotWriter:
         self._leases: dict[ArmId, Settled] = {}
         self._working: set[ArmId] = set()
         self._changed = anyio.Event()
+        self._hurried = False
         self.announcements = 0
         self.statistics = WriterStatistics()
 
@@ -170,6 +171,11 @@ class SlotWriter:
         """How many disks more the VM takes now; raises CloudError or Refused."""
         return (await self._known_pool()).room
 
+    def hurry(self) -> None:
+        """From now on send every detach at once."""
+        self._hurried = True
+        self.poke()
+
     def poke(self) -> None:
         """Something changed: the writer looks again."""
         self._changed.set()
@@ -219,7 +225,7 @@ class SlotWriter:
         room = self._pool.room if self._pool else 0
         working = len(self._working & self._leases.keys())
         now = anyio.current_time()
-        return Situation(self._attaches, self._detaches, room, self.announcements, working, now)
+        return Situation(self._attaches, self._detaches, room, self.announcements, working, now, self._hurried)
 
     def _stuck(self) -> bool:
         """Whether attaches wait for LUNs that none of our disks will free: look whether strangers left."""
