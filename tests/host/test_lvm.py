@@ -198,7 +198,7 @@ async def test_failures_are_told_and_what_was_activated_goes(lvm: Lvm, ledger: M
 async def test_a_group_that_stays_active_is_left_behind_and_told(lvm: Lvm) -> None:
     lvm.fail("vgchange", "-an")
     ledger = MemoryLedger()
-    with pytest.raises(ReleaseFailed, match=r"volume group rootvg on .* was left behind") as caught:
+    with pytest.raises(ReleaseFailed, match=r"volume group rootvg on .* could not be given back") as caught:
         async with activated(lvm.device, ledger, KeyedLocks(), mapper=lvm.mapper):
             pass
     assert caught.value.remedy == f"vgchange --devices {lvm.device.path}p2 -an rootvg"

@@ -153,7 +153,7 @@ async def test_the_error_of_the_block_is_not_hidden_by_a_busy_mount(box: Sandbox
     with pytest.raises(CommandFailed) as caught:
         await build()
     os.close(spare)
-    assert "was left behind" in "".join(caught.value.__notes__)
+    assert "could not be given back" in "".join(caught.value.__notes__)
     await box.run(["umount", str(at)])
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 
 import anyio
 import pytest
 from tests.host.disks import running
 
 from gilder.host.run import LONGEST_LINE, output, run
-from gilder.model.errors import CommandFailed, CommandTimedOut
+from gilder.model.errors import CommandFailed, CommandTimedOut, HostError
+
+FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
 async def test_output_is_heard_line_by_line_while_the_program_runs() -> None:
@@ -121,6 +124,28 @@ async def test_what_a_program_leaves_in_its_session_is_ended() -> None:
     assert (await run(["sh", "-c", "sleep 87651 & echo done"])).tail == ("done",)
     assert time.monotonic() - began < 3
     assert running("sleep 87651") == []
+
+
+@pytest.mark.root
+async def test_what_cannot_be_killed_is_named_and_keeps_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if not FREEZER.is_dir():
+        pytest.skip("no cgroup freezer (v1) here, which is what makes a process deaf to KILL")
+    monkeypatch.setattr("gilder.host.run.KILL_PATIENCE", 0.3)
+    cell = FREEZER / f"gilder-{os.getpid()}"
+    cell.mkdir()
+    try:
+        frozen = f"echo $$ > {cell}/cgroup.procs; exec sleep 1000"
+        script = f"sh -c '{frozen}' & sleep 0.2; echo FROZEN > {cell}/freezer.state"
+        with anyio.fail_after(20), pytest.raises(HostError, match=r"cannot be ended.*: sleep \(process \d+\)"):
+            await run(["sh", "-c", script])
+        members = (cell / "cgroup.procs").read_text().split()
+        assert len(members) == 1
+    finally:
+        (cell / "freezer.state").write_text("THAWED")
+        with anyio.fail_after(20):
+            while (cell / "cgroup.procs").read_text():
+                await anyio.sleep(0.01)
+        cell.rmdir()
 
 
 async def test_many_at_once() -> None:

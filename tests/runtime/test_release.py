@@ -71,7 +71,7 @@ async def test_a_failed_release_does_not_hide_the_error_of_the_block() -> None:
     with pytest.raises(ValueError, match="the cause") as caught:
         async with releasing(ledger, world.release(must=True)):
             raise ValueError("the cause")
-    assert "left behind" in "".join(caught.value.__notes__)
+    assert "could not be given back" in "".join(caught.value.__notes__)
     assert len(ledger.residues) == 1
 
 
@@ -80,6 +80,28 @@ async def test_what_must_be_released_stops_the_build_when_it_is_not() -> None:
     with pytest.raises(ReleaseFailed, match="stuck"):
         async with releasing(ledger, world.release(must=True)):
             pass
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_goes_with_another_is_left_only_when_the_other_is(fails: bool) -> None:
+    outer, inner, told = World(fails=fails), World(fails=True), list[str]()
+    ledger = MemoryLedger(lambda residue: told.append(residue.what))
+    mount = Release("mount", "m", "umount m", inner.remove, 5, goes_with="thing x", must=True)
+    with pytest.raises(ReleaseFailed, match="mount m could not be given back: the thing is stuck") as caught:
+        async with releasing(ledger, outer.release()), releasing(ledger, mount):
+            pass
+    assert caught.value.hint is None, "what removes the other removes it"
+    stuck = ["mount m (the thing is stuck)", "thing x (the thing is stuck)"] if fails else []
+    assert [residue.what for residue in ledger.residues] == told == stuck
+
+
+async def test_the_time_told_is_the_one_it_had() -> None:
+    patience = Patience()
+    ledger = MemoryLedger(patience=patience)
+    patience.shorten(0.02)
+    async with releasing(ledger, World(takes=60).release(within=600)):
+        pass
+    assert [residue.what for residue in ledger.residues] == ["thing x (it did not end within 0 s)"]
 
 
 async def test_a_finished_thing_stays_and_a_failed_one_is_undone() -> None:

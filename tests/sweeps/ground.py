@@ -49,6 +49,15 @@ class Ground:
     program: Program
     known: set[int] = field(default_factory=set)
     """The processes below this one that are no run's."""
+    runs: int = 0
+
+    def next(self) -> None:
+        """Have a new journal from now on, so that what one cell left in it is not held against the next."""
+        self.runs += 1
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / f"journal-{self.runs}.sqlite"
 
     @property
     def folder(self) -> Path:
@@ -75,7 +84,7 @@ class Ground:
     def where(self) -> list[str]:
         """The options that lead here."""
         cloud = ["--cloud", "local", "--cloud-state", str(self.program.state)]
-        return [*cloud, "--journal", str(self.folder / "journal.sqlite")]
+        return [*cloud, "--journal", str(self.journal)]
 
     # What is to be seen
 
@@ -181,10 +190,13 @@ def ground(folder: Path, *options: str) -> Iterator[Ground]:
             try:
                 yield place
             finally:
-                for stray in below(os.getpid()) - place.known - before:
+                for stray in below(os.getpid()) - place.known:
                     with suppress(ProcessLookupError):
                         os.kill(stray, signal.SIGKILL)
-                below(os.getpid())
+        # The cloud ends a moment after its last client.
+        deadline = time.monotonic() + PATIENCE
+        while below(os.getpid()) - before and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
 @dataclass

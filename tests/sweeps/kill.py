@@ -6,8 +6,6 @@ Afterwards this machine and the cloud are as before, each image is finished or n
 from __future__ import annotations
 
 import json
-import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,12 +15,11 @@ from typing import Any, get_args
 
 from tests.e2e.conftest import builder, shell
 from tests.sweeps.doomed import Kind, Point, Side
-from tests.sweeps.ground import Ground, Sight, Tally, ground
+from tests.sweeps.ground import Ground, Tally, ground
+from tests.sweeps.truth import MARK, unreadable, untrue
 
 BOUND = 45.0
 """Seconds within which a recovery must end where the cloud takes no time."""
-
-MARK = "made by $PACKER_BUILD_NAME"
 
 Say = Callable[[str], None]
 
@@ -77,13 +74,14 @@ def sweep(folder: Path, *, everything: bool, seed: int, sample: int = 10, say: S
 
 def cell(place: Ground, names: Sequence[str], point: Point) -> tuple[bool, list[str]]:
     """Kill a run at one point, then recover; says whether it was killed, and what is wrong afterwards."""
+    place.next()
     before = place.sight()
     killed = _doomed(place, str(point), names)
     if killed.status != -9:
         wrong = [] if killed.status == 0 else [f"it ended with {killed.status}: {killed.out}{killed.err}"]
         return False, wrong + place.sight_again(before)
-    wrong = [*_unreadable(place), *_recovered(place), *place.sight_again(before), *place.sins()]
-    return True, wrong + _untrue(place, names)
+    wrong = [*unreadable(place), *_recovered(place), *place.sight_again(before), *place.sins()]
+    return True, wrong + untrue(place, names)
 
 
 def _doomed(place: Ground, point: str, names: Sequence[str]) -> Any:
@@ -91,18 +89,6 @@ def _doomed(place: Ground, point: str, names: Sequence[str]) -> Any:
     template.write_text(json.dumps({"builders": builders(names), "provisioners": PROVISIONERS}))
     logs = ["--log-dir", str(place.program.logs)]
     return place.run([sys.executable, "-m", "tests.sweeps.doomed", point, "build", *place.where, *logs, str(template)])
-
-
-def _unreadable(place: Ground) -> list[str]:
-    """Whether the journal of a killed run is whole."""
-    journal = sqlite3.connect(f"file:{place.folder / 'journal.sqlite'}?mode=ro", uri=True)
-    try:
-        (found,) = journal.execute("PRAGMA integrity_check").fetchone()
-    except sqlite3.Error as error:
-        found = str(error)
-    finally:
-        journal.close()
-    return [] if found == "ok" else [f"the journal is damaged: {found}"]
 
 
 def _recovered(place: Ground) -> list[str]:
@@ -117,35 +103,3 @@ def _recovered(place: Ground) -> list[str]:
     if (again.status, again.out) != (0, "nothing to recover\n"):
         wrong.append(f"recovering again gave {again.status}: {again.out}{again.err}")
     return wrong
-
-
-def _untrue(place: Ground, names: Sequence[str]) -> list[str]:
-    """Where images are not whole, or the journal tells otherwise of them than the cloud."""
-    journal = sqlite3.connect(f"file:{place.folder / 'journal.sqlite'}?mode=ro", uri=True)
-    told = dict(journal.execute("SELECT name, status || ' ' || artifacts FROM build"))
-    running = journal.execute("SELECT count(*) FROM run WHERE status = 'running'").fetchone()[0]
-    journal.close()
-    wrong = [f"the journal still has {running} running"] if running else []
-    images = place.images()
-    for name in names:
-        image = images.get(f"{name}-image")
-        status = told.get(name, "not begun []")
-        if (image is not None) != status.startswith("built"):
-            wrong.append(f"{name}: the image is {'there' if image else 'not there'}, the journal says {status}")
-        elif image is not None and image.id.lower() not in status.lower():
-            wrong.append(f"{name}: the journal does not name the image: {status}")
-        if image is not None:
-            wrong += [f"{name}: {what}" for what in _broken(place.disk_file(image), name)]
-    return wrong
-
-
-def _broken(disk: Path, name: str) -> list[str]:
-    """What is wrong with the disk of a published image."""
-    at = f"{disk}?offset={2048 * 512}"
-    mark = subprocess.run(["debugfs", "-R", "cat /etc/mark", at], capture_output=True, text=True, check=False).stdout
-    wrong = [] if mark.strip() == f"made by {name}" else [f"its image has the mark {mark.strip()!r}"]
-    check = subprocess.run(["e2fsck", "-f", "-n", at], capture_output=True, text=True, check=False)
-    return wrong if check.returncode == 0 else [*wrong, f"its filesystem is damaged: {check.stdout}"]
-
-
-__all__ = ["Sight", "builders", "cell", "points", "sweep"]

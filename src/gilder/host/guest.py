@@ -172,7 +172,8 @@ async def _lending(guest: Guest, what: str, ledger: Ledger) -> AsyncIterator[str
         await guest.box.ask("give_back", root=str(guest.root), token=token)
 
     remedy = f"do not use the disk: the original files are beside theirs, with {token} in their names"
-    async with releasing(ledger, Release(what, str(guest.root), remedy, undo, within=60, must=True)):
+    lent = Release(what, str(guest.root), remedy, undo, within=60, goes_with=str(guest.box), must=True)
+    async with releasing(ledger, lent):
         yield token
 
 
@@ -186,5 +187,6 @@ async def occupied(guest: Guest, ledger: Ledger, *, say: Callable[[str], None] |
             say(f"Ended what the provisioners left running: {', '.join(ended)}")
 
     remedy = f"{guest.box.enter_hint} -c 'kill -KILL -1'"
-    async with releasing(ledger, Release("processes", f"in {guest.root}", remedy, undo, within=90, must=True)):
+    processes = Release("processes", f"in {guest.root}", remedy, undo, within=90, goes_with=str(guest.box), must=True)
+    async with releasing(ledger, processes):
         yield

@@ -67,7 +67,9 @@ async def mounted(
     remedy = f"{box.enter_hint} -c 'umount -R {at}'"
     async with (
         own_turn(found, device_path, turns or _TURNS, waiting),
-        releasing(ledger, Release("mount", f"{device_path} at {at}", remedy, undo, within, must=True)),
+        releasing(
+            ledger, Release("mount", f"{device_path} at {at}", remedy, undo, within, goes_with=str(box), must=True)
+        ),
     ):
         if manual is not None:
             await box.run(["/bin/sh", "-c", f"{manual} {at}"], where="manual_mount_command")
@@ -100,7 +102,8 @@ async def extra_mounted(
         await _unmount(box, targets)
 
     remedy = f"{box.enter_hint} -c 'umount -R {root}'"
-    async with releasing(ledger, Release("mounts", f"inside {root}", remedy, undo, within=60, must=True)):
+    mounts_of_it = Release("mounts", f"inside {root}", remedy, undo, within=60, goes_with=str(box), must=True)
+    async with releasing(ledger, mounts_of_it):
         for mount in mounts:
             target = await _target(box, root, mount)
             if target is None:
@@ -159,7 +162,10 @@ async def _unmount(box: Sandbox, places: Sequence[Path]) -> None:
             if len(_points(box, places)) < len(points):
                 continue
             systems = [box.seen_from_here(point).stat().st_dev for point in points]
-            raise Busy(str(points[0]), await anyio.to_thread.run_sync(file_holders, systems)) from failed
+            holders = await anyio.to_thread.run_sync(file_holders, systems)
+            if not holders and not any("busy" in line for line in failed.tail):
+                raise  # it failed for another reason, which it has told
+            raise Busy(str(points[0]), holders) from failed
 
 
 def _points(box: Sandbox, places: Sequence[Path]) -> list[Path]:

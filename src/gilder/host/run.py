@@ -8,7 +8,6 @@ gone, cancelled or not.
 from __future__ import annotations
 
 import codecs
-import math
 import os
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import ByteReceiveStream, Process
 
-from gilder.model.errors import CommandFailed, CommandTimedOut
+from gilder.model.errors import CommandFailed, CommandTimedOut, HostError
 
 OnLine = Callable[[str, str], None]
 """Called with each line that a program prints, without its line end, and its stream: stdout or stderr."""
@@ -31,6 +30,8 @@ LONGEST_LINE = 64 * 1024
 """Characters; a longer line is cut into pieces, so that a program without line ends cannot fill the memory."""
 TERM_GRACE = 5.0
 """Seconds between TERM and KILL."""
+KILL_PATIENCE = 30.0
+"""Seconds after KILL. What is still there then waits in the kernel, for a device or a network; nobody can end it."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SILENCE = 0.15
 """Seconds without a line, seen twice, after which the output of an ended program counts as complete."""
@@ -70,7 +71,7 @@ async def run(
     `linger`: then it keeps running, and what it prints from then on is not heard.
 
     Raises CommandFailed when `check` and the status is not among `valid`, or when the program cannot be started
-    (status 127), and CommandTimedOut after `timeout`.
+    (status 127), CommandTimedOut after `timeout`, and HostError when a process of it cannot be ended.
     """
     tail: deque[str] = deque(maxlen=TAIL_LINES)
 
@@ -83,11 +84,12 @@ async def run(
     try:
         with anyio.move_on_after(timeout) as limit:
             await _talk(process, stdin, heard)
-    except BaseException:
-        await end(process, entered=bool(prefix))
+    except BaseException as error:
+        if stuck := await end(process, entered=bool(prefix)):
+            error.add_note(f"these cannot be ended, they wait in the kernel: {', '.join(stuck)}")
         raise
-    if limit.cancelled_caught or not linger:
-        await end(process, entered=bool(prefix))
+    if (limit.cancelled_caught or not linger) and (stuck := await end(process, entered=bool(prefix))):
+        raise HostError(f"{argv[0]} left processes that cannot be ended, they wait in the kernel: {', '.join(stuck)}")
     if limit.cancelled_caught:
         raise CommandTimedOut(argv, timeout or 0.0, tuple(tail), where=where)
     status = process.returncode
@@ -215,8 +217,11 @@ async def _lines(pipe: ByteReceiveStream, line: Callable[[str], None]) -> None:
             line(_shown(rest))
 
 
-async def end(process: Process, grace: float | None = None, *, entered: bool = False) -> None:
+async def end(process: Process, grace: float | None = None, *, entered: bool = False) -> list[str]:
     """End a program and its process group: TERM, KILL after `grace` seconds (None: TERM_GRACE); returns when all are gone.
+
+    Those that are not gone KILL_PATIENCE seconds after the KILL are given up, and returned by name: a process that waits
+    in the kernel would else keep gilder for ever, as this wait is shielded.
 
     `entered` says that the group's leader only waits for a program that it has started in another PID namespace. It is
     spared while it has one: orphaned, that program would go to the init of this machine, which may take seconds to fetch
@@ -224,7 +229,8 @@ async def end(process: Process, grace: float | None = None, *, entered: bool = F
     """
     leader = process.pid
     with anyio.CancelScope(shield=True):
-        for number, patience in ((signal.SIGTERM, TERM_GRACE if grace is None else grace), (signal.SIGKILL, math.inf)):
+        steps = (signal.SIGTERM, TERM_GRACE if grace is None else grace), (signal.SIGKILL, KILL_PATIENCE)
+        for number, patience in steps:
             deadline = anyio.current_time() + patience
             pause = 0.002
             signalled: set[int] = set()
@@ -236,7 +242,17 @@ async def end(process: Process, grace: float | None = None, *, entered: bool = F
                 signalled |= targets
                 await anyio.sleep(pause)
                 pause = min(pause * 2, 0.05)
-        await process.aclose()
+        stuck = _members(leader)
+        if leader not in stuck:  # else this would wait for it
+            await process.aclose()
+    return [f"{_name(member)} (process {member})" for member in sorted(stuck)]
+
+
+def _name(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return "?"
 
 
 def _members(group: int) -> set[int]:

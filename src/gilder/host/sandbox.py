@@ -63,6 +63,9 @@ class Sandbox:
             raise HostError(f"the sandbox of {self.name} is gone: its keeper has ended")
         return ("nsenter", f"--target={self.pid}", "--mount", "--pid", "--uts", "--ipc", "--")
 
+    def __str__(self) -> str:
+        return f"sandbox {self.name}"
+
     @property
     def enter_hint(self) -> str:
         """The command by which a person enters it."""
@@ -177,7 +180,8 @@ class Sandbox:
         with anyio.move_on_after(5):
             await self._process.wait()
         # `unshare` takes its child with it (--kill-child).
-        await end(self._process, grace=0)
+        if stuck := await end(self._process, grace=0):
+            raise HostError(f"processes in {self} wait in the kernel and cannot be ended: {', '.join(stuck)}")
 
 
 @asynccontextmanager
@@ -196,8 +200,8 @@ async def sandbox(
     async def undo() -> None:
         if box is not None:
             await box.close()
-        elif process is not None:
-            await end(process, grace=0)
+        elif process is not None and (stuck := await end(process, grace=0)):
+            raise HostError(f"the programs that make {name}'s sandbox cannot be ended: {', '.join(stuck)}")
 
     remedy = f"pkill -KILL -f {shlex.quote(f'keeper.py keep {volumes} {name}')}"
     async with releasing(ledger, Release("sandbox", name, remedy, undo, within=30)):

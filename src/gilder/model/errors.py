@@ -146,9 +146,11 @@ class DeviceMissing(HostError):
 
 
 class ReleaseFailed(GilderError):
-    """A thing could not be given back. `what` names it, `remedy` is the command that removes it by hand."""
+    """A thing could not be given back. `what` names it, `remedy` is the command that removes it by hand (None: what it is
+    in will go, and takes it along)."""
 
-    def __init__(self, what: str, cause: BaseException | str, remedy: str) -> None:
-        super().__init__(f"{what} was left behind: {cause}", hint=f"remove it with: {remedy}")
+    def __init__(self, what: str, cause: BaseException | str, remedy: str | None) -> None:
+        hint = f"remove it with: {remedy}" if remedy else getattr(cause, "hint", None)
+        super().__init__(f"{what} could not be given back: {cause}", hint=hint)
         self.what = what
         self.remedy = remedy

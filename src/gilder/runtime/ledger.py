@@ -23,8 +23,10 @@ class JournalLedger(MemoryLedger):
         self._build = build
         self._records: dict[int, int] = {}
 
-    async def intend(self, kind: str, name: str, remedy: str, handle: str = "", data: str = "") -> Entry:
-        entry = await super().intend(kind, name, remedy, handle, data)
+    async def intend(
+        self, kind: str, name: str, remedy: str, handle: str = "", data: str = "", goes_with: str = ""
+    ) -> Entry:
+        entry = await super().intend(kind, name, remedy, handle, data, goes_with)
         if handle:
             number = await self._journal.intend(self._run, self._build, kind, name, handle, remedy, data)
             self._records[entry.number] = number

@@ -33,6 +33,8 @@ class Entry:
     remedy: str
     handle: str = ""
     data: str = ""
+    goes_with: str = ""
+    """What takes it along when it goes: `sandbox tiny`, for a mount in it."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -46,7 +48,9 @@ class Ledger(Protocol):
         """How long its releases may take."""
         ...
 
-    async def intend(self, kind: str, name: str, remedy: str, handle: str = "", data: str = "") -> Entry:
+    async def intend(
+        self, kind: str, name: str, remedy: str, handle: str = "", data: str = "", goes_with: str = ""
+    ) -> Entry:
         """Note that `kind name` is about to come into being; durable when it returns."""
         ...
 
@@ -95,15 +99,20 @@ class MemoryLedger:
         self._numbers = itertools.count(1)
         self._held: dict[int, Entry] = {}
         self._residues: list[Residue] = []
+        self._doubtful: dict[int, list[Residue]] = {}
+        """What could not be removed, by the number of the entry that it may yet go with."""
         self._tell = tell
 
-    async def intend(self, kind: str, name: str, remedy: str, handle: str = "", data: str = "") -> Entry:
-        entry = Entry(next(self._numbers), kind, name, remedy, handle, data)
+    async def intend(
+        self, kind: str, name: str, remedy: str, handle: str = "", data: str = "", goes_with: str = ""
+    ) -> Entry:
+        entry = Entry(next(self._numbers), kind, name, remedy, handle, data, goes_with)
         self._held[entry.number] = entry
         return entry
 
     async def released(self, entry: Entry) -> None:
         self._held.pop(entry.number, None)
+        self._doubtful.pop(entry.number, None)
 
     async def kept(self, entry: Entry) -> None:
         self._held.pop(entry.number, None)
@@ -111,9 +120,14 @@ class MemoryLedger:
     async def left(self, entry: Entry, why: str) -> None:
         self._held.pop(entry.number, None)
         residue = Residue(f"{entry} ({why})", entry.remedy)
-        self._residues.append(residue)
-        if self._tell:
-            self._tell(residue)
+        holder = next((number for number, held in self._held.items() if str(held) == entry.goes_with), None)
+        if holder is not None:
+            self._doubtful.setdefault(holder, []).append(residue)
+            return
+        for each in (*self._doubtful.pop(entry.number, ()), residue):
+            self._residues.append(each)
+            if self._tell:
+                self._tell(each)
 
     @property
     def held(self) -> tuple[Entry, ...]:
@@ -140,6 +154,8 @@ class Release:
     """Its id in the cloud, for what may outlive this process."""
     data: str = ""
     """What somebody needs who finishes it later."""
+    goes_with: str = ""
+    """The thing that takes it along: if this release fails and the other succeeds, nothing is left after all."""
     must: bool = False
     """Whether the block may not be left as if all were well when the release fails (an unmount before a snapshot)."""
 
@@ -181,12 +197,13 @@ async def undone_on_failure(ledger: Ledger, how: Release) -> AsyncIterator[None]
 async def _intended(ledger: Ledger, how: Release) -> Entry:
     # Shielded: a cancellation after the note and before the block would leave a note that nobody takes back.
     with anyio.CancelScope(shield=True):
-        return await ledger.intend(how.kind, how.name, how.remedy, how.handle, how.data)
+        return await ledger.intend(how.kind, how.name, how.remedy, how.handle, how.data, how.goes_with)
     raise AssertionError("nobody cancels this scope")
 
 
 async def _release(ledger: Ledger, entry: Entry, how: Release) -> ReleaseFailed | None:
-    why: BaseException | str = f"no answer within {how.within:g} s"
+    why: BaseException | str | None = None
+    start = anyio.current_time()
     with ledger.patience.bounded(how.within):
         try:
             await how.undo()
@@ -196,9 +213,11 @@ async def _release(ledger: Ledger, entry: Entry, how: Release) -> ReleaseFailed 
             with anyio.CancelScope(shield=True):
                 await ledger.released(entry)
             return None
+    if why is None:  # its time may have been shortened on the way
+        why = f"it did not end within {anyio.current_time() - start:.0f} s"
     with anyio.CancelScope(shield=True):
         await ledger.left(entry, str(why))
-    return ReleaseFailed(str(entry), why, how.remedy)
+    return ReleaseFailed(str(entry), why, None if how.goes_with else how.remedy)
 
 
 @asynccontextmanager

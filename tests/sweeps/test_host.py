@@ -1,0 +1,17 @@
+"""A sample of the host sweep; `python -m tests.sweeps --all` has it whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.sweeps.host import sweep
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+
+@pytest.mark.timeout(240)
+def test_whatever_program_fails_nothing_is_left_and_the_truth_is_told(tmp_path: Path) -> None:
+    tally = sweep(tmp_path, everything=False, seed=3, sample=4)
+    assert tally.violations == []
+    assert tally.total == 4
