@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from localarm import laws
 from localarm.arm import Address
 from localarm.calls import Call
 from localarm.errors import Refused, gateway
@@ -113,7 +114,9 @@ def _any(patterns: Iterable[str], action: str) -> bool:
 def permissions(call: Call) -> Json:
     """What the caller may do on the scope before `/providers/Microsoft.Authorization/permissions`: one entry a role."""
     assert call.principal is not None
-    scope = call.request.path[: -len(PERMISSIONS)] if call.request.path.lower().endswith(PERMISSIONS) else ""
+    if call.address.group:
+        laws.group_exists(call.world, call.address)
+    scope = call.request.path[: -len(PERMISSIONS)]
     value = [
         {
             "actions": list(role.actions),

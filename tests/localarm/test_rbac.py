@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.localarm.conftest import Local, Maker
 
+from localarm.rbac import PERMISSIONS
 from localarm.role_files import with_roles
 from localarm.settings import SUBSCRIPTION, Principal, Role, Settings
 
@@ -125,7 +126,8 @@ def test_the_caller_is_told_its_permissions(make_local: Maker) -> None:
             ["Microsoft.Compute/images/read"],
         )
     elsewhere = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/other/providers/Microsoft.Authorization/permissions"
-    assert ask_as_limited(local, "GET", elsewhere).payload["value"] == []
+    assert ask_as_limited(local, "GET", elsewhere).payload["error"]["code"] == "ResourceGroupNotFound"
+    assert ask_as_limited(local, "GET", f"/subscriptions/{SUBSCRIPTION}{PERMISSIONS}").payload["value"] == []
 
 
 def test_the_audit_says_which_actions_were_used(local: Local) -> None:

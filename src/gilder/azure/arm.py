@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any, TypeVar
@@ -150,6 +150,27 @@ class Arm:
         await self.ask(doing, call, repeatable=repeatable, lane=lane, patient=patient)
         response = seen[-1].http_response
         return operation_of(doing, response.status_code, response.headers)
+
+    async def read(self, doing: str, subscription: str, path: str, version: str) -> tuple[Any, Mapping[str, str]]:
+        """GET what the SDK has no call for: the JSON and the headers of the answer; raises CloudError."""
+        client = self.client(subscription)
+        url = path if "?" in path else f"{path}?api-version={version}"
+
+        async def call() -> tuple[Any, Mapping[str, str]]:
+            response = await client.send_request(HttpRequest("GET", url))
+            response.raise_for_status()
+            return response.json(), response.headers
+
+        return await self.ask(doing, call)
+
+    async def token(self) -> tuple[str, float]:
+        """A token for Resource Manager, and when it ends (seconds since 1970); raises Denied or Unreachable."""
+
+        async def call() -> tuple[str, float]:
+            token = await self._credential.get_token(self.cloud.scope)
+            return token.token, token.expires_on
+
+        return await self.ask("signing in", call)
 
     async def finished(self, subscription: str, operation: Operation | None, looks: Iterator[float]) -> None:
         """Wait for an operation; raises OperationFailed if it ends as Failed or Canceled.

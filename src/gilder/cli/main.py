@@ -23,6 +23,7 @@ class LazyGroup(click.Group):
         "build": "gilder.cli.build:command",
         "validate": "gilder.cli.validate:command",
         "inspect": "gilder.cli.inspect:command",
+        "doctor": "gilder.cli.doctor:command",
         "recover": "gilder.cli.recover:command",
         "runs": "gilder.cli.history:runs",
         "show": "gilder.cli.history:show",

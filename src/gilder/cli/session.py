@@ -39,10 +39,10 @@ from gilder.template import Loaded
 async def build_all(templates: Templates, options: BuildOptions, lease: Lease | None) -> int:
     """Build everything that was asked for; returns the exit code."""
     start = anyio.current_time()
-    auth = _shared_auth(templates.loaded().builds)
+    auth = shared_auth(templates.loaded().builds)
     cloud = await found_cloud(auth, lease)
     machine = await this_machine(cloud)
-    loaded = templates.loaded(_facts(machine))
+    loaded = templates.loaded(facts_of(machine))
     if templates.report(loaded):
         return FAILED
     must_differ(loaded.builds)
@@ -115,8 +115,8 @@ def _tell_results(work: _Work, logs: LogFiles, outcomes: Sequence[Outcome], took
         echo(line)
 
 
-def _shared_auth(specs: tuple[BuildSpec, ...]) -> Auth:
-    """The authentication of the run: one VM has one identity towards its own disk list."""
+def shared_auth(specs: tuple[BuildSpec, ...]) -> Auth:
+    """The authentication of the run: one VM has one identity towards its own disk list. Raises UserError."""
     first, *others = [spec.auth for spec in specs]
     if any(auth != first for auth in others):
         raise UserError(
@@ -126,7 +126,8 @@ def _shared_auth(specs: tuple[BuildSpec, ...]) -> Auth:
     return first
 
 
-def _facts(machine: Machine) -> VmFacts:
+def facts_of(machine: Machine) -> VmFacts:
+    """What templates may ask about this VM."""
     return VmFacts(
         name=machine.name,
         subscription_id=machine.id.subscription,

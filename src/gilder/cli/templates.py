@@ -22,8 +22,11 @@ _NATIVE_KEYS = re.compile(r"^(matrix|defaults|overrides)\s*:", re.MULTILINE)
 """What tells a matrix file from other YAML in the same directory."""
 
 
-def template_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The argument and the options that all commands about templates share; the command gets `templates`."""
+def template_options(function: Callable[..., Any], *, required: bool = True) -> Callable[..., Any]:
+    """The argument and the options that all commands about templates share; the command gets `templates`.
+
+    Where a template is not `required`, `templates` may have no files, and then no builds.
+    """
 
     @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="Set a variable. Wins over files.")
     @click.option(
@@ -37,7 +40,7 @@ def template_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--only", multiple=True, metavar="GLOB,…", help="Only builds whose name matches a glob, such as debian-*."
     )
     @click.option("--except", "except_", multiple=True, metavar="GLOB,…", help="All builds but those that match.")
-    @click.argument("template", nargs=-1, required=True)
+    @click.argument("template", nargs=-1, required=required)
     @functools.wraps(function)
     def command(
         *args: Any,
