@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -197,15 +196,3 @@ def ground(folder: Path, *options: str) -> Iterator[Ground]:
         deadline = time.monotonic() + PATIENCE
         while below(os.getpid()) - before and time.monotonic() < deadline:
             time.sleep(0.02)
-
-
-@dataclass
-class Tally:
-    """What a sweep found: its cells by kind, and each violation with the cell that shows it."""
-
-    cells: Counter[str] = field(default_factory=Counter)
-    violations: list[str] = field(default_factory=list)
-
-    @property
-    def total(self) -> int:
-        return sum(self.cells.values())

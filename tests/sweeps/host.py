@@ -17,7 +17,8 @@ from random import Random
 from typing import Any, get_args
 
 from tests.e2e.conftest import Ended, builder, shell
-from tests.sweeps.ground import Ground, Tally, ground
+from tests.sweeps.frame import Tally
+from tests.sweeps.ground import Ground, ground
 from tests.sweeps.standins import How, Misdeed, Standins
 from tests.sweeps.truth import MARK, unreadable, untrue
 

@@ -15,7 +15,8 @@ from typing import Any, get_args
 
 from tests.e2e.conftest import builder, shell
 from tests.sweeps.doomed import Kind, Point, Side
-from tests.sweeps.ground import Ground, Tally, ground
+from tests.sweeps.frame import Tally
+from tests.sweeps.ground import Ground, ground
 from tests.sweeps.truth import MARK, unreadable, untrue
 
 BOUND = 45.0

@@ -1,0 +1,66 @@
+"""`python -m tests.sweeps [--all] [NAME…]`: every fault at every step, and the same invariants after each."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.sweeps import host, kill
+from tests.sweeps.frame import Effort, Sweep, Tally, verdict
+
+
+def _kill(effort: Effort) -> Tally:
+    return kill.sweep(effort.folder, everything=effort.everything, seed=effort.seed, say=effort.say)
+
+
+def _host(effort: Effort) -> Tally:
+    return host.sweep(effort.folder, everything=effort.everything, seed=effort.seed, say=effort.say)
+
+
+SWEEPS = (
+    Sweep("kill", "kill -9 of the real program anywhere, then recover", _kill, root=True),
+    Sweep("host", "programs of this machine that fail, lie, die or hang", _host, root=True),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the sweeps asked for; 1 when an invariant was violated."""
+    names = "\n".join(f"  {sweep.name:12} {sweep.about}" for sweep in SWEEPS)
+    parser = argparse.ArgumentParser(
+        "python -m tests.sweeps", description=f"{__doc__}\n\n{names}", formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which sweeps; all of them unless given")
+    parser.add_argument("--all", action="store_true", help="every cell (an hour and more), not a sample")
+    parser.add_argument("--seed", type=int, default=1, help="draws samples and random runs; 1 unless given")
+    parser.add_argument("--jobs", type=int, default=0, help="processes at once; one for each CPU unless given")
+    parser.add_argument("--verbose", action="store_true", help="a line for every cell")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.names) - {sweep.name for sweep in SWEEPS}:
+        parser.error(f"no such sweep: {', '.join(sorted(unknown))}")
+    chosen = [sweep for sweep in SWEEPS if not given.names or sweep.name in given.names]
+    say = _told if given.verbose else lambda line: None
+    violated = False
+    for sweep in chosen:
+        if sweep.root and os.geteuid() != 0:
+            print(f"{sweep.name}: left out, it needs root", flush=True)
+            continue
+        with tempfile.TemporaryDirectory(prefix=f"gilder-sweep-{sweep.name}-") as folder:
+            start = time.monotonic()
+            tally = sweep.run(Effort(Path(folder), given.seed, given.all, given.jobs or os.cpu_count() or 1, say))
+        for line in (*tally.violations, *tally.remarks):
+            print(f"  {line}", flush=True)
+        print(f"{verdict(sweep.name, tally, given.seed)} ({time.monotonic() - start:.0f} s)", flush=True)
+        violated = violated or bool(tally.violations)
+    return 1 if violated else 0
+
+
+def _told(line: str) -> None:
+    print(f"    {line}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
