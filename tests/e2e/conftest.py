@@ -56,9 +56,9 @@ class Program:
         self.state = folder / "cloud"
         self.logs = folder / "logs"
 
-    def template(self, builders: list[dict[str, Any]], provisioners: list[dict[str, Any]]) -> str:
+    def template(self, builders: list[dict[str, Any]], provisioners: list[dict[str, Any]], **more: Any) -> str:
         file = self.folder / "template.json"
-        file.write_text(json.dumps({"builders": builders, "provisioners": provisioners}, indent=1))
+        file.write_text(json.dumps({"builders": builders, "provisioners": provisioners} | more, indent=1))
         return str(file)
 
     def build_command(self, template: str, *options: str) -> list[str]:

@@ -1,8 +1,9 @@
 """One image, start to end: the recipe."""
 
+from gilder.build.attendance import Ask, Attendance, OnError
 from gilder.build.recipe import build_image
 from gilder.build.site import Site
 from gilder.build.story import Story
 from gilder.build.work import Job, LocalWork, on_this_machine
 
-__all__ = ["Job", "LocalWork", "Site", "Story", "build_image", "on_this_machine"]
+__all__ = ["Ask", "Attendance", "Job", "LocalWork", "OnError", "Site", "Story", "build_image", "on_this_machine"]

@@ -9,6 +9,7 @@ from gilder.build.site import Site
 from gilder.build.story import Story, told
 from gilder.build.temporary import created, created_beside, snapshots_of
 from gilder.build.work import Job, LocalWork, on_this_machine
+from gilder.model.errors import GilderError
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
 from gilder.model.spec import BuildSpec, Caching
@@ -52,8 +53,9 @@ async def _from_plan(
         os_disk = Disk(disk.id, disk.size_bytes, spec.os_disk_cache_type)
         in_slot = attached(site.writer, site.devices, os_disk, ledger, attach_to_come)
         async with told(story, Stage.ATTACH, Stage.DETACH, in_slot) as slot:
+            await story.pause(Stage.ATTACH)
             async with site.limits.working(story):
-                await work(Job(spec, plan, site, slot, ledger, story))
+                await _worked(Job(spec, plan, site, slot, ledger, story), work)
             if spec.skip_create_image:
                 return ()
             if spec.os_disk_cache_type is not Caching.READ_WRITE:
@@ -64,3 +66,15 @@ async def _from_plan(
         entry.leave()
         await snapshots.take()  # a ReadWrite cache of the host is written back only by the detach
         return await publish(plan, site, ledger, story)
+
+
+async def _worked(job: Job, work: LocalWork) -> None:
+    """Work on the disk; when that fails and the disk stays attached (-on-error=abort), say where."""
+    try:
+        await work(job)
+    except GilderError as error:
+        if await job.story.keeps(error):
+            job.story.say(
+                f"the disk stays attached, as {job.slot.device.path} (LUN {job.slot.lun}), and is not mounted"
+            )
+        raise

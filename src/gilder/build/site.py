@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from gilder.azure.arm import Arm
 from gilder.azure.metadata import Machine
+from gilder.build.attendance import Attendance
 from gilder.build.limits import Limits
 from gilder.host.architecture import architecture, emulates
 from gilder.runtime.locks import KeyedLocks
@@ -32,6 +33,7 @@ class Site:
     """What several builds look up alike: sources, image definitions."""
     force: bool = False
     """Whether an image or image version that is there already is replaced (`-force`)."""
+    attendance: Attendance = field(default_factory=Attendance)
     architecture: str = field(default_factory=architecture)
     """Of this machine, in Azure's words: `x64`, `Arm64`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import anyio
 
+from gilder.build.attendance import Attendance, OnError, Verdict
+from gilder.model.errors import GilderError, UserError
 from gilder.model.events import LeftBehind, OutputLine, Said, Sink, Stage, StageFinished, StageStarted, Waiting
 from gilder.model.outcomes import Residue
 
@@ -28,11 +30,17 @@ class Timing:
 
 
 class Story:
-    """Tells a sink about one build, and remembers where it stands and where it failed."""
+    """Tells a sink about one build, and remembers where it stands and where it failed.
 
-    def __init__(self, build: str, sink: Sink) -> None:
+    What is to be done about a failure it asks those in `attendance`, once.
+    """
+
+    def __init__(self, build: str, sink: Sink, attendance: Attendance | None = None) -> None:
         self.build = build
+        self.attendance = attendance or Attendance()
         self._sink = sink
+        self._verdict: Verdict | None = None
+        self._judging = anyio.Lock()
         self.stage: Stage | None = None
         """The stage begun last."""
         self.failed_at: Stage | None = None
@@ -54,6 +62,69 @@ class Story:
             now = anyio.current_time()
             self._sink(StageFinished(build=self.build, at=now, stage=stage, seconds=now - start, ok=ok))
             self.timings.append(Timing(stage, detail, start, now - start, ok))
+
+    async def step(self, stage: Stage, act: Callable[[], Awaitable[T]], detail: str = "", look: str = "") -> T:
+        """Be in a stage while `act` runs, again when it fails and a person wants that (-on-error=ask).
+
+        `look` is the command by which the person can look at what it worked on.
+        """
+        while True:
+            try:
+                with self.telling(stage, detail):
+                    done = await act()
+            except (GilderError, ExceptionGroup) as error:  # a group from what is done side by side
+                if await self._judged(error, stage, look, may_retry=True) is not Verdict.RETRY:
+                    raise
+                self._verdict = self.failed_at = None
+            else:
+                await self.pause(stage, look)
+                return done
+
+    async def pause(self, after: Stage, look: str = "") -> None:
+        """With -debug: wait until the person wants to go on."""
+        if self.attendance.debug and self.attendance.ask is not None:
+            hint = f" Look inside with: {look}" if look else ""
+            await self._asked(f"{self.build}: done: {after}.{hint} Press enter to continue.")
+
+    async def wait_for_person(self, text: str) -> None:
+        """Show a text and wait until the person at the terminal agrees; raises UserError when nobody can."""
+        if self.attendance.ask is None or await self._asked(text) is None:
+            raise UserError("there is nobody to ask: gilder has no terminal, or not in the foreground")
+
+    async def keeps(self, error: BaseException) -> bool:
+        """Whether the build, which ends by `error`, keeps what it has in the cloud."""
+        if isinstance(error, Exception):
+            return await self._judged(error, self.failed_at, "", may_retry=False) is Verdict.ABORT
+        # Cancelled: no time for questions.
+        return self.keeping
+
+    @property
+    def keeping(self) -> bool:
+        """Whether it is decided that a failed build keeps what it has in the cloud."""
+        return self._verdict is Verdict.ABORT or self.attendance.keeps_unasked
+
+    @property
+    def wants_last_word(self) -> bool:
+        """Whether the error-cleanup-provisioner is to run now that a provisioner has failed."""
+        return self._verdict is not Verdict.ABORT or self.attendance.on_error is OnError.RUN_CLEANUP_PROVISIONER
+
+    async def _judged(self, error: Exception, stage: Stage | None, look: str, *, may_retry: bool) -> Verdict:
+        async with self._judging:  # image and image version are published side by side, and fail so
+            return await self._judged_once(error, stage, look, may_retry)
+
+    async def _judged_once(self, error: Exception, stage: Stage | None, look: str, may_retry: bool) -> Verdict:
+        if self._verdict is None:
+            why = error.message if isinstance(error, GilderError) else f"{error}"
+            hint = f"\nlook inside with: {look}" if look else ""
+            question = f"{self.build} failed while {stage or 'starting'}: {why}{hint}"
+            with self.waiting("an answer at the terminal" if self.attendance.on_error is OnError.ASK else ""):
+                self._verdict = await self.attendance.verdict(question, may_retry=may_retry)
+        return self._verdict
+
+    async def _asked(self, text: str) -> str | None:
+        assert self.attendance.ask is not None
+        with self.waiting("the person at the terminal"):
+            return await self.attendance.ask(text)
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -100,5 +171,7 @@ class told(AbstractAsyncContextManager[T]):  # noqa: N801 — reads as the block
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
+        if error is not None and self._leaving is Stage.DETACH and self._story.keeping:
+            return await self._block.__aexit__(kind, error, trace)
         with self._story.telling(self._leaving):
             return await self._block.__aexit__(kind, error, trace)

@@ -71,11 +71,14 @@ class Snapshots:
 
     async def take(self) -> None:
         """Take them now; the disks must be unmounted and flushed."""
-        with self._story.telling(Stage.SNAPSHOT, ", ".join(plan.id.name for plan in self._plans)):
-            self.asked_for = True
-            async with anyio.create_task_group() as group:
-                for plan in self._plans:
-                    group.start_soon(take_snapshot, self._site.arm, plan)
+        self.asked_for = True
+        names = ", ".join(plan.id.name for plan in self._plans)
+        await self._story.step(Stage.SNAPSHOT, self._take_all, names)
+
+    async def _take_all(self) -> None:
+        async with anyio.create_task_group() as group:
+            for plan in self._plans:
+                group.start_soon(take_snapshot, self._site.arm, plan)
 
 
 @asynccontextmanager
@@ -96,7 +99,15 @@ async def snapshots_of(
                 await delete_snapshot(site.arm, plan.id)
 
         handle = "" if keep else str(plan.id)
-        return Release("snapshot", plan.id.name, f"az snapshot delete --ids {plan.id}", delete, _DELETING, handle)
+        return Release(
+            "snapshot",
+            plan.id.name,
+            f"az snapshot delete --ids {plan.id}",
+            delete,
+            _DELETING,
+            handle,
+            begun=lambda: snapshots.asked_for,
+        )
 
     async with AsyncExitStack() as held:
         for plan in plans:

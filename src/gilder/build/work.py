@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gilder.build.plan import BuildPlan
@@ -71,12 +72,15 @@ async def _pre_mount(bench: Bench) -> None:
     commands, device = bench.spec.pre_mount_commands, bench.slot.device
     if not commands:
         return
-    with bench.story.telling(Stage.PRE_MOUNT):
+
+    async def run() -> None:
         for command in commands:
             await _run(bench, (command,), {"Device": device.path}, "pre_mount_commands")
             # Nobody else tells the kernel about a table that a command has just written.
             await reread_partitions(device)
         await flush(device)
+
+    await bench.story.step(Stage.PRE_MOUNT, run, look=bench.box.enter_hint)
 
 
 async def _mounted_work(bench: Bench, volume: str | None) -> None:
@@ -96,35 +100,39 @@ async def _mounted_work(bench: Bench, volume: str | None) -> None:
         waiting=story.waits_for,
     )
     async with told(story, Stage.MOUNT, Stage.UNMOUNT, root_mount, f"{root_device} at {at}") as root:
+        await story.pause(Stage.MOUNT, bench.box.enter_hint)
         if spec.grow_root:
             await grow_filesystem(bench.box, root_device, root, story.say)
         if spec.post_mount_commands:
-            with story.telling(Stage.POST_MOUNT):
-                await _run(bench, spec.post_mount_commands, data, "post_mount_commands")
+            run = partial(_run, bench, spec.post_mount_commands, data, "post_mount_commands")
+            await story.step(Stage.POST_MOUNT, run, look=bench.box.enter_hint)
         await _in_chroot(bench, Guest(bench.box, root), data)
 
 
 async def _in_chroot(bench: Bench, guest: Guest, data: dict[str, str]) -> None:
     spec, ledger, story = bench.spec, bench.ledger, bench.story
-    mounts = extra_mounted(guest.box, guest.root, spec.chroot_mounts, ledger, say=story.say)
+    mounts = extra_mounted(
+        guest.box, guest.root, spec.chroot_mounts, ledger, minimal_dev=spec.minimal_dev, say=story.say
+    )
     async with (
         told(story, Stage.CHROOT, Stage.CHROOT_LEFT, mounts),
         copied_in(guest, spec.copy_files, ledger, say=story.say),
         services_denied(guest, ledger),
         occupied(guest, ledger, say=story.say),
     ):
-        with story.telling(Stage.PROVISION):
-            await _provisioned(bench, guest, _context(bench, data))
+        await story.pause(Stage.CHROOT, guest.enter_hint)
+        await _provisioned(bench, guest, _context(bench, data))
         if spec.pre_unmount_commands:
-            with story.telling(Stage.PRE_UNMOUNT):
-                await _run(bench, spec.pre_unmount_commands, data, "pre_unmount_commands")
+            run = partial(_run, bench, spec.pre_unmount_commands, data, "pre_unmount_commands")
+            await story.step(Stage.PRE_UNMOUNT, run, look=guest.enter_hint)
 
 
 async def _provisioned(bench: Bench, guest: Guest, context: ProvisionContext) -> None:
+    run = partial(provision, guest, bench.spec.provisioners, context)
     try:
-        await provision(guest, bench.spec.provisioners, context)
+        await bench.story.step(Stage.PROVISION, run, look=guest.enter_hint)
     except GilderError:
-        if (last_word := bench.spec.error_cleanup_provisioner) is not None:
+        if (last_word := bench.spec.error_cleanup_provisioner) is not None and bench.story.wants_last_word:
             bench.story.say("a provisioner failed: running the error-cleanup-provisioner")
             try:
                 await provision(guest, [last_word], context)
@@ -146,6 +154,7 @@ def _context(bench: Bench, data: dict[str, str]) -> ProvisionContext:
         data={"SourceImageName": bench.plan.source},
         say=bench.story.say,
         on_line=bench.story.output,
+        wait_for_person=bench.story.wait_for_person if bench.story.attendance.ask else None,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from gilder.cli.asking import has_terminal
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.look import Look
@@ -30,6 +31,11 @@ class BuildOptions:
     run: str
     parallel_builds: int
     fail_fast: bool
+    on_error: str
+    force: bool
+    debug: bool
+    attended: bool
+    """Whether there is a person to ask."""
     recover: bool
     look: Look
 
@@ -69,7 +75,8 @@ Examples:
     type=click.Choice(["cleanup", "abort", "ask", "run-cleanup-provisioner"]),
     default="cleanup",
     show_default=True,
-    help="What to do with a build that fails. Only cleanup works so far.",
+    help="What to do with a build that fails: clean up; abort, which leaves its disk attached and its resources in "
+    "place; ask, which cleans up where there is no terminal; or abort after the error-cleanup-provisioner.",
 )
 @click.option(
     "--progress",
@@ -83,8 +90,8 @@ Examples:
 @click.option(
     "--machine-readable", is_flag=True, help="Progress and results on stdout, in Packer's format for programs."
 )
-@click.option("--force", is_flag=True, help="Replace images that exist already. Does not work so far.")
-@click.option("--debug", is_flag=True, help="Stop after each step. Does not work so far.")
+@click.option("--force", is_flag=True, help="Replace images and image versions that exist already.")
+@click.option("--debug", is_flag=True, help="One build at a time, waiting for Enter after each step.")
 @click.option(
     "--log-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -109,6 +116,9 @@ def command(
     cloud_state: str | None,
     parallel_builds: int,
     fail_fast: bool,
+    on_error: str,
+    force: bool,
+    debug: bool,
     log_dir: Path,
     journal: Path,
     recover: bool,
@@ -125,6 +135,8 @@ def command(
     once and says what is left behind.
     """
     look = _look(**others)
+    if debug and not has_terminal():
+        raise UserError("-debug needs a terminal: it waits for you after each step", hint="or use a sleep provisioner")
     if templates.report(templates.loaded()):
         ctx.exit(FAILED)
     if os.geteuid() != 0:
@@ -132,28 +144,18 @@ def command(
             "gilder build must run as root: it mounts disks and enters chroots", hint="use: sudo -E gilder build …"
         )
     run = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
-    options = BuildOptions(log_dir / run, journal, run, parallel_builds, fail_fast, recover, look)
+    parallel = 1 if debug else parallel_builds
+    attended = has_terminal()
+    options = BuildOptions(
+        log_dir / run, journal, run, parallel, fail_fast, on_error, force, debug, attended, recover, look
+    )
     state = ("--state", cloud_state) if cloud_state else ()
     with leased(state) if cloud == "local" else nullcontext() as lease:
         ctx.exit(_built(templates, options, lease))
 
 
-def _look(
-    on_error: str,
-    progress: str,
-    color: bool,
-    timestamp_ui: bool,
-    machine_readable: bool,
-    force: bool,
-    debug: bool,
-) -> Look:
-    """How progress is shown; raises UserError for what cannot be done yet, rather than doing something else."""
-    if on_error != "cleanup":
-        raise UserError(f"-on-error={on_error} does not work yet", hint="without it, a build that fails is cleaned up")
-    if force:
-        raise UserError("-force does not work yet", hint="delete the image first, or give the new one another name")
-    if debug:
-        raise UserError("-debug does not work yet", hint="a breakpoint provisioner stops a build where you want")
+def _look(progress: str, color: bool, timestamp_ui: bool, machine_readable: bool) -> Look:
+    """How progress is shown; raises UserError for what contradicts itself."""
     if progress == "board" and (timestamp_ui or machine_readable):
         raise UserError("a board has no lines to print in another form", hint="leave --progress=board out")
     board = None if progress == "auto" and not timestamp_ui else progress == "board"

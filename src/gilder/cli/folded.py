@@ -100,6 +100,9 @@ class FoldedLines:
         """Print a remark about the whole run."""
         self._all([f"==> {text}"])
 
+    def entered(self) -> None:
+        """Nothing moves here."""
+
     def _ended(self, event: Finished) -> None:
         title = f"{event.build} {event.status} after {seconds(event.seconds)}"
         for line in self._speech.group(title, self._log_of(event.build)):

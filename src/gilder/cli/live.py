@@ -57,6 +57,11 @@ class LiveBoard:
         """Let a line about the whole run scroll by. May be called from any thread."""
         self._above.append(f"==> {text}")
 
+    def entered(self) -> None:
+        """Go back to where the board ends: the line that was typed has moved the cursor below."""
+        if not self.broken:
+            self._bottom.up()
+
     def through(self, text: str) -> None:
         """Let a line scroll by as it is. May be called from any thread."""
         self._above.append(text)

@@ -42,6 +42,9 @@ class MachineLines:
         """Print a remark about the whole run."""
         self.tell("", "ui", "say", f"==> {text}")
 
+    def entered(self) -> None:
+        """Nothing moves here."""
+
     def tell(self, target: str, category: str, *arguments: str) -> None:
         """Print one line."""
         self._echo(machine_line(self._clock(), target, category, *arguments))

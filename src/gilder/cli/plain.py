@@ -20,6 +20,10 @@ class Progress(Protocol):
         """Show a remark about the whole run. May be called from any thread."""
         ...
 
+    def entered(self) -> None:
+        """A person has typed a line, which the terminal has shown."""
+        ...
+
 
 Blocks = Callable[[Finished], list[str]]
 """What else is printed when a build ends: the last lines of its log when it failed."""
@@ -79,6 +83,9 @@ class PlainLines:
     def say(self, text: str) -> None:
         """Print a remark about the whole run."""
         self._echo(f"==> {text}")
+
+    def entered(self) -> None:
+        """Nothing moves here."""
 
 
 def stamped(echo: Callable[[str], None]) -> Callable[[str], None]:

@@ -12,6 +12,8 @@ import click
 
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
+from gilder.build import Attendance, OnError
+from gilder.cli.asking import Asker
 from gilder.cli.build import BuildOptions
 from gilder.cli.connection import found_cloud
 from gilder.cli.earlier import earlier_runs_settled
@@ -82,12 +84,13 @@ class _Work:
         """Build, and show it; returns how each build ended and whether a signal stopped the run."""
         run, names = self.options.run, [spec.name for spec in self.loaded.builds]
         usual = await journal.usual_seconds()
-        policy = RunOptions(self.options.parallel_builds, self.options.fail_fast)
         async with shown(self.options.look, names, usual, logs) as progress:
 
             def say(text: str) -> None:
                 progress.say(self.redactor.text(text))
 
+            asker = Asker(say, progress.entered) if self.options.attended else None
+            policy = self._policy(asker)
             stopping = Stopping(say)
             sink = Together({"logs": logs, "events.jsonl": events, "progress": progress}, say)
             with lease.heard_by(say) if lease else nullcontext():
@@ -101,6 +104,11 @@ class _Work:
                     events.run("run-finished", run=run, ok=succeeded(outcomes))
         return outcomes, stopping.signals > 0
 
+    def _policy(self, asker: Asker | None) -> RunOptions:
+        options = self.options
+        attendance = Attendance(OnError(options.on_error), options.debug, asker)
+        return RunOptions(options.parallel_builds, options.fail_fast, options.force, attendance)
+
 
 def _tell_results(work: _Work, logs: LogFiles, outcomes: Sequence[Outcome], took: float) -> None:
     options, builds = work.options, work.loaded.builds
@@ -113,6 +121,8 @@ def _tell_results(work: _Work, logs: LogFiles, outcomes: Sequence[Outcome], took
         return
     for line in summary(outcomes, {spec.name: logs.path(spec.name) for spec in builds}, took):
         echo(line)
+    if any(outcome.residues for outcome in outcomes):
+        echo(f"           all of it: gilder recover {options.run}")
 
 
 def shared_auth(specs: tuple[BuildSpec, ...]) -> Auth:

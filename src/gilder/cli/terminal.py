@@ -12,6 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TextIO
 
@@ -65,6 +66,12 @@ class Bottom:
             return True
         finally:
             self._one.release()
+
+    def up(self) -> None:
+        """Move the cursor up by one line, for somebody else has moved it down."""
+        with self._one, suppress(OSError, ValueError):
+            self._stream.write("\x1b[A\r")
+            self._stream.flush()
 
     def _erased(self) -> str:
         """What moves the cursor to the first drawn line and erases from there. A narrower terminal has wrapped them."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 
-from gilder.build import LocalWork, Site, Story, build_image, on_this_machine
+from gilder.build import Attendance, LocalWork, Site, Story, build_image, on_this_machine
 from gilder.engine.signals import Stopping
 from gilder.host.run import LONGEST_LINE
 from gilder.model.errors import GilderError, HostError, UserError
@@ -29,6 +29,10 @@ class RunOptions:
 
     parallel_builds: int = 0
     fail_fast: bool = False
+    force: bool = False
+    """Replace destinations that exist already."""
+    attendance: Attendance = field(default_factory=Attendance)
+    """What to do when a build fails, and who may be asked."""
 
 
 class Run:
@@ -44,7 +48,7 @@ class Run:
         redactor: Redactor | None = None,
         work: LocalWork = on_this_machine,
     ) -> None:
-        self._site = site
+        self._site = replace(site, force=options.force, attendance=options.attendance)
         self._journal = journal
         self._redactor = redactor or Redactor(())
         self._tell = redacted(tell, self._redactor, LONGEST_LINE)
@@ -86,8 +90,10 @@ class Run:
             everything.cancel()
 
     async def _outcome(self, spec: BuildSpec) -> Outcome:
-        story = Story(spec.name, self._tell)
-        ledger = JournalLedger(self._journal, self._site.run, spec.name, story.left_behind, self._stopping.patience)
+        story = Story(spec.name, self._tell, self._site.attendance)
+        ledger = JournalLedger(
+            self._journal, self._site.run, spec.name, story.left_behind, self._stopping.patience, story.keeps
+        )
         self._stopping.watch(ledger)
         start = anyio.current_time()
         result: Outcome | None = None

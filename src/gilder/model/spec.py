@@ -214,6 +214,9 @@ class BuildSpec(Spec):
     """gilder's own."""
     grow_root: bool = False
     """gilder's own: grow the root partition and filesystem to the disk's size."""
+    minimal_dev: bool = False
+    """gilder's own: in place of this machine's /dev the guest gets one with only null, zero, full, random, urandom, tty,
+    pseudo-terminals and shm."""
 
     provisioners: tuple[Provisioner, ...] = ()
     error_cleanup_provisioner: Provisioner | None = None

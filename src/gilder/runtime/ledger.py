@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from gilder.model.errors import HostError
@@ -15,9 +15,15 @@ class JournalLedger(MemoryLedger):
     """As in memory, and durable for what can outlive this process: intent before the act, release after it."""
 
     def __init__(
-        self, journal: Journal, run: str, build: str, tell: Callable[[Residue], None], patience: Patience
+        self,
+        journal: Journal,
+        run: str,
+        build: str,
+        tell: Callable[[Residue], None],
+        patience: Patience,
+        keeps: Callable[[BaseException], Awaitable[bool]] | None = None,
     ) -> None:
-        super().__init__(tell, patience)
+        super().__init__(tell, patience, keeps)
         self._journal = journal
         self._run = run
         self._build = build

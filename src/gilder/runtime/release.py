@@ -48,6 +48,10 @@ class Ledger(Protocol):
         """How long its releases may take."""
         ...
 
+    async def keeps(self, error: BaseException) -> bool:
+        """Whether what is in the cloud stays there although its block ended by `error`."""
+        ...
+
     async def intend(
         self, kind: str, name: str, remedy: str, handle: str = "", data: str = "", goes_with: str = ""
     ) -> Entry:
@@ -92,16 +96,25 @@ class Patience:
 
 
 class MemoryLedger:
-    """A ledger that lives as long as its build."""
+    """A ledger that lives as long as its build. `keeps` decides whether a failed build keeps what it has in the cloud."""
 
-    def __init__(self, tell: Callable[[Residue], None] | None = None, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        tell: Callable[[Residue], None] | None = None,
+        patience: Patience | None = None,
+        keeps: Callable[[BaseException], Awaitable[bool]] | None = None,
+    ) -> None:
         self.patience = patience or Patience()
+        self._keeps = keeps
         self._numbers = itertools.count(1)
         self._held: dict[int, Entry] = {}
         self._residues: list[Residue] = []
         self._doubtful: dict[int, list[Residue]] = {}
         """What could not be removed, by the number of the entry that it may yet go with."""
         self._tell = tell
+
+    async def keeps(self, error: BaseException) -> bool:
+        return self._keeps is not None and await self._keeps(error)
 
     async def intend(
         self, kind: str, name: str, remedy: str, handle: str = "", data: str = "", goes_with: str = ""
@@ -156,6 +169,8 @@ class Release:
     """What somebody needs who finishes it later."""
     goes_with: str = ""
     """The thing that takes it along: if this release fails and the other succeeds, nothing is left after all."""
+    begun: Callable[[], bool] = lambda: True
+    """Whether the act has been tried: what has not is nothing to keep."""
     must: bool = False
     """Whether the block may not be left as if all were well when the release fails (an unmount before a snapshot)."""
 
@@ -171,6 +186,8 @@ async def releasing(ledger: Ledger, how: Release) -> AsyncIterator[None]:
     try:
         yield
     except BaseException as error:
+        if await _kept(ledger, entry, how, error):
+            raise
         if (failure := await _release(ledger, entry, how)) is not None:
             error.add_note(failure.message)
         raise
@@ -187,6 +204,8 @@ async def undone_on_failure(ledger: Ledger, how: Release) -> AsyncIterator[None]
     try:
         yield
     except BaseException as error:
+        if await _kept(ledger, entry, how, error):
+            raise
         if (failure := await _release(ledger, entry, how)) is not None:
             error.add_note(failure.message)
         raise
@@ -199,6 +218,21 @@ async def _intended(ledger: Ledger, how: Release) -> Entry:
     with anyio.CancelScope(shield=True):
         return await ledger.intend(how.kind, how.name, how.remedy, how.handle, how.data, how.goes_with)
     raise AssertionError("nobody cancels this scope")
+
+
+async def _kept(ledger: Ledger, entry: Entry, how: Release, error: BaseException) -> bool:
+    """Whether the thing stays, as the ledger decides; only what outlives this process can."""
+    if not entry.handle or not how.begun():
+        return False
+    try:
+        if not await ledger.keeps(error):
+            return False
+    except anyio.get_cancelled_exc_class():
+        # Cancelled while a person was asked. Leaving here would skip the release; what waits next is cancelled too.
+        return False
+    with anyio.CancelScope(shield=True):
+        await ledger.left(entry, "kept, as it was asked for")
+    return True
 
 
 async def _release(ledger: Ledger, entry: Entry, how: Release) -> ReleaseFailed | None:
