@@ -50,6 +50,9 @@ SPECS = {
         }
     ),
     "version-to-image": PLATFORM_TO_IMAGE.model_copy(update={"source": GalleryVersion(SOURCE_VERSION)}),
+    "scratch-to-image": PLATFORM_TO_IMAGE.model_copy(
+        update={"source": None, "from_scratch": True, "os_disk_size_gb": 1}
+    ),
     "encrypted": PLATFORM_TO_IMAGE.model_copy(
         update={
             "disk_encryption_set_id": compute("keys", "diskEncryptionSets/set"),
@@ -163,6 +166,8 @@ def test_without_any_one_action_it_fails_and_names_it(tmp_path: Path, name: str,
     found = tried(tmp_path, SPECS[name], needs, fault)
     assert isinstance(found.outcome, Failed) or found.outcome.residues, "a build without the action is not clean"
     assert action.lower() in found.told.lower()
+    if isinstance(found.outcome, Failed) and fault is None:
+        assert "az role assignment create --assignee builder-object --role" in str(found.outcome.hint)
 
 
 def test_the_document_shows_the_roles() -> None:

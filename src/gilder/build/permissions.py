@@ -122,11 +122,20 @@ def needs_of(spec: BuildSpec, machine: Machine) -> tuple[Need, ...]:
     found = [*needs_of_machine(machine), *_of_source(spec, machine)]
     if spec.disk_encryption_set_id is not None:
         found.append(Need(ENCRYPTION, str(spec.disk_encryption_set_id)))
-    temporary = (spec.temporary_os_disk_id, spec.temporary_os_disk_snapshot_id)
-    found.extend(Need(_elsewhere(), group_of(resource)) for resource in temporary if resource is not None)
+    found.extend(Need(_elsewhere(), group_of(resource)) for resource in _chosen(spec))
     if not spec.skip_create_image:
         found.extend(_of_destinations(spec, machine))
     return tuple(found)
+
+
+def _chosen(spec: BuildSpec) -> Iterator[ArmId]:
+    """The temporary resources whose place the template chose."""
+    for resource in (spec.temporary_os_disk_id, spec.temporary_os_disk_snapshot_id):
+        if resource is not None:
+            yield resource
+    for prefix in (spec.temporary_data_disk_id_prefix, spec.temporary_data_disk_snapshot_id):
+        if prefix:
+            yield ArmId.parse(f"{prefix}0")
 
 
 def _of_source(spec: BuildSpec, machine: Machine) -> Iterator[Need]:

@@ -66,7 +66,7 @@ class Examination:
 
     async def _journal(self) -> None:
         path = self.options.journal
-        if not path.exists():  # opening would make it
+        if not fitness.is_there(path):  # opening would make it
             found = fitness.space("the journal", path.parent, _LOGS)
             self.findings.tell(found if found.verdict is Verdict.BAD else good("journal", f"{path} will be made"))
             return

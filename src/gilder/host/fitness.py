@@ -96,10 +96,18 @@ def _version(release: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else 0 for part in parts)
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file, as far as this user can see."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def space(what: str, folder: Path, least: int) -> Finding:
     """Whether a folder, there or still to be made, has `least` bytes free and can be written."""
     subject = f"space for {what}"
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if is_there(path))
     remedy = f"free some space in {there}, or name another place"
     if not there.is_dir():
         return bad(subject, f"{there} is no folder", "name another place")
