@@ -69,8 +69,8 @@ class Program:
     def build(self, builders: list[dict[str, Any]], provisioners: list[dict[str, Any]], *options: str) -> Ended:
         return self.run(self.build_command(self.template(builders, provisioners), *options))
 
-    def run(self, command: list[str]) -> Ended:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    def run(self, command: list[str], timeout: float = 100) -> Ended:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def build_until(self, line: str, number: signal.Signals, template: str, *options: str) -> Ended:
@@ -104,16 +104,16 @@ class Program:
         return [line.split()[1] for line in self.localarm("images").splitlines() if line.startswith("images")]
 
     @contextmanager
-    def mounted(self, image: str) -> Iterator[Path]:
-        """An image's root filesystem, read-only."""
-        raw = self.folder / f"{image}.raw"
+    def mounted(self, image: str, options: str = "ro,noload") -> Iterator[Path]:
+        """The root filesystem of an image, or by its full id of a gallery version; read-only."""
+        raw = self.folder / f"{image.replace('/', '-')}.raw"
         self.localarm("export", image, str(raw))
         loop = _output("losetup", "--find", "--show", "--read-only", str(raw))
         try:
             _output("partx", "--add", loop)
             with tempfile.TemporaryDirectory(dir=self.folder) as at:
                 # noload: a journal that needs replay would be a filesystem that was not cleanly unmounted
-                _output("mount", "-o", "ro,noload", f"{loop}p1", at)
+                _output("mount", "-o", options, f"{loop}p1", at)
                 try:
                     yield Path(at)
                 finally:

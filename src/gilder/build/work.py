@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -110,21 +111,26 @@ async def _mounted_work(bench: Bench, volume: str | None) -> None:
 
 
 async def _in_chroot(bench: Bench, guest: Guest, data: dict[str, str]) -> None:
-    spec, ledger, story = bench.spec, bench.ledger, bench.story
-    mounts = extra_mounted(
-        guest.box, guest.root, spec.chroot_mounts, ledger, minimal_dev=spec.minimal_dev, say=story.say
-    )
-    async with (
-        told(story, Stage.CHROOT, Stage.CHROOT_LEFT, mounts),
-        copied_in(guest, spec.copy_files, ledger, say=story.say),
-        services_denied(guest, ledger),
-        occupied(guest, ledger, say=story.say),
-    ):
+    spec, story = bench.spec, bench.story
+    async with told(story, Stage.CHROOT, Stage.CHROOT_LEFT, _prepared(bench, guest)):
         await story.pause(Stage.CHROOT, guest.enter_hint)
         await _provisioned(bench, guest, _context(bench, data))
         if spec.pre_unmount_commands:
             run = partial(_run, bench, spec.pre_unmount_commands, data, "pre_unmount_commands")
             await story.step(Stage.PRE_UNMOUNT, run, look=guest.enter_hint)
+
+
+@asynccontextmanager
+async def _prepared(bench: Bench, guest: Guest) -> AsyncIterator[None]:
+    """A root that programs can be run in: with extra mounts, files of this machine, and no services started."""
+    spec, ledger, say = bench.spec, bench.ledger, bench.story.say
+    async with (
+        extra_mounted(guest.box, guest.root, spec.chroot_mounts, ledger, minimal_dev=spec.minimal_dev, say=say),
+        copied_in(guest, spec.copy_files, ledger, say=say),
+        services_denied(guest, ledger),
+        occupied(guest, ledger, say=say),
+    ):
+        yield
 
 
 async def _provisioned(bench: Bench, guest: Guest, context: ProvisionContext) -> None:

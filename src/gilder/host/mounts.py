@@ -71,10 +71,11 @@ async def mounted(
             ledger, Release("mount", f"{device_path} at {at}", remedy, undo, within, goes_with=str(box), must=True)
         ),
     ):
+        # Also for a manual command: nobody but this build sees where its mount point has to be.
+        await box.ask("make_directory", path=str(at))
         if manual is not None:
             await box.run(["/bin/sh", "-c", f"{manual} {at}"], where="manual_mount_command")
         else:
-            await box.ask("make_directory", path=str(at))
             words = [word for option in options_for(found, options) for word in ("-o", option)]
             await box.run(box.wrapped(["mount", *words, device_path, str(at)]))
         yield at
