@@ -83,7 +83,7 @@ IMAGE_DESTINATION = _role(
     {
         "images/read": "whether it exists already",
         "images/write": "to create it",
-        "images/delete": "to remove one that failed half-way",
+        "images/delete": "to remove one that failed half-way, or that `-force` replaces",
         "locations/operations/read": "to wait for it",
     },
 )
@@ -94,7 +94,7 @@ VERSION_DESTINATION = _role(
         "galleries/images/read": "whether the image definition fits",
         "galleries/images/versions/read": "whether the version exists already; its replication",
         "galleries/images/versions/write": "to publish it",
-        "galleries/images/versions/delete": "to remove one that failed half-way",
+        "galleries/images/versions/delete": "to remove one that failed half-way, or that `-force` replaces",
         "locations/capsOperations/read": "to wait for it",
     },
 )

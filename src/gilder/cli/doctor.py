@@ -24,6 +24,7 @@ class DoctorOptions:
     cloud_state: Path
     logs: Path
     journal: Path
+    force: bool
 
 
 @click.command(
@@ -65,9 +66,10 @@ Examples:
     show_default=True,
     help="The journal of the runs.",
 )
+@click.option("--force", is_flag=True, help="Images that exist already would be replaced, so they are no obstacle.")
 @click.pass_context
 def command(
-    ctx: click.Context, templates: Templates, cloud: str, cloud_state: Path, log_dir: Path, journal: Path
+    ctx: click.Context, templates: Templates, cloud: str, cloud_state: Path, log_dir: Path, journal: Path, force: bool
 ) -> None:
     """Check whether builds could begin, a line for each thing, and what to do where something is wrong.
 
@@ -77,7 +79,7 @@ def command(
 
     Exits with 0 when nothing is wrong, else with 1. What could not be checked counts as not wrong.
     """
-    options = DoctorOptions(cloud == "local", cloud_state, log_dir, journal)
+    options = DoctorOptions(cloud == "local", cloud_state, log_dir, journal, force)
     state = ("--state", str(cloud_state))
     with leased(state) if options.local else nullcontext() as lease:
         ctx.exit(_examined(templates, options, lease))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
@@ -114,7 +114,7 @@ class Examination:
         if specs:
             specs = self._specs_here(machine)
         async with site_on(cloud, auth, machine, "doctor", lambda text: None) as site:
-            await site_checked(site, specs, self.findings.tell)
+            await site_checked(replace(site, force=self.options.force), specs, self.findings.tell)
 
     def _specs_here(self, machine: Machine) -> tuple[BuildSpec, ...]:
         """The builds, now that the VM is known: what a template asks of it may show other mistakes."""
