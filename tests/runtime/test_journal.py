@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing as closed
 from pathlib import Path
 
 import anyio
@@ -63,10 +64,22 @@ async def test_what_is_kept_is_no_residue_but_a_product(journal: Journal) -> Non
 
 
 async def test_operations_are_followed_until_they_end(journal: Journal) -> None:
-    number = await journal.operation_started("r1", "tiny", "publishing", "token")
-    assert [operation.token for operation in await journal.operations("r1")] == ["token"]
+    number = await journal.operation_started("r1", "tiny", "/versions/v", "publishing", "token")
+    assert [(one.resource, one.token) for one in await journal.operations("r1")] == [("/versions/v", "token")]
     await journal.operation_finished(number)
     assert await journal.operations() == []
+
+
+async def test_what_is_gone_or_finished_is_not_worked_on(journal: Journal) -> None:
+    async with anyio.create_task_group() as group:
+        for resource in ("/images/i", "/images/j", "/images/of another run"):
+            group.start_soon(journal.operation_started, "r1", "tiny", resource, "publishing", "token")
+    ledger = JournalLedger(journal, "r1", "tiny", lambda residue: None, Patience())
+    async with undone_on_failure(ledger, Release("image", "i", "rm", anyio.lowlevel.checkpoint, 1, "/images/i")):
+        await ledger.operation_begun("/images/i", "publishing", "again")
+    async with releasing(ledger, Release("image", "j", "rm", anyio.lowlevel.checkpoint, 1, "/images/j")):
+        assert len(await journal.operations("r1")) == 2
+    assert [one.resource for one in await journal.operations("r1")] == ["/images/of another run"]
 
 
 async def test_timings_come_back_in_order(journal: Journal) -> None:
@@ -184,3 +197,21 @@ async def test_a_full_disk_is_a_clear_error_and_what_was_written_stays(tmp_path:
             assert len(await journal.runs()) == 1
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_journal_of_an_earlier_version_is_carried_on(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "journal.sqlite"
+    async with opened(path) as journal:
+        await journal.run_started("r1", "vm", "t.json")
+    with closed(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE operation DROP COLUMN resource")
+        if version == 1:
+            database.execute("ALTER TABLE residue DROP COLUMN data")
+        database.execute(f"PRAGMA user_version = {version}")
+    async with opened(path) as journal:
+        number = await journal.intend("r1", "tiny", "disk", "d", "/disks/d", "rm", "data")
+        await journal.operation_started("r1", "tiny", "/disks/d", "creating", "token")
+        await journal.released(number)
+        assert await journal.operations() == []
+        assert [run.id for run in await journal.runs()] == ["r1"]

@@ -12,8 +12,8 @@ from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.images import security_type
-from gilder.azure.operations import Usual, looks
-from gilder.azure.settling import settled
+from gilder.azure.operations import Begun, Usual, looks, unheard
+from gilder.azure.settling import Product, settled
 from gilder.azure.words import word
 from gilder.model.errors import CloudError, NotFound
 from gilder.model.ids import ArmId
@@ -121,15 +121,24 @@ async def version_facts(arm: Arm, version: ArmId) -> VersionFacts | None:
     return _facts(version, found)
 
 
-async def version_state(arm: Arm, version: ArmId) -> str:
-    """The provisioning state of a version, such as Succeeded or Creating; "" when there is none."""
+async def version_made(arm: Arm, version: ArmId) -> Product | None:
+    """A version as it is now, None when there is none."""
     versions = arm.client(version.subscription).gallery_image_versions
     at = (version.resource_group, *version.names)
     try:
         found = await arm.ask(f"reading the image version {version.name}", lambda: versions.get(*at))
     except NotFound:
-        return ""
-    return word(found.properties.provisioning_state if found.properties else None) or "Unknown"
+        return None
+    told = found.properties
+    os_disk = told.storage_profile.os_disk_image if told and told.storage_profile else None
+    source = os_disk.source.id if os_disk and os_disk.source else None
+    return Product(word(told.provisioning_state if told else None) or "Unknown", source or "")
+
+
+async def version_state(arm: Arm, version: ArmId) -> str:
+    """The provisioning state of a version, such as Succeeded or Creating; "" when there is none."""
+    made = await version_made(arm, version)
+    return made.state if made else ""
 
 
 def _facts(version: ArmId, found: models.GalleryImageVersion) -> VersionFacts:
@@ -224,16 +233,21 @@ def _encryption(plan: VersionPlan, region: TargetRegion) -> models.EncryptionIma
 
 
 async def publish_version(
-    arm: Arm, plan: VersionPlan, tell: Callable[[Sequence[RegionProgress]], None] = lambda regions: None
+    arm: Arm,
+    plan: VersionPlan,
+    tell: Callable[[Sequence[RegionProgress]], None] = lambda regions: None,
+    begun: Begun = unheard,
 ) -> None:
     """Publish a version and wait until it is replicated to every region; raises CloudError.
 
-    `tell` hears of the replication from time to time.
+    `tell` hears of the replication from time to time, `begun` of the operation.
     """
     versions = arm.client(plan.id.subscription).gallery_image_versions
     at = (plan.id.resource_group, *plan.id.names)
     doing = f"publishing the image version {'/'.join(plan.id.names)}"
     operation = await arm.change(doing, versions.begin_create_or_update, *at, _body(plan))
+    if operation is not None:
+        await begun(operation)
     failure: CloudError | None = None
     async with anyio.create_task_group() as group:
         group.start_soon(_watch, arm, plan.id, tell)
@@ -266,12 +280,18 @@ async def _watch(arm: Arm, version: ArmId, tell: Callable[[Sequence[RegionProgre
             last = now
 
 
-async def delete_version(arm: Arm, version: ArmId) -> None:
-    """Delete a version if it is there; raises CloudError.
+async def delete_version(arm: Arm, version: ArmId, made_of: ArmId | None = None) -> None:
+    """Delete a version if it is there; raises CloudError. With `made_of`, only one of that snapshot.
 
     One that is still being replicated refuses that (409), so its end is waited for first.
     """
-    if not await settled(lambda: version_state(arm, version), Usual.PUBLISH_VERSION):
+
+    async def state() -> str:
+        now = await version_made(arm, version)
+        ours = now is not None and (made_of is None or now.of(made_of))
+        return now.state if now is not None and ours else ""
+
+    if not await settled(state, Usual.PUBLISH_VERSION):
         return
     versions = arm.client(version.subscription).gallery_image_versions
     at = (version.resource_group, *version.names)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
-from gilder.azure.operations import Usual, looks
-from gilder.azure.settling import settled
+from gilder.azure.operations import Begun, Usual, looks, unheard
+from gilder.azure.settling import Product, settled
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
@@ -103,24 +103,35 @@ def _body(plan: ImagePlan) -> models.Image:
     return models.Image(location=plan.location, tags=dict(plan.tags), properties=properties)
 
 
-async def create_image(arm: Arm, plan: ImagePlan) -> None:
-    """Make a managed image and wait until it is there; raises CloudError."""
+async def create_image(arm: Arm, plan: ImagePlan, begun: Begun = unheard) -> None:
+    """Make a managed image and wait until it is there; raises CloudError. `begun` hears of the operation."""
     images = arm.client(plan.id.subscription).images
     doing = f"creating the image {plan.id.name}"
     operation = await arm.change(
         doing, images.begin_create_or_update, plan.id.resource_group, plan.id.name, _body(plan)
     )
+    if operation is not None:
+        await begun(operation)
     await arm.finished(plan.id.subscription, operation, looks(Usual.CREATE_IMAGE))
 
 
-async def image_state(arm: Arm, image: ArmId) -> str:
-    """The provisioning state of a managed image, such as Succeeded or Creating; "" when there is none."""
+async def image_made(arm: Arm, image: ArmId) -> Product | None:
+    """A managed image as it is now, None when there is none."""
     images = arm.client(image.subscription).images
     try:
         found = await arm.ask(f"reading the image {image.name}", lambda: images.get(image.resource_group, image.name))
     except NotFound:
-        return ""
-    return word(found.properties.provisioning_state if found.properties else None) or "Unknown"
+        return None
+    told = found.properties
+    os_disk = told.storage_profile.os_disk if told and told.storage_profile else None
+    source = os_disk.snapshot.id if os_disk and os_disk.snapshot else None
+    return Product(word(told.provisioning_state if told else None) or "Unknown", source or "")
+
+
+async def image_state(arm: Arm, image: ArmId) -> str:
+    """The provisioning state of a managed image, such as Succeeded or Creating; "" when there is none."""
+    made = await image_made(arm, image)
+    return made.state if made else ""
 
 
 async def image_exists(arm: Arm, image: ArmId) -> bool:
@@ -128,13 +139,19 @@ async def image_exists(arm: Arm, image: ArmId) -> bool:
     return await image_state(arm, image) != ""
 
 
-async def delete_image(arm: Arm, image: ArmId) -> None:
-    """Delete a managed image if it is there; raises CloudError.
+async def delete_image(arm: Arm, image: ArmId, made_of: ArmId | None = None) -> None:
+    """Delete a managed image if it is there; raises CloudError. With `made_of`, only one of that snapshot.
 
     One that is still being created refuses that (409), so its end is waited for first.
     """
     images = arm.client(image.subscription).images
-    if not await settled(lambda: image_state(arm, image), Usual.CREATE_IMAGE):
+
+    async def state() -> str:
+        now = await image_made(arm, image)
+        ours = now is not None and (made_of is None or now.of(made_of))
+        return now.state if now is not None and ours else ""
+
+    if not await settled(state, Usual.CREATE_IMAGE):
         return
     try:
         operation = await arm.change(

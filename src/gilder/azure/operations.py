@@ -7,7 +7,8 @@ its own pace. `GetOperationResource` allows 45 looks at once for each operation 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -54,6 +55,27 @@ class Operation:
     doing: str
     url: str
     by_location: bool = False
+
+    def token(self) -> str:
+        """All that another process needs to follow it, as text. The URL is signed, and holds no credential."""
+        return json.dumps({"url": self.url, "by_location": self.by_location})
+
+    @classmethod
+    def resumed(cls, doing: str, token: str) -> Operation:
+        """The operation that a token speaks of; raises ValueError if it is none."""
+        try:
+            told = json.loads(token)
+            return cls(doing, str(told["url"]), bool(told["by_location"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not the token of an operation: {token[:80]!r}") from error
+
+
+Begun = Callable[[Operation], Awaitable[None]]
+"""Hears of an operation that was accepted, before it is waited for: to write down where it can be followed."""
+
+
+async def unheard(operation: Operation) -> None:
+    """Nobody writes it down."""
 
 
 @dataclass(frozen=True, slots=True)

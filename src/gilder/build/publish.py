@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from gilder.azure.galleries import RegionProgress, VersionPlan, delete_version, publish_version
 from gilder.azure.images import ImagePlan, create_image, delete_image
+from gilder.azure.operations import Begun, Operation
 from gilder.build.plan import BuildPlan
 from gilder.build.site import Site
 from gilder.build.story import Story
@@ -79,10 +80,16 @@ async def _image(plan: ImagePlan, site: Site, ledger: Ledger) -> None:
     image = plan.id
     remedy = f"az image delete --ids {image}"
     undo = Release(
-        "image", image.name, remedy, lambda: delete_image(site.arm, image), _DELETING, str(image), plan_text(plan)
+        "image",
+        image.name,
+        remedy,
+        lambda: delete_image(site.arm, image, made_of=plan.snapshot),
+        _DELETING,
+        str(image),
+        plan_text(plan),
     )
     async with undone_on_failure(ledger, undo):
-        await create_image(site.arm, plan)
+        await create_image(site.arm, plan, _noting(ledger, image))
 
 
 async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story) -> None:
@@ -92,7 +99,7 @@ async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story) 
         "image version",
         version.name,
         remedy,
-        lambda: delete_version(site.arm, version),
+        lambda: delete_version(site.arm, version, made_of=plan.snapshot),
         _DELETING,
         str(version),
         plan_text(plan),
@@ -102,4 +109,13 @@ async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story) 
         story.say("replication: " + ", ".join(f"{r.region} {r.state.lower()} {r.percent} %" for r in regions))
 
     async with undone_on_failure(ledger, undo):
-        await publish_version(site.arm, plan, tell)
+        await publish_version(site.arm, plan, tell, _noting(ledger, version))
+
+
+def _noting(ledger: Ledger, resource: ArmId) -> Begun:
+    """Writes the operation down: a replication takes up to an hour, and recovery follows it instead of beginning anew."""
+
+    async def note(operation: Operation) -> None:
+        await ledger.operation_begun(str(resource), operation.doing, operation.token())
+
+    return note

@@ -14,10 +14,12 @@ import anyio
 
 from gilder.azure.arm import Arm
 from gilder.azure.disks import delete_disk
-from gilder.azure.galleries import VersionPlan, delete_version, publish_version, version_state
-from gilder.azure.images import ImagePlan, create_image, delete_image, image_state
-from gilder.azure.snapshots import delete_snapshot, snapshot_exists
+from gilder.azure.galleries import VersionPlan
+from gilder.azure.images import ImagePlan
+from gilder.azure.operations import Begun, Operation
+from gilder.azure.snapshots import delete_snapshot
 from gilder.build.publish import plan_from
+from gilder.engine.finishing import End, finish
 from gilder.model.errors import GilderError
 from gilder.model.ids import ArmId
 from gilder.runtime.filelock import is_unlocked
@@ -81,59 +83,80 @@ class Recovery:
         self._published: list[str] = []
         self._removed: list[str] = []
         self._left: list[str] = []
+        self._needed: set[ArmId] = set()
 
     async def recover(self, run: RunRecord) -> Recovered:
         """Finish or remove everything that a dead run holds; what cannot be is named and stays in the journal."""
         residues = await self._journal.residues(run.id)
         self._published, self._removed, self._left = [], [], []
+        self._needed = set()
         of = {kind: [r for r in residues if r.kind == kind] for kind in {r.kind for r in residues}}
         # A replication may take an hour; slots and disks are given back meanwhile.
         async with anyio.create_task_group() as group:
             for residue in (*of.get("image", ()), *of.get("image version", ())):
                 group.start_soon(self._publish, residue)
             group.start_soon(self._disks, of.get("attachment", []), of.get("disk", []))
-        await self._all(of.get("snapshot", []), delete_snapshot)
+        await self._snapshots(of.get("snapshot", []))
         await self._close(run, {residue.build for residue in residues if residue.kind in _PRODUCTS})
         return Recovered(run.id, tuple(self._published), tuple(self._removed), tuple(self._left))
 
     async def _publish(self, residue: ResidueRecord) -> None:
         """Follow, resume or remove an image (version) that was being published."""
+
+        def say(text: str) -> None:
+            self._say(f"{residue.build}: {text}")
+
         try:
             plan = plan_from(residue.data)
-            self._say(f"{residue.build}: looking at the {residue.kind} {residue.name}")
-            state = await self._settled(plan)
-            if state != "Succeeded" and await snapshot_exists(self._arm, plan.snapshot):
-                self._say(f"{residue.build}: publishing the {residue.kind} {residue.name} from its snapshot")
-                await self._unpublish(plan, state)
-                await self._make(plan)
-                state = "Succeeded"
-            if state == "Succeeded":
+        except ValueError as error:
+            await self._stays(residue, f"its record cannot be read: {error}")
+            return
+        say(f"looking at the {residue.kind} {residue.name}")
+        try:
+            end = await finish(self._arm, plan, await self._operations(residue), self._noting(residue), say)
+        except GilderError as error:
+            self._needed |= _snapshots_of(plan)
+            await self._stays(residue, error.message)
+            return
+        match end:
+            case End.PUBLISHED:
                 self._published.append(residue.handle)
                 await self._journal.kept(residue.id)
-            else:
-                await self._unpublish(plan, state)
+            case End.REMOVED:
                 await self._gone(residue)
-        except (GilderError, ValueError) as error:
-            await self._stays(residue, str(error))
+            case End.NOT_OURS:
+                say(f"the {residue.kind} {residue.name} that is there now was made by somebody else, and stays")
+                await self._journal.released(residue.id)
 
-    async def _settled(self, plan: ImagePlan | VersionPlan) -> str:
-        """The state of what was being published, once the cloud works on it no more; "" when there is nothing."""
-        while True:
-            read = image_state if isinstance(plan, ImagePlan) else version_state
-            state = await read(self._arm, plan.id)
-            if state not in ("Creating", "Updating", "Migrating", "Deleting"):
-                return state
-            await anyio.sleep(5 if isinstance(plan, ImagePlan) else 20)
+    async def _operations(self, residue: ResidueRecord) -> list[Operation]:
+        """The operations that were begun on a resource, oldest first."""
+        found = [one for one in await self._journal.operations(residue.run) if one.resource == residue.handle]
+        operations = []
+        for record in found:
+            try:
+                operations.append(Operation.resumed(record.doing, record.token))
+            except ValueError:  # looking at the resource does as well
+                self._say(f"{residue.build}: the record of an operation cannot be read")
+        return operations
 
-    async def _make(self, plan: ImagePlan | VersionPlan) -> None:
-        if isinstance(plan, ImagePlan):
-            await create_image(self._arm, plan)
-        else:
-            await publish_version(self._arm, plan)
+    def _noting(self, residue: ResidueRecord) -> Begun:
+        """Writes down what recovery itself begins: it may be killed too."""
 
-    async def _unpublish(self, plan: ImagePlan | VersionPlan, state: str) -> None:
-        if state:
-            await (delete_image if isinstance(plan, ImagePlan) else delete_version)(self._arm, plan.id)
+        async def note(operation: Operation) -> None:
+            run, build, token = residue.run, residue.build, operation.token()
+            await self._journal.operation_started(run, build, residue.handle, operation.doing, token)
+
+        return note
+
+    async def _snapshots(self, residues: Sequence[ResidueRecord]) -> None:
+        """Delete snapshots, but none of which an image is still to be made."""
+        free = []
+        for residue in residues:
+            if ArmId.parse(residue.handle) in self._needed:
+                await self._stays(residue, "an image is still to be made of it")
+            else:
+                free.append(residue)
+        await self._all(free, delete_snapshot)
 
     async def _detach(self, residues: Sequence[ResidueRecord]) -> None:
         by_disk = {ArmId.parse(residue.handle): residue for residue in residues}
@@ -189,3 +212,8 @@ class Recovery:
                 await self._journal.build_finished(run.id, build.name, "failed", build.stage, why, there)
         if not self._left:
             await self._journal.run_finished(run.id, "recovered")
+
+
+def _snapshots_of(plan: ImagePlan | VersionPlan) -> set[ArmId]:
+    """What an image (version) is made of."""
+    return {plan.snapshot, *plan.data_snapshots.values()}

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 DEFAULT_PATH = Path("/var/lib/gilder/journal.sqlite")
 
-VERSION = 2
+VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE run (
@@ -51,6 +51,8 @@ CREATE INDEX timing_of ON timing(build, stage);
 
 _FROM_1 = "ALTER TABLE residue ADD COLUMN data TEXT NOT NULL DEFAULT ''"
 """What version 2 added."""
+_FROM_2 = "ALTER TABLE operation ADD COLUMN resource TEXT NOT NULL DEFAULT ''"
+"""What version 3 added."""
 
 _RESIDUE = "id, run, build, kind, name, handle, remedy, data, state, why, at"
 
@@ -103,11 +105,13 @@ class ResidueRecord:
 
 @dataclass(frozen=True, slots=True)
 class OperationRecord:
-    """A long-running operation that was started and not seen to end; `token` is what is needed to follow it."""
+    """A long-running operation that was started and not seen to end: on which resource (its id, as the residue's
+    handle), and `token`, which is what is needed to follow it."""
 
     id: int
     run: str
     build: str
+    resource: str
     doing: str
     token: str
     started: float
@@ -223,11 +227,25 @@ class Journal:
 
     async def released(self, number: int) -> None:
         """Note that a thing is gone."""
-        await self._write("UPDATE residue SET state = 'released', at = ? WHERE id = ?", time.time(), number)
+        await self._settled(number, "released")
 
     async def kept(self, number: int) -> None:
         """Note that a thing is finished and stays: not a residue, but what the build was for."""
-        await self._write("UPDATE residue SET state = 'kept', at = ? WHERE id = ?", time.time(), number)
+        await self._settled(number, "kept")
+
+    async def _settled(self, number: int, state: str) -> None:
+        """Note that a thing is gone or finished, and with it every operation that worked on it."""
+        now = time.time()
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE residue SET state = ?, at = ? WHERE id = ?", (state, now, number))
+            db.execute(
+                "UPDATE operation SET finished = ? WHERE finished IS NULL AND EXISTS (SELECT * FROM residue "
+                "WHERE residue.id = ? AND residue.run = operation.run AND residue.handle = operation.resource)",
+                (now, number),
+            )
+
+        await self._do(write)
 
     async def products(self, run: str) -> dict[str, list[ResidueRecord]]:
         """What the builds of a run were to make (images and image versions), by build: kept, held, left and released."""
@@ -251,10 +269,10 @@ class Journal:
 
     # Operations
 
-    async def operation_started(self, run: str, build: str, doing: str, token: str) -> int:
-        """Note an operation that outlives this process. Returns its number."""
-        statement = "INSERT INTO operation (run, build, doing, token, started) VALUES (?,?,?,?,?)"
-        return await self._write(statement, run, build, self._hide(doing), token, time.time())
+    async def operation_started(self, run: str, build: str, resource: str, doing: str, token: str) -> int:
+        """Note an operation that outlives this process, until its resource is released or kept. Returns its number."""
+        statement = "INSERT INTO operation (run, build, resource, doing, token, started) VALUES (?,?,?,?,?,?)"
+        return await self._write(statement, run, build, resource, self._hide(doing), token, time.time())
 
     async def operation_finished(self, number: int) -> None:
         """Note that an operation was seen to end."""
@@ -263,7 +281,7 @@ class Journal:
     async def operations(self, run: str | None = None) -> list[OperationRecord]:
         """The operations not seen to end, oldest first; of one run or of all."""
         query = (
-            "SELECT id, run, build, doing, token, started FROM operation "
+            "SELECT id, run, build, resource, doing, token, started FROM operation "
             "WHERE finished IS NULL AND (? IS NULL OR run = ?) ORDER BY id"
         )
         return await self._do(lambda db: [OperationRecord(*row) for row in db.execute(query, (run, run))])
@@ -370,8 +388,10 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
             for statement in _SCHEMA.split(";"):
                 if statement.strip():
                     database.execute(statement)
-        if version < VERSION:
+        if version < 2:
             database.execute(_FROM_1)
+        if version < VERSION:
+            database.execute(_FROM_2)
             database.execute(f"PRAGMA user_version = {VERSION}")
         database.commit()
     except BaseException:

@@ -51,6 +51,12 @@ class JournalLedger(MemoryLedger):
             with suppress(HostError):
                 await self._journal.kept(number)
 
+    async def operation_begun(self, resource: str, doing: str, token: str) -> None:
+        await super().operation_begun(resource, doing, token)
+        # What cannot be written costs recovery a shortcut: it then looks at the resource instead.
+        with suppress(HostError):
+            await self._journal.operation_started(self._run, self._build, resource, doing, token)
+
     async def left(self, entry: Entry, why: str) -> None:
         await super().left(entry, why)
         if (number := self._records.pop(entry.number, None)) is not None:

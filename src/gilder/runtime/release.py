@@ -70,6 +70,10 @@ class Ledger(Protocol):
         """Note that it could not be removed: it is a residue now."""
         ...
 
+    async def operation_begun(self, resource: str, doing: str, token: str) -> None:
+        """Note that the cloud works on a resource that is held, and by which token that can be followed."""
+        ...
+
 
 class Patience:
     """How long releases may take; shared by the ledgers of a run, so that a second Ctrl-C shortens them all."""
@@ -129,6 +133,9 @@ class MemoryLedger:
 
     async def kept(self, entry: Entry) -> None:
         self._held.pop(entry.number, None)
+
+    async def operation_begun(self, resource: str, doing: str, token: str) -> None:
+        """Nothing to note: what lives only in memory cannot follow it later."""
 
     async def left(self, entry: Entry, why: str) -> None:
         self._held.pop(entry.number, None)

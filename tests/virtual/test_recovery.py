@@ -1,0 +1,220 @@
+"""Recovery of images whose publication a crash interrupted, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.virtual.furnishing import REGION, definition, disk, gallery, id_of
+from tests.virtual.loop import in_virtual_time
+from tests.virtual.place import VM, Place, PretendedDevices, placed
+
+from gilder.azure.galleries import VersionPlan, publish_version, version_made
+from gilder.azure.operations import Operation
+from gilder.azure.snapshots import SnapshotPlan, snapshot_state, take_snapshot
+from gilder.build.publish import plan_text
+from gilder.engine import Recovered, Recovery
+from gilder.model.ids import ArmId
+from gilder.model.spec import Caching, TargetRegion
+from localarm.faults import Fault
+from localarm.settings import SUBSCRIPTION
+
+VERSION = id_of("galleries/images/versions", "gallery/linux/1.0.0")
+SNAPSHOT = id_of("snapshots", "ours")
+VERSIONS = "galleries/images/versions"
+
+
+def plan(snapshot: ArmId = SNAPSHOT) -> VersionPlan:
+    regions = (TargetRegion(name=REGION),)
+    return VersionPlan(id=VERSION, location=REGION, snapshot=snapshot, regions=regions, caching=Caching.NONE)
+
+
+@dataclass
+class Crashed:
+    """A place where a run died while it published; what it held is in the journal."""
+
+    place: Place
+
+    async def snapshot(self, snapshot: ArmId = SNAPSHOT) -> None:
+        source = await disk(self.place, f"source-of-{snapshot.name}")
+        await take_snapshot(self.place.arm, SnapshotPlan(id=snapshot, disk=source, location=REGION))
+
+    async def begun(self, of: VersionPlan, *, noted: bool = True) -> None:
+        """Begin to publish, and die as soon as the operation is written down (if at all)."""
+        with anyio.CancelScope() as scope:
+
+            async def die(operation: Operation) -> None:
+                if noted:
+                    doing, token = operation.doing, operation.token()
+                    await self.place.journal.operation_started("dead", "tiny", str(of.id), doing, token)
+                scope.cancel()
+
+            await publish_version(self.place.arm, of, begun=die)
+
+    async def recovered(self) -> Recovered:
+        """Recover, and see that a second time finds nothing to do."""
+        journal = self.place.journal
+        devices = PretendedDevices(self.place.plugs)
+        recovery = Recovery(self.place.arm, VM, journal, devices, nullcontext, lambda text: None)
+        (run,) = await journal.runs()
+        return await recovery.recover(run)
+
+    async def puts(self) -> int:
+        """How often a version was asked for."""
+        audit = self.place.application.audit
+        return sum(entry["method"] == "PUT" and "/versions/" in str(entry["path"]).lower() for entry in audit)
+
+
+def crashed(folder: Path, test: Callable[[Crashed], Awaitable[None]]) -> float:
+    """Run a test in a place where a run has just died; returns the virtual seconds it took."""
+
+    async def main() -> None:
+        async with placed(folder) as place:
+            await gallery(place)
+            await definition(place)
+            await place.journal.run_started("dead", str(VM), "")
+            await place.journal.build_started("dead", "tiny")
+            journal, text = place.journal, plan_text(plan())
+            await journal.intend("dead", "tiny", "snapshot", SNAPSHOT.name, str(SNAPSHOT), "az snapshot delete")
+            await journal.intend("dead", "tiny", "image version", "1.0.0", str(VERSION), "az delete", text)
+            await test(Crashed(place))
+
+    return in_virtual_time(main)[1]
+
+
+async def ends_published(dead: Crashed, *, puts: int) -> None:
+    told = await dead.recovered()
+    assert (told.published, told.left) == ((str(VERSION),), ())
+    made = await version_made(dead.place.arm, VERSION)
+    assert made is not None
+    assert made.state == "Succeeded"
+    assert made.of(SNAPSHOT)
+    assert await dead.puts() == puts
+    await ends_clean(dead)
+
+
+async def ends_clean(dead: Crashed) -> None:
+    assert await snapshot_state(dead.place.arm, SNAPSHOT) == ""
+    assert await dead.place.journal.residues() == []
+    assert await dead.place.journal.operations() == []
+    assert (await dead.place.journal.runs())[0].status == "recovered"
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_replication_under_way_is_followed_and_not_repeated(tmp_path: Path, noted: bool) -> None:
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await dead.begun(plan(), noted=noted)
+        await ends_published(dead, puts=1)
+
+    assert crashed(tmp_path, test) < 480, "a replication takes 430 s"
+
+
+def at(path: str) -> str:
+    return Operation("publishing", f"https://management.azure.com/{path}").token()
+
+
+CAPS = f"subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/locations/{REGION}/capsOperations"
+GONE = f"{CAPS}/gone?api-version=2024-03-03"
+
+
+@pytest.mark.parametrize("token", ["nonsense", at(GONE), at("nothing/ever/answers/here")])
+def test_an_operation_that_cannot_be_followed_is_no_obstacle(tmp_path: Path, token: str) -> None:
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await dead.begun(plan(), noted=False)
+        await dead.place.journal.operation_started("dead", "tiny", str(VERSION), "publishing", token)
+        await ends_published(dead, puts=1)
+
+    crashed(tmp_path, test)
+
+
+def test_what_was_only_intended_is_published_from_its_snapshot(tmp_path: Path) -> None:
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await ends_published(dead, puts=1)
+
+    crashed(tmp_path, test)
+
+
+def test_a_replication_that_failed_is_repeated(tmp_path: Path) -> None:
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        dead.place.application.faults.add(Fault("fail", "PUT", VERSIONS))
+        await dead.begun(plan())
+        await ends_published(dead, puts=2)
+
+    crashed(tmp_path, test)
+
+
+def test_without_its_snapshot_nothing_stays(tmp_path: Path) -> None:
+    async def test(dead: Crashed) -> None:
+        told = await dead.recovered()
+        assert (told.published, told.left) == ((), ())
+        assert await version_made(dead.place.arm, VERSION) is None
+        await ends_clean(dead)
+
+    crashed(tmp_path, test)
+
+
+def test_what_somebody_else_made_meanwhile_is_neither_counted_nor_touched(tmp_path: Path) -> None:
+    async def test(dead: Crashed) -> None:
+        theirs = id_of("snapshots", "theirs")
+        await dead.snapshot()
+        await dead.snapshot(theirs)
+        dead.place.application.faults.add(Fault("fail", "PUT", VERSIONS))
+        await dead.begun(plan(theirs), noted=False)
+        told = await dead.recovered()
+        assert (told.published, told.left) == ((), ())
+        made = await version_made(dead.place.arm, VERSION)
+        assert made is not None
+        assert (made.state, made.of(theirs)) == ("Failed", True)
+        await ends_clean(dead)
+        (build,) = await dead.place.journal.builds("dead")
+        assert build.status == "failed"
+
+    crashed(tmp_path, test)
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_what_the_cloud_will_never_publish_is_removed(tmp_path: Path, status: int) -> None:
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        dead.place.application.faults.add(Fault("refuse", "PUT", VERSIONS, times=99, status=status, code="BadRequest"))
+        told = await dead.recovered()
+        assert (told.published, told.left) == ((), ())
+        assert "image version 1.0.0" in told.removed
+        await ends_clean(dead)
+
+    crashed(tmp_path, test)
+
+
+@pytest.mark.parametrize(("status", "code"), [(503, "ServerBusy"), (403, "AuthorizationFailed"), (409, "Conflict")])
+def test_what_may_succeed_later_keeps_its_snapshot_until_then(tmp_path: Path, status: int, code: str) -> None:
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        faults = dead.place.application.faults
+        faults.add(Fault("refuse", "PUT", VERSIONS, times=9999, status=status, code=code))
+        told = await dead.recovered()
+        assert len(told.left) == 2, "the version and its snapshot"
+        assert await snapshot_state(dead.place.arm, SNAPSHOT) == "Succeeded"
+        faults.clear()
+        before = await dead.puts()
+        await ends_published(dead, puts=before + 1)
+
+    crashed(tmp_path, test)
+
+
+def test_a_recovery_that_is_killed_itself_leaves_the_operation_to_the_next(tmp_path: Path) -> None:
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        with anyio.move_on_after(60):
+            await dead.recovered()
+        assert [one.resource for one in await dead.place.journal.operations()] == [str(VERSION)]
+        await ends_published(dead, puts=1)
+
+    crashed(tmp_path, test)
