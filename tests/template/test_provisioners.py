@@ -19,6 +19,7 @@ from gilder.model.provisioners import (
     ShellLocalAfter,
     SleepProvisioner,
 )
+from gilder.template import select, without
 
 
 @pytest.fixture
@@ -144,6 +145,20 @@ def test_a_post_processor_for_some_builds() -> None:
     chain = {"type": "manifest", "except": ["a"]}
     loaded = read({"builders": [BUILDER | {"name": "a"}, BUILDER | {"name": "b"}], "post-processors": [chain]})
     assert [len(b.post_processors) for b in loaded.builds] == [0, 1]
+
+
+def test_post_processors_may_be_left_out_by_name_or_type() -> None:
+    build = spec(after([{"type": "shell-local", "name": "tell", "inline": ["x"]}, "manifest"], "manifest"))
+    for globs, left in ((["tell"], [1]), (["manifest"], [1]), (["no"], [2, 1]), (["shell*"], [2, 1]), (["*"], [])):
+        assert [len(chain) for chain in without(build, globs).post_processors] == left
+    assert select(["web"], (), ["manifest"], ["manifest"]) == (("web",), ())
+    assert select(["web"], (), ["manifets"], ["manifest"])[1], "a typo is told"
+
+
+def test_keep_input_artifact_false_is_told_to_change_nothing() -> None:
+    loaded = after({"type": "manifest", "keep_input_artifact": False})
+    assert loaded.ok
+    assert [d.summary for d in loaded.diagnostics] == ["the image is kept all the same"]
 
 
 @pytest.mark.parametrize(

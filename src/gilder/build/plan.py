@@ -50,7 +50,6 @@ class BuildPlan:
 
 async def planned(spec: BuildSpec, site: Site) -> BuildPlan:
     """Look up the source, check the destination, choose the names; raises Refused before anything is created."""
-    _must_be_supported(spec)
     _must_be_attachable(spec, site)
     await checked_room(site)
     found = await origin(spec, site)
@@ -167,14 +166,6 @@ async def _version(
         tags=spec.tags,
     )
     return plan, frozenset([version] if replaced else [])
-
-
-def _must_be_supported(spec: BuildSpec) -> None:
-    """What a template may say and gilder cannot do yet is refused, never left out silently."""
-    if spec.post_processors:
-        kinds = sorted({processor.type for chain in spec.post_processors for processor in chain})
-        hint = "remove them from the template, and act on what `gilder build` prints"
-        raise Refused(f"post-processors are not supported yet: {', '.join(kinds)}", hint=hint)
 
 
 def _must_be_attachable(spec: BuildSpec, site: Site) -> None:

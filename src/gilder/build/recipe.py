@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gilder.build.after import post_processed
 from gilder.build.limits import Entry
 from gilder.build.plan import BuildPlan, planned
 from gilder.build.publish import publish
@@ -30,7 +31,9 @@ async def build_image(
                 plan = await planned(spec, site)
             for remark in plan.remarks:
                 story.say(remark)
-            return await _from_plan(spec, plan, site, ledger, story, entry, attach_to_come, work)
+            artifacts = await _from_plan(spec, plan, site, ledger, story, entry, attach_to_come, work)
+    await post_processed(spec, plan.source, artifacts, site, story)
+    return artifacts
 
 
 async def _from_plan(

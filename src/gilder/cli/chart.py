@@ -28,6 +28,7 @@ _LETTERS: dict[str, str] = {
     Stage.PUBLISH: "I",
     Stage.DETACH: "d",
     Stage.CLEAN_UP: "x",
+    Stage.POST_PROCESS: "p",
 }
 
 

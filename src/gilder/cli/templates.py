@@ -16,7 +16,7 @@ import click
 from gilder.model.diagnostics import Diagnostic, Severity, render
 from gilder.model.errors import UserError
 from gilder.model.vm import VmFacts
-from gilder.template import Inputs, Loaded, clashes, load, select
+from gilder.template import Inputs, Loaded, clashes, load, select, without
 
 _NATIVE_KEYS = re.compile(r"^(matrix|defaults|overrides)\s*:", re.MULTILINE)
 """What tells a matrix file from other YAML in the same directory."""
@@ -39,7 +39,13 @@ def template_options(function: Callable[..., Any], *, required: bool = True) -> 
     @click.option(
         "--only", multiple=True, metavar="GLOB,…", help="Only builds whose name matches a glob, such as debian-*."
     )
-    @click.option("--except", "except_", multiple=True, metavar="GLOB,…", help="All builds but those that match.")
+    @click.option(
+        "--except",
+        "except_",
+        multiple=True,
+        metavar="GLOB,…",
+        help="All builds, and post-processors, but those that match.",
+    )
     @click.argument("template", nargs=-1, required=required)
     @functools.wraps(function)
     def command(
@@ -104,9 +110,10 @@ class Templates:
 
     def _chosen(self, whole: Loaded) -> Loaded:
         names = [spec.name for spec in whole.builds]
-        chosen, complaints = select(names, self.only, self.except_)
+        after = [p.name or p.type for spec in whole.builds for chain in spec.post_processors for p in chain]
+        chosen, complaints = select(names, self.only, self.except_, after)
         complaints += tuple(_twice(chosen))
-        builds = tuple(spec for spec in whole.builds if spec.name in chosen)
+        builds = tuple(without(spec, self.except_) for spec in whole.builds if spec.name in chosen)
         complaints += clashes(builds, whole.origins)
         return replace(whole, builds=builds, diagnostics=whole.diagnostics + complaints)
 

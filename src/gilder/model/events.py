@@ -25,6 +25,7 @@ class Stage(StrEnum):
     PUBLISH = "publishing the image"
     DETACH = "detaching the disk"
     CLEAN_UP = "cleaning up"
+    POST_PROCESS = "running post-processors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

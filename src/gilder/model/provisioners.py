@@ -171,6 +171,8 @@ class Manifest(Spec):
     """Writes the artifact of the build into a JSON file that builds share."""
 
     type: Literal["manifest"] = "manifest"
+    name: str = ""
+    """By which -except means it; "": its type."""
     output: str = "packer-manifest.json"
     strip_path: bool = False
     strip_time: bool = False
@@ -181,6 +183,8 @@ class Manifest(Spec):
 class ShellLocalAfter(ShellLocal):
     """Runs scripts on this machine once the image is there."""
 
+    name: str = ""
+    """By which -except means it; "": its type."""
     keep_input_artifact: bool | None = None
 
 

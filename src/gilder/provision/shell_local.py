@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from gilder.host.run import run
 from gilder.host.sandbox import Sandbox
@@ -17,11 +18,17 @@ from gilder.provision.context import ProvisionContext
 from gilder.provision.variables import IN_LINE, joined, variables
 
 
-async def run_shell_local(spec: ShellLocal, context: ProvisionContext, box: Sandbox | None = None) -> None:
+async def run_shell_local(
+    spec: ShellLocal,
+    context: ProvisionContext,
+    box: Sandbox | None = None,
+    extra: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Run each script here, in the working directory, with the environment that gilder was started with.
 
-    With `box` it runs in that build's namespaces, where it sees the mounted root. Raises ScriptFailed for a status that is
-    not allowed, HostError when a script is missing, UserError when a text cannot be rendered.
+    `extra` are further environment variables. With `box` it runs in that build's namespaces, where it sees the mounted
+    root. Raises ScriptFailed for a status that is not allowed, HostError when a script is missing, UserError when a text
+    cannot be rendered.
     """
     if spec.only_on and "linux" not in spec.only_on:
         context.say(f"Skipping shell-local: it is only for {', '.join(spec.only_on)}")
@@ -37,17 +44,24 @@ async def run_shell_local(spec: ShellLocal, context: ProvisionContext, box: Sand
             command = ["/bin/sh", "-c", f"{words} {shlex.quote(path)}"]
             if spec.execute_command is not None:
                 command = [word.render(filled) for word in spec.execute_command]
-            await _run_one(spec, context, box, name, command)
+                if len(command) == 1:  # a whole command line in one text
+                    command = ["/bin/sh", "-c", *command]
+            await _run_one(spec, context, box, name, command, {"PACKER_RUN_UUID": context.run, **extra})
 
 
 async def _run_one(
-    spec: ShellLocal, context: ProvisionContext, box: Sandbox | None, name: str, command: list[str]
+    spec: ShellLocal,
+    context: ProvisionContext,
+    box: Sandbox | None,
+    name: str,
+    command: list[str],
+    extra: Mapping[str, str],
 ) -> None:
     # `env` because entering namespaces loses the working directory.
     done = await run(
         ["env", f"--chdir={Path.cwd()}", *command],
         prefix=box.prefix if box else (),
-        env=dict(os.environ),
+        env={**os.environ, **extra},
         on_line=context.on_line,
         check=False,
         linger=True,

@@ -18,8 +18,20 @@ _AFTER = Promise(fields=_VALUES, build=_VALUES)
 
 
 def _check_manifest(work: Work) -> None:
+    _check_kept(work)
     if not work.values.get("output", "x").strip("/"):
         work.wrong("output: a file name is expected", "output")
+
+
+def _check_script(work: Work) -> None:
+    _check_kept(work)
+    check_scripts(work)
+
+
+def _check_kept(work: Work) -> None:
+    if work.values.get("keep_input_artifact") is False:
+        hint = "this post-processor makes nothing in its place (Packer keeps it too)"
+        work.reading.notes.warning("the image is kept all the same", work.decoded.place("keep_input_artifact"), hint)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -28,7 +40,7 @@ KINDS: Mapping[str, Kind] = {
         Shape(noun="manifest", options=options_of(Manifest, "type"), promises={"custom_data": _AFTER}),
         _check_manifest,
     ),
-    "shell-local": Kind(ShellLocalAfter, shell_local_shape(ShellLocalAfter, _AFTER), check_scripts),
+    "shell-local": Kind(ShellLocalAfter, shell_local_shape(ShellLocalAfter, _AFTER), _check_script),
 }
 """The post-processors that there are, by type."""
 
