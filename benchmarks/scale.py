@@ -2,18 +2,24 @@
 
 `python -m benchmarks.scale [--builds 1000]`. gilder's engine, slots and client run against localarm in one process; local
 work is pretended: lognormal, 30 s in the mean, a quarter of it CPU time on 8 cores. Once with gallery image versions and 64
-LUNs, once with managed images and 32 LUNs, and the first also with a tenth of the builds, to see how cost grows.
-The last line is one JSON object.
+LUNs, once with managed images and 32 LUNs, and the first also with a tenth of the builds, to see how cost grows; each in a
+process of its own, whose CPU seconds and peak memory hold the cloud as well. What gilder alone keeps of a finished build is
+measured apart, by tracing allocations. The last line is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import math
+import multiprocessing
 import resource
 import tempfile
 import time
+import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -66,8 +72,8 @@ async def gallery_made(place: Place) -> None:
     await (await client.gallery_images.begin_create_or_update(GROUP, "gallery", "linux", definition)).result()
 
 
-def measured(builds: int, slots: int, gallery: bool) -> dict[str, Any]:
-    """One run's figures."""
+def measured(builds: int, slots: int, gallery: bool, at_end: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """One run's figures. `at_end` is called when the builds are over and the world is still there."""
     seconds = lognormal(MEAN, seed=1)
     names = [f"image{number:05}" for number in range(builds)]
 
@@ -75,12 +81,14 @@ def measured(builds: int, slots: int, gallery: bool) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             async with placed(Path(folder), slots) as place:
                 place.seconds, place.cpu_share, place.cores = seconds, CPU_SHARE, CORES
+                place.tell = lambda event: None
                 if gallery:
                     await gallery_made(place)
                 specs = [version_spec(n, i) if gallery else image_spec(n) for i, n in enumerate(names)]
                 start = place.world.clock()
                 outcomes = await place.build(specs)
                 took = place.world.clock() - start
+                at_end()
                 assert all(isinstance(outcome, Built) for outcome in outcomes), outcomes
                 assert not place.plugs.violations
                 assert not place.left()
@@ -106,21 +114,51 @@ def measured(builds: int, slots: int, gallery: bool) -> dict[str, Any]:
     }
 
 
+def kept(builds: int) -> int:
+    """Bytes that gilder's own code still holds after so many builds, before the run itself ends."""
+    found = 0
+
+    def look() -> None:
+        nonlocal found
+        gc.collect()
+        for trace in tracemalloc.take_snapshot().traces:
+            files = [frame.filename for frame in reversed(trace.traceback)]
+            own = next((file for file in files if "/gilder/" in file or "/localarm/" in file), "")
+            found += trace.size if "/gilder/" in own else 0
+
+    tracemalloc.start(10)
+    try:
+        measured(builds, 64, gallery=True, at_end=look)
+    finally:
+        tracemalloc.stop()
+    return found
+
+
+def alone(what: Callable[..., Any], *args: Any) -> Any:
+    """Call it in a process of its own, so that peak memory is its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(what, *args).result()
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--builds", type=int, default=1000)
     builds = parser.parse_args().builds
     runs = {
-        "gallery_tenth": measured(max(1, builds // 10), 64, gallery=True),
-        "gallery": measured(builds, 64, gallery=True),
-        "images": measured(builds, 32, gallery=False),
+        "gallery_tenth": alone(measured, max(1, builds // 10), 64, True),
+        "gallery": alone(measured, builds, 64, True),
+        "images": alone(measured, builds, 32, False),
     }
+    few, many = max(1, builds // 10), max(2, builds // 4)
+    per_build = (alone(kept, many) - alone(kept, few)) / (many - few)
     for name, figures in runs.items():
         print(name)
         for key, value in figures.items():
             print(f"  {key:18} {value}")
-    print(json.dumps({"cores": CORES, "local_mean_s": MEAN, "cpu_share": CPU_SHARE, "runs": runs}))
+    print(f"gilder keeps {per_build / 1024:.1f} KiB of a finished build until the run ends")
+    figures = {"cores": CORES, "local_mean_s": MEAN, "cpu_share": CPU_SHARE, "runs": runs}
+    print(json.dumps(figures | {"kept_kib_per_build": round(per_build / 1024, 1)}))
 
 
 if __name__ == "__main__":

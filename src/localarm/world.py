@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +125,9 @@ class World:
         self._resources: dict[str, dict[str, Resource]] = {}
         self._operations: dict[str, Operation] = {}
         self._running: dict[str, Operation] = {}
+        self._timetable: list[tuple[float, int, str]] = []
+        """(when, number, operation) of the next steps, a heap; entries of operations that moved on are skipped."""
+        self._entries = itertools.count()
         self._changed: dict[str, Resource | None] = {}
         self._changed_operations: dict[str, Operation | None] = {}
         self._new_violations: list[Json] = []
@@ -266,20 +271,24 @@ class World:
 
     def next_due(self) -> float | None:
         """When the next step is due; None when nothing is to come by time alone."""
-        return min(
-            (each.steps[0].at for each in self._running.values() if each.work is None and each.steps), default=None
-        )
+        upcoming = self._upcoming()
+        return None if upcoming is None else upcoming.steps[0].at
+
+    def _upcoming(self) -> Operation | None:
+        """The operation whose step is due first."""
+        while self._timetable:
+            at, _, operation_id = self._timetable[0]
+            operation = self._running.get(operation_id)
+            if operation and operation.work is None and operation.steps and operation.steps[0].at == at:
+                return operation
+            heapq.heappop(self._timetable)
+        return None
 
     def advance(self) -> None:
         """Do what is due, in order of time."""
         now = self.clock()
-        while True:
-            ready = [
-                each for each in self._running.values() if each.work is None and each.steps and each.steps[0].at <= now
-            ]
-            if not ready:
-                break
-            self._step(min(ready, key=lambda each: each.steps[0].at))
+        while (operation := self._upcoming()) is not None and operation.steps[0].at <= now:
+            self._step(operation)
         self.commit()
 
     def forget(self, before: float) -> None:
@@ -313,9 +322,14 @@ class World:
         self._operations[operation.id] = operation
         self._changed_operations[operation.id] = operation
         if operation.status == "InProgress":
-            self._running[operation.id] = operation
+            self._run(operation)
         else:
             self._running.pop(operation.id, None)
+
+    def _run(self, operation: Operation) -> None:
+        self._running[operation.id] = operation
+        if operation.work is None and operation.steps:
+            heapq.heappush(self._timetable, (operation.steps[0].at, next(self._entries), operation.id))
 
     def _step(self, operation: Operation) -> None:
         step, rest = operation.steps[0], operation.steps[1:]
@@ -376,7 +390,7 @@ class World:
         for operation in operations:
             self._operations[operation.id] = operation
             if operation.status == "InProgress":
-                self._running[operation.id] = operation
+                self._run(operation)
 
     def resume(self) -> None:
         """After a restart: sweep blobs nothing names, and go on with the work that was interrupted."""

@@ -21,7 +21,7 @@ from gilder.build.limits import Limits
 from gilder.engine import Run, RunOptions, Stopping
 from gilder.host.devices import BlockDevice
 from gilder.model.errors import Busy
-from gilder.model.events import Event
+from gilder.model.events import Event, Sink
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import BuildSpec, GalleryDestination, HyperVGeneration, PlatformImage
@@ -139,6 +139,8 @@ class Place:
     """Of the site: architecture, force."""
     zone: str = ""
     runs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    tell: Sink | None = None
+    """Who hears of events instead of `events`."""
 
     def __post_init__(self) -> None:
         self._cpus = anyio.CapacityLimiter(self.cores)
@@ -170,7 +172,8 @@ class Place:
         site = Site(self.arm, machine, writer, devices, run_id, limits=Limits(self.cores), **self.options)
         stopping = stopping or Stopping(lambda text: None)
         await self.journal.run_started(run_id, str(VM), "")
-        run = Run(site, self.journal, self.events.append, stopping, options or RunOptions(), work=self.work)
+        tell = self.tell or self.events.append
+        run = Run(site, self.journal, tell, stopping, options or RunOptions(), work=self.work)
         return await run.outcomes(specs)
 
     def left(self) -> list[str]:

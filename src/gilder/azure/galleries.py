@@ -19,7 +19,7 @@ from gilder.model.errors import CloudError, NotFound
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching, TargetRegion
 
-_PROGRESS_EVERY = 15.0
+_PROGRESS_EVERY = 30.0
 """Seconds between looks at the replication of the regions."""
 
 
