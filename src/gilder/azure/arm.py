@@ -15,6 +15,7 @@ from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.core.rest import HttpRequest
 from azure.mgmt.compute.aio import ComputeManagementClient
 
+from gilder.azure.budgets import BudgetPolicy, Budgets
 from gilder.azure.cloud import Cloud
 from gilder.azure.errors import cloud_error, retry_after
 from gilder.azure.operations import Operation, Progress, operation_of, progress_of
@@ -62,6 +63,7 @@ class Arm:
         self._transport = transport
         self._tell = tell
         self._rng = rng or Random()  # noqa: S311 — jitter, not a secret
+        self.budgets = Budgets()
         self._clients: dict[str, ComputeManagementClient] = {}
         self._lanes: dict[str, anyio.Lock] = {}
 
@@ -79,6 +81,7 @@ class Arm:
                 retry_connect=0,
                 retry_read=0,
                 retry_status=0,
+                per_call_policies=[BudgetPolicy(self.budgets)],
             )
         return self._clients[key]
 
