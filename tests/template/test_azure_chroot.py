@@ -269,3 +269,31 @@ def test_two_builds_have_their_own_names_and_places() -> None:
 def test_a_text_that_is_no_object_is_one_mistake() -> None:
     assert errors(read("[]")) == ["a template is an object, found a list"]
     assert len(errors(read('{"builders": ['))) == 1
+
+
+GUID = "00000000-0000-4000-8000-000000000000"
+WHO: dict[str, dict[str, Any]] = {
+    "cloud_environment_name": {"cloud_environment_name": "AzureUSGovernmentCloud"},
+    "metadata_host": {"metadata_host": "management.local"},
+    "client_id": {"client_id": GUID},
+    "client_secret": {"client_secret": "s3cret", "client_id": GUID},
+    "client_cert_path": {"client_cert_path": "/c.pem", "client_id": GUID},
+    "client_cert_password": {"client_cert_password": "s3cret", "client_cert_path": "/c.pem", "client_id": GUID},
+    "client_jwt": {"client_jwt": "s3cret", "client_id": GUID},
+    "object_id": {"object_id": GUID},
+    "tenant_id": {"tenant_id": GUID},
+    "subscription_id": {"subscription_id": GUID},
+    "oidc_request_url": {"oidc_request_url": "https://ci", "client_id": GUID},
+    "oidc_request_token": {"oidc_request_token": "s3cret", "oidc_request_url": "https://ci", "client_id": GUID},
+    "use_azure_cli_auth": {"use_azure_cli_auth": True},
+}
+
+
+@pytest.mark.parametrize("option", WHO)
+def test_who_gilder_is(option: str) -> None:
+    """Each option arrives where credentials are made, and a secret among the values that are hidden."""
+    build = spec(read_builder(**WHO[option]))
+    value = WHO[option][option]
+    assert getattr(build.auth, option) == value
+    assert (value in build.sensitive) == (value == "s3cret")
+    assert "s3cret" not in repr(build)

@@ -328,7 +328,7 @@ def test_the_schema_knows_every_option() -> None:
     missing = set(BuildSpec.model_fields) - {"name", "auth", "sensitive"} - set(options)
     assert missing == set()
     assert "client_secret" in options
-    assert options["os_disk_size_gb"]["description"].startswith("GiB")
+    assert options["os_disk_size_gb"]["description"].startswith("Size of the OS disk in GiB")
     refs = set(re.findall(r"#/\$defs/(\w+)", str(found)))
     assert refs == set(found["$defs"])
 

@@ -136,7 +136,7 @@ class Place:
     events: list[Event] = field(default_factory=list)
     writes: WriterStatistics = field(default_factory=WriterStatistics)
     options: dict[str, Any] = field(default_factory=lambda: {"architecture": "x64"})
-    """Of the site: architecture, force."""
+    """Of the site."""
     zone: str = ""
     runs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     tell: Sink | None = None

@@ -115,13 +115,16 @@ def test_data_disks_and_their_snapshots_have_the_names_asked_for(tmp_path: Path)
     in_virtual_time(main)
 
 
-def test_a_source_of_another_subscription_is_found_there(tmp_path: Path) -> None:
-    roles = tuple((f"/subscriptions/{one}", "Contributor") for one in (SUBSCRIPTION, OTHER_SUBSCRIPTION))
-    principals = (Principal(APPLICATION, "0e9d8c7b-6a5f-4e3d-8c2b-1a0f9e8d7c6b", APPLICATION_SECRET, roles),)
-    groups = ((OTHER_SUBSCRIPTION, GROUP, "westeurope"),)
+_ROLES = tuple((f"/subscriptions/{one}", "Contributor") for one in (SUBSCRIPTION, OTHER_SUBSCRIPTION))
+_TWO_SUBSCRIPTIONS: dict[str, Any] = {
+    "principals": (Principal(APPLICATION, "0e9d8c7b-6a5f-4e3d-8c2b-1a0f9e8d7c6b", APPLICATION_SECRET, _ROLES),),
+    "other_groups": ((OTHER_SUBSCRIPTION, GROUP, "westeurope"),),
+}
 
+
+def test_a_source_of_another_subscription_is_found_there(tmp_path: Path) -> None:
     async def main() -> None:
-        async with placed(tmp_path, principals=principals, other_groups=groups) as place:
+        async with placed(tmp_path, **_TWO_SUBSCRIPTIONS) as place:
             there: dict[str, Any] = {"subscription": OTHER_SUBSCRIPTION}
             await gallery(place, **there)
             await definition(place, **there)
@@ -129,6 +132,20 @@ def test_a_source_of_another_subscription_is_found_there(tmp_path: Path) -> None
             outcome, written = await built(place, spec(source=GalleryVersion(source)))
             assert isinstance(outcome, Built), outcome
             assert [path for path in written if OTHER_SUBSCRIPTION in path] == []
+
+    in_virtual_time(main)
+
+
+def test_a_version_goes_to_a_gallery_of_another_subscription(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path, **_TWO_SUBSCRIPTIONS) as place:
+            there: dict[str, Any] = {"subscription": OTHER_SUBSCRIPTION}
+            await gallery(place, **there)
+            await definition(place, **there)
+            outcome, _ = await built(place, spec(**to_gallery(**there)))
+            assert isinstance(outcome, Built), outcome
+            made = resource(place, "galleries/images/versions", outcome.artifacts[0])
+            assert made.id.split("/")[2] == OTHER_SUBSCRIPTION
 
     in_virtual_time(main)
 
@@ -163,12 +180,11 @@ def test_force_replaces_what_is_there_once_the_new_one_can_be_made(tmp_path: Pat
             assert isinstance((await built(place, wanted))[0], Built)
 
             failing = Failing(place.world, place.application, place.plugs, place.arm, place.journal)
-            failing.runs, failing.options = place.runs, place.options | {"force": True}
-            assert isinstance((await built(failing, wanted))[0], Failed)
+            failing.runs = place.runs
+            assert isinstance((await built(failing, wanted, force=True))[0], Failed)
             assert [_tag(place, kind, id_) for kind, id_ in _MADE] == ["first", "first"], "a failure costs nothing"
 
-            place.options["force"] = True
-            outcome, _ = await built(place, spec(**BOTH, tags={"try": "second"}))
+            outcome, _ = await built(place, spec(**BOTH, tags={"try": "second"}), force=True)
             assert isinstance(outcome, Built), outcome
             assert [_tag(place, kind, id_) for kind, id_ in _MADE] == ["second", "second"]
 

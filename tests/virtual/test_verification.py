@@ -15,6 +15,7 @@ from tests.virtual.place import COMPUTE, GROUP, Place, placed
 
 from gilder.azure.machines import Attachment, attach_and_detach
 from gilder.azure.operations import Usual, looks
+from gilder.engine import RunOptions
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Failed, Outcome
@@ -224,10 +225,10 @@ async def _both(place: Place, one: Furnish, other: Furnish) -> None:
     await other(place)
 
 
-async def built(place: Place, wanted: BuildSpec) -> tuple[Outcome, list[str]]:
+async def built(place: Place, wanted: BuildSpec, *, force: bool = False) -> tuple[Outcome, list[str]]:
     """Build; how it ended and what was written to the cloud."""
     before = len(place.application.audit)
-    (outcome,) = await place.build([wanted])
+    (outcome,) = await place.build([wanted], RunOptions(force=force))
     new = list(place.application.audit)[before:]
     return outcome, [r["path"] for r in new if r["method"] != "GET" and "/oauth2/" not in r["path"]]
 

@@ -112,26 +112,37 @@ class TargetRegion(Spec):
     """A region that a gallery image version is replicated to."""
 
     name: str
+    """The region, as `westeurope` or `West Europe`."""
     replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    """How many replicas there."""
     storage_account_type: ReplicaSku = ReplicaSku.STANDARD_ZRS
+    """The storage type of the replicas."""
     disk_encryption_set_id: ArmId | None = None
-    """gilder's own: encrypts the replicas of this region; None: the build's own set in the VM's region, else none."""
+    """Encrypts the replicas of this region; without it, the build's own set does so in the VM's region."""
 
 
 class GalleryDestination(Spec):
     """The gallery image version to publish."""
 
     subscription: str | None = None
+    """The gallery's subscription; without it that of the VM."""
     resource_group: str
+    """The gallery's resource group."""
     gallery_name: str
+    """The gallery; it must exist."""
     image_name: str
+    """The image definition; it must exist and fit: Linux, generalized, in the VM's region, of the source's generation and
+    CPU architecture."""
     image_version: str
+    """Three whole numbers; a version that exists is an error unless `-force` replaces it."""
     target_regions: tuple[TargetRegion, ...] = ()
+    """Where the version is replicated to; the VM's region is added where it is missing."""
     exclude_from_latest: bool = False
+    """Whether `latest` never means this version."""
     replication_mode: Literal["Full", "Shallow"] = "Full"
-    """gilder's own."""
+    """`Shallow` publishes in less than a minute, for tests: one region and replica, no copy."""
     end_of_life_date: str | None = None
-    """gilder's own: RFC 3339."""
+    """The date from which users are warned, in RFC 3339."""
 
     def version_id(self, subscription: str) -> ArmId:
         """The id of the version; `subscription` counts where the template names none."""
@@ -144,18 +155,31 @@ class Auth(Spec):
     """Who gilder is towards Azure; everything empty means the managed identity of the VM."""
 
     cloud_environment_name: str = "Public"
+    """The cloud: Public, China or USGovernment, also in long forms such as AzureUSGovernmentCloud."""
     metadata_host: str | None = None
+    """The host that describes another cloud: `https://HOST/metadata/endpoints`."""
     client_id: str | None = None
+    """The application id of a service principal; alone, the client id of a user-assigned identity of the VM."""
     client_secret: str | None = Field(default=None, repr=False)
+    """The service principal's secret."""
     client_cert_path: str | None = None
+    """The file with the service principal's certificate and key."""
     client_cert_password: str | None = Field(default=None, repr=False)
+    """What opens that file."""
     client_jwt: str | None = Field(default=None, repr=False)
+    """A signed assertion in place of a secret (RFC 7523)."""
     object_id: str | None = None
+    """The service principal's object id; accepted for old templates, as tokens say who they are for."""
     tenant_id: str | None = None
+    """The tenant of the service principal and the subscription."""
     subscription_id: str | None = None
+    """The subscription; the VM says which one it is in."""
     oidc_request_url: str | None = None
+    """Where a CI system gives tokens for federated credentials."""
     oidc_request_token: str | None = Field(default=None, repr=False)
+    """The right to ask there."""
     use_azure_cli_auth: bool = False
+    """Whether the login of the Azure CLI is used, and every other option of this section ignored."""
 
 
 class BuildSpec(Spec):
@@ -166,56 +190,77 @@ class BuildSpec(Spec):
     auth: Auth = Auth()
 
     source: Source | None = None
-    """None only with `from_scratch`."""
+    """What the image is built from: `publisher:offer:sku:version` (the version may be `latest`), the id of a managed disk of
+    the VM's region, or the id of a gallery image version (of any subscription; `latest`; its data disks go along)."""
     from_scratch: bool = False
+    """Whether to start with an empty disk; needs os_disk_size_gb and pre_mount_commands."""
 
     command_wrapper: Delayed | None = None
-    """`.Command`; None: commands are run as they are."""
+    """How commands are run on this machine; `{{.Command}}` is the command."""
     pre_mount_commands: tuple[Delayed, ...] = ()
-    """`.Device`."""
+    """Commands on this machine once the disk is attached, such as partitioning; `{{.Device}}` is the disk."""
     mount_options: tuple[str, ...] = ()
+    """Options of mount(8) for the root filesystem."""
     mount_partition: str = "1"
+    """The number of the root partition."""
     mount_path: Delayed | None = None
-    """`.Device` (the base name); None: /mnt/packer-amazon-chroot-volumes/{{.Device}}."""
+    """Where the root is mounted, seen by the build alone; `{{.Device}}` is the base name of the disk."""
     manual_mount_command: Delayed | None = None
-    """`.Device`, `.MountPath`; the mount path is appended."""
+    """Mounts the root in place of mount(8), which gets the mount path as last word; `{{.Device}}`, `{{.MountPath}}`."""
     post_mount_commands: tuple[Delayed, ...] = ()
-    """`.Device`, `.MountPath`."""
+    """Commands on this machine once the root is mounted, such as filling it; `{{.Device}}`, `{{.MountPath}}`."""
     pre_unmount_commands: tuple[Delayed, ...] = ()
-    """`.Device`, `.MountPath`."""
+    """Commands on this machine before the root is unmounted; `{{.Device}}`, `{{.MountPath}}`."""
     chroot_mounts: tuple[ChrootMount, ...] = DEFAULT_CHROOT_MOUNTS
+    """What is mounted inside the root: lists of type (or `bind`), source and directory; an empty list means nothing."""
     copy_files: tuple[str, ...] = ()
-    """The template's default is /etc/resolv.conf unless `from_scratch`."""
+    """Files of this machine that are in the root while it is provisioned; what was there comes back. The default is
+    /etc/resolv.conf, and nothing with from_scratch."""
     lvm_root_device: str | None = None
+    """The logical volume with the root; without it, a volume named like a root is found on a disk with LVM."""
 
     os_disk_size_gb: int | None = None
-    """GiB; None: as the source."""
+    """Size of the OS disk in GiB, not below that of the source; without it as the source. Required with from_scratch."""
     os_disk_storage_account_type: DiskSku = DiskSku.STANDARD_LRS
+    """Storage type of the temporary OS disk, and of the OS disk in a managed image."""
     os_disk_cache_type: Caching = Caching.READ_ONLY
+    """Host caching of the OS disk while attached and in the image. With `ReadWrite` it is detached before it is captured."""
     data_disk_storage_account_type: DiskSku = DiskSku.STANDARD_LRS
+    """Storage type of the temporary data disks, and of the data disks in a managed image."""
     data_disk_cache_type: Caching = Caching.READ_ONLY
+    """Host caching of the data disks in the image."""
     image_hyperv_generation: HyperVGeneration = HyperVGeneration.V1
+    """The generation of a managed image, and of a disk from scratch."""
 
     temporary_os_disk_id: ArmId | None = None
+    """The id of the temporary OS disk, which must not exist and be in the VM's subscription; without it, one is made up."""
     temporary_os_disk_snapshot_id: ArmId | None = None
+    """The id of the temporary snapshot of the OS disk, which must not exist; without it, one is made up."""
     temporary_data_disk_id_prefix: str | None = None
+    """What the ids of temporary data disks begin with, followed by the LUN; none may exist."""
     temporary_data_disk_snapshot_id: str | None = None
+    """What the ids of their temporary snapshots begin with, followed by the LUN; none may exist."""
     skip_cleanup: bool = False
+    """Whether temporary disks and snapshots stay."""
     skip_create_image: bool = False
+    """Whether to end after the provisioners, without an image."""
 
     image_resource_id: ArmId | None = None
+    """The managed image to make; one that exists is an error unless `-force` replaces it."""
     shared_image_destination: GalleryDestination | None = None
+    """The gallery image version to publish, also beside a managed image."""
 
     tags: dict[str, str] = Field(default_factory=dict)
-    """gilder's own: put on the resulting image."""
+    """Tags of the managed image and the image version."""
     disk_encryption_set_id: ArmId | None = None
-    """gilder's own."""
+    """The disk encryption set that encrypts temporary disks and snapshots, the managed image, and the version's replicas in
+    the VM's region."""
     snapshot_incremental: bool = False
-    """gilder's own."""
+    """Whether snapshots are incremental."""
     grow_root: bool = False
-    """gilder's own: grow the root partition and filesystem to the disk's size."""
+    """Whether the root partition and filesystem grow to the disk's size; ext4, XFS and btrfs."""
     minimal_dev: bool = False
-    """gilder's own: in place of this machine's /dev the guest gets one with only null, zero, full, random, urandom, tty,
+    """Whether the guest gets, in place of this machine's /dev, one with only null, zero, full, random, urandom, tty,
     pseudo-terminals and shm."""
 
     provisioners: tuple[Provisioner, ...] = ()

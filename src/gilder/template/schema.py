@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
-from types import ModuleType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from gilder.model import provisioners as provisioner_models
-from gilder.model import spec as spec_models
+from gilder.model.described import described
 from gilder.model.ids import ArmId
 from gilder.model.spec import Auth, BuildSpec, ChrootMount, Delayed, Spec
 from gilder.template import post_processors, provisioners
@@ -151,7 +147,11 @@ def _type(annotation: Any) -> dict[str, Any]:
 
 def _object(model: type[Spec]) -> dict[str, Any]:
     required = [name for name, f in model.model_fields.items() if f.is_required()]
-    properties = {name: _type(annotation) for name, annotation in options_of(model).items()}
+    texts = described(model)
+    properties = {
+        name: _type(annotation) | ({"description": texts[name]} if name in texts else {})
+        for name, annotation in options_of(model).items()
+    }
     return {"type": "object", "additionalProperties": False, "properties": properties, "required": required}
 
 
@@ -175,26 +175,4 @@ def _scalar(wanted: Any, annotation: Any) -> dict[str, Any]:
 def _descriptions() -> dict[str, str]:
     """Option → the docstring under its field in the models."""
     models: list[type[Spec]] = [BuildSpec, Auth, *(kind.model for kind in provisioners.KINDS.values())]
-    classes = {model.__name__ for model in models}
-    found: dict[str, str] = {}
-    for module in (provisioner_models, spec_models):
-        for cls in _module_tree(module).body:
-            if isinstance(cls, ast.ClassDef) and cls.name in classes:
-                found.update(_attribute_docs(cls))
-    return found
-
-
-def _module_tree(module: ModuleType) -> ast.Module:
-    return ast.parse(inspect.getsource(module))
-
-
-def _attribute_docs(cls: ast.ClassDef) -> dict[str, str]:
-    return {
-        field.target.id: inspect.cleandoc(doc.value.value)
-        for field, doc in zip(cls.body, cls.body[1:], strict=False)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(doc, ast.Expr)
-        and isinstance(doc.value, ast.Constant)
-        and isinstance(doc.value.value, str)
-    }
+    return {option: text for model in reversed(models) for option, text in described(model).items()}
