@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from gilder.build import Attendance, LocalWork, Site, Story, build_image, on_this_machine
+from gilder.engine.order import in_order
 from gilder.engine.signals import Stopping
 from gilder.host.run import LONGEST_LINE
 from gilder.model.errors import GilderError, HostError, UserError
@@ -64,9 +65,8 @@ class Run:
         Raises UserError when two of them want one destination; else only for mistakes of gilder outside of builds.
         """
         must_differ(specs)
-        usual = await self._journal.usual_seconds()
-        # The longest first: a long build begun last would be all that the end of the run waits for.
-        order = sorted(specs, key=lambda spec: -usual.get(spec.name, 0.0))
+        by_name = {spec.name: spec for spec in specs}
+        order = [by_name[name] for name in in_order(list(by_name), await self._journal.stage_seconds())]
         async with served(self._site.writer):
             with anyio.CancelScope() as scope:
                 self._stopping.stops(scope)

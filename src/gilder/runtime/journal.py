@@ -315,9 +315,25 @@ class Journal:
         return RunRecord(*rows[0]) if rows else None
 
     async def usual_seconds(self) -> dict[str, float]:
-        """How long each build took when it was last built, by name: long ones should start first."""
+        """How long each build took when it was last built, by name."""
         query = "SELECT name, finished - started FROM build WHERE status = 'built' AND finished IS NOT NULL ORDER BY finished"
         return await self._do(lambda db: dict(db.execute(query).fetchall()))
+
+    async def stage_seconds(self) -> dict[str, dict[str, float]]:
+        """How long each stage of each build took when it was last built, by name and stage."""
+        query = (
+            "SELECT timing.build, stage, SUM(seconds) FROM timing "
+            "JOIN (SELECT name, run, MAX(finished) FROM build WHERE status = 'built' GROUP BY name) AS last "
+            "ON timing.run = last.run AND timing.build = last.name GROUP BY timing.build, stage"
+        )
+
+        def read(database: sqlite3.Connection) -> dict[str, dict[str, float]]:
+            found: dict[str, dict[str, float]] = {}
+            for build, stage, seconds in database.execute(query):
+                found.setdefault(build, {})[stage] = seconds
+            return found
+
+        return await self._do(read)
 
     async def close(self) -> None:
         """Close the file."""
