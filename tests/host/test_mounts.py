@@ -9,13 +9,13 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.host.disks import disk_image, running, shown
+from tests.host.disks import disk_image, do, running, shown
 
 from gilder.host.devices import BlockDevice, is_free
 from gilder.host.guest import Guest
 from gilder.host.mounts import VOLUMES, extra_mounted, mounted
 from gilder.host.sandbox import FileRefused, Sandbox
-from gilder.model.errors import CommandFailed, Refused, ReleaseFailed
+from gilder.model.errors import CommandFailed, HostError, Refused, ReleaseFailed
 from gilder.model.spec import DEFAULT_CHROOT_MOUNTS, ChrootMount
 from gilder.runtime.release import MemoryLedger
 
@@ -137,6 +137,37 @@ async def test_a_foreign_process_that_holds_a_file_is_named_and_not_ended(box: S
         assert not is_free(disk)
         process.kill()
     await box.run(["umount", str(at)])
+
+
+async def test_writes_that_failed_are_an_error_although_umount_says_nothing(
+    box: Sandbox, tree: Path, ledger: MemoryLedger, tmp_path: Path
+) -> None:
+    # The disk's file has no room for what is written, which the kernel notices long after the program has ended.
+    at = VOLUMES / "failing"
+    do("mount", "-t", "tmpfs", "-o", "size=20m", "none", tmp_path)
+    try:
+        loop = do("losetup", "--find", "--show", disk_image(tmp_path / "disk", tree)).strip()
+        do("partx", "--add", loop)
+        try:
+            with pytest.raises(HostError, match=f"not everything was written to {loop}p1: Input/output error"):
+                async with mounted(box, f"{loop}p1", at, ledger=ledger) as root:
+                    await box.run(["dd", "if=/dev/zero", f"of={root}/file", "bs=1M", "count=24"])
+            assert box.mount_points(at) == []
+        finally:
+            do("partx", "--delete", loop)
+            do("losetup", "--detach", loop)
+    finally:
+        do("umount", tmp_path)
+
+
+async def test_a_mount_that_somebody_else_took_away_is_an_error(
+    box: Sandbox, disk: BlockDevice, ledger: MemoryLedger
+) -> None:
+    at = VOLUMES / disk.name
+    with pytest.raises(HostError, match=r"is not mounted at .* any more"):
+        async with mounted(box, f"{disk.path}p1", at, ledger=ledger):
+            await box.run(["umount", "--lazy", str(at)])
+    assert is_free(disk)
 
 
 async def test_the_error_of_the_block_is_not_hidden_by_a_busy_mount(box: Sandbox, disk: BlockDevice) -> None:

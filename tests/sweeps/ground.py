@@ -49,6 +49,8 @@ class Ground:
     known: set[int] = field(default_factory=set)
     """The processes below this one that are no run's."""
     runs: int = 0
+    journals: Path | None = None
+    """Where the journals are, if not in the folder of the ground."""
 
     def next(self) -> None:
         """Have a new journal from now on, so that what one cell left in it is not held against the next."""
@@ -56,7 +58,7 @@ class Ground:
 
     @property
     def journal(self) -> Path:
-        return self.folder / f"journal-{self.runs}.sqlite"
+        return (self.journals or self.folder) / f"journal-{self.runs}.sqlite"
 
     @property
     def folder(self) -> Path:

@@ -54,7 +54,9 @@ async def on_this_machine(job: Job) -> None:
     """Do what the template asks for, in a sandbox of this machine."""
     async with sandbox(job.spec.name, job.ledger, wrapper=job.spec.command_wrapper) as box:
         await work(Bench(job.spec, job.plan, job.site, job.slot, job.ledger, job.story, box))
-    await flush(job.slot.device)  # unmounted by construction; now nothing is left in a cache either
+    # The kernel's word that nobody holds it, in whatever namespace: a snapshot of a mounted disk looks well and is broken.
+    await job.site.devices.wait_free(job.slot.device, within=10.0)
+    await flush(job.slot.device)
 
 
 async def work(bench: Bench) -> None:

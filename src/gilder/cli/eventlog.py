@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,14 +24,16 @@ class EventLog(AbstractContextManager["EventLog"]):
         self._file = (folder / NAME).open("a", encoding="ascii")
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # a full disk, which `Together` has told of; it is closed all the same
+            self._file.close()
 
     def __call__(self, event: Event) -> None:
         self._write(as_json(event, time.time() - anyio.current_time()))
 
     def run(self, kind: str, **values: object) -> None:
-        """Note what concerns the whole run: its begin and its end."""
-        self._write({"type": kind, "time": _iso(time.time()), **values})
+        """Note what concerns the whole run: its begin and its end. A full disk must not fail it, as for other events."""
+        with suppress(OSError):
+            self._write({"type": kind, "time": _iso(time.time()), **values})
 
     def _write(self, value: dict[str, object]) -> None:
         self._file.write(json.dumps(value) + "\n")

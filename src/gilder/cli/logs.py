@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from itertools import islice
@@ -43,7 +44,8 @@ class LogFiles:
 
     def __exit__(self, *_: object) -> None:
         for file in self._files.values():
-            file.close()
+            with suppress(OSError):  # a full disk, which `Together` has told of; it is closed all the same
+                file.close()
 
     def __call__(self, event: Event) -> None:
         file = self._file(event.build)

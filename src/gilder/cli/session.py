@@ -28,7 +28,7 @@ from gilder.cli.sinks import Together
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
 from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, signals_heard, site_on
-from gilder.model.errors import UserError
+from gilder.model.errors import HostError, UserError
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import Auth, BuildSpec
 from gilder.model.vm import VmFacts
@@ -100,7 +100,10 @@ class _Work:
                     await journal.run_started(run, str(self.machine.id), self.template)
                     work = Run(site, journal, sink, stopping, policy, self.redactor)
                     outcomes = await work.outcomes(self.loaded.builds)
-                    await journal.run_finished(run, "done" if succeeded(outcomes) else "failed")
+                    try:
+                        await journal.run_finished(run, "done" if succeeded(outcomes) else "failed")
+                    except HostError as error:  # a full disk then is told, and hides no outcome
+                        say(f"{error.message}: the record of this run is incomplete")
                     events.run("run-finished", run=run, ok=succeeded(outcomes))
         return outcomes, stopping.signals > 0
 

@@ -1,8 +1,8 @@
 """What the keeper of a sandbox does: holds the namespaces, and is the hand that touches files in the guest.
 
 It runs as process 1 of the sandbox and answers requests, one JSON object a line on stdin, one answer a line on stdout; it
-ends with stdin, taking all processes of its PID namespace with it. No file descriptor of a guest outlives its request: an
-open one would keep the disk from being unmounted.
+ends with stdin, taking all processes of its PID namespace with it. No file descriptor of a guest outlives its request, but
+for those of `watch_writes`: an open one would keep the disk from being unmounted.
 """
 
 from __future__ import annotations
@@ -88,6 +88,23 @@ class Keeper:
 
     def __init__(self) -> None:
         self._loans: dict[str, list[Loan]] = {}
+        self._watched: dict[str, int] = {}
+
+    def watch_writes(self, path: str) -> None:
+        """Hear of every write to the filesystem at `path` that fails from now on.
+
+        By keeping it open: syncfs(2) tells of errors since the open, however often others have asked meanwhile.
+        """
+        self._watched[path] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def write_all(self, path: str) -> None:
+        """Have everything written; raises OSError (EIO, ENOSPC) if something was not since `watch_writes`."""
+        checked(LIBC.syncfs(self._watched[path]), path)
+
+    def end_watch(self, path: str) -> None:
+        """Let go of the filesystem, so that it can be unmounted; nothing if it is not watched."""
+        if (fd := self._watched.pop(path, None)) is not None:
+            os.close(fd)
 
     def make_directory(self, path: str) -> None:
         """A directory of the host (a mount point), with its parents."""

@@ -6,6 +6,7 @@ somewhere is a broken image that looks well.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,8 +16,8 @@ import anyio.to_thread
 
 from gilder.host.filesystems import Filesystem, filesystem, options_for, own_turn
 from gilder.host.holders import file_holders
-from gilder.host.sandbox import VOLUMES, Sandbox
-from gilder.model.errors import Busy, CommandFailed, Refused
+from gilder.host.sandbox import VOLUMES, FileRefused, Sandbox
+from gilder.model.errors import Busy, CommandFailed, HostError, Refused
 from gilder.model.spec import ChrootMount
 from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.release import Ledger, Release, releasing
@@ -61,6 +62,7 @@ async def mounted(
         raise Refused(f"{taken[0]} is mounted already", hint="choose another mount_path")
 
     async def undo() -> None:
+        await box.ask("end_watch", path=str(at))
         await _unmount(box, [at])
 
     found = await filesystem(device_path) if manual is None else Filesystem("", "")
@@ -78,7 +80,25 @@ async def mounted(
         else:
             words = [word for option in options_for(found, options) for word in ("-o", option)]
             await box.run(box.wrapped(["mount", *words, device_path, str(at)]))
+        await box.ask("watch_writes", path=str(at))
         yield at
+        await _all_written(box, device_path, at)
+
+
+async def _all_written(box: Sandbox, device_path: str, at: Path) -> None:
+    """Raise HostError if not all that the block wrote is on the disk: umount(8) succeeds even when writes have failed."""
+    if at not in box.mount_points(at):
+        raise HostError(
+            f"{device_path} is not mounted at {at} any more",
+            hint="somebody unmounted it or removed its mount point; what was done since then is not on the disk",
+        )
+    try:
+        await box.ask("write_all", path=str(at))
+    except FileRefused as error:
+        raise HostError(
+            f"not everything was written to {device_path}: {os.strerror(error.number)}",
+            hint="the disk or the way to it is faulty, see `dmesg`; building again uses another disk",
+        ) from error
 
 
 @asynccontextmanager
