@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.sweeps import host, kill
+from tests.sweeps import host, kill, straits
 from tests.sweeps.frame import Effort, Sweep, Tally, verdict
 
 
@@ -21,9 +21,14 @@ def _host(effort: Effort) -> Tally:
     return host.sweep(effort.folder, everything=effort.everything, seed=effort.seed, say=effort.say)
 
 
+def _straits(effort: Effort) -> Tally:
+    return straits.sweep(effort.folder, everything=effort.everything, seed=effort.seed, say=effort.say)
+
+
 SWEEPS = (
     Sweep("kill", "kill -9 of the real program anywhere, then recover", _kill, root=True),
     Sweep("host", "programs of this machine that fail, lie, die or hang", _host, root=True),
+    Sweep("straits", "full disks, dead devices, stuck processes, meddling outsiders", _straits, root=True),
 )
 
 

@@ -81,6 +81,8 @@ class Situation:
     bound: float = 60.0
     """Seconds that the run may take."""
     slow: bool = False
+    needs: Path = Path("/")
+    """What this machine must have for it."""
 
 
 # Full
@@ -222,6 +224,7 @@ PROCESSES = (
         cure=_thaw,
         bound=400,
         slow=True,
+        needs=FREEZER,
     ),
     Situation("an outsider holds the mounted root", "in use by python", local="$READY", meanwhile=_hold, cure=_let_go),
 )

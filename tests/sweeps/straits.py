@@ -12,23 +12,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
 from tests.e2e.conftest import Ended, builder, shell
-from tests.sweeps.ground import Ground, Tally, ground
+from tests.sweeps.frame import Say, Tally
+from tests.sweeps.ground import Ground, ground
 from tests.sweeps.situations import SITUATIONS, Meanwhile, Scene, Situation
 from tests.sweeps.truth import MARK, unreadable, untrue
-
-Say = Callable[[str], None]
 
 
 def sweep(folder: Path, *, everything: bool, seed: int, sample: int = 4, say: Say = lambda line: None) -> Tally:
     """All situations, or `sample` of those that are not slow, drawn by `seed`."""
     tally = Tally()
-    chosen = list(SITUATIONS)
+    chosen = [situation for situation in SITUATIONS if situation.needs.exists()]
+    tally.remarks = [f"left out, no {each.needs} here: {each.name}" for each in SITUATIONS if each not in chosen]
     if not everything:
         chosen = Random(seed).sample([each for each in chosen if not each.slow and not each.before_world], sample)
     with ExitStack() as stack:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.sweeps import straits
 from tests.sweeps.host import sweep
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -15,3 +16,10 @@ def test_whatever_program_fails_nothing_is_left_and_the_truth_is_told(tmp_path: 
     tally = sweep(tmp_path, everything=False, seed=3, sample=4)
     assert tally.violations == []
     assert tally.total == 4
+
+
+@pytest.mark.timeout(240)
+def test_in_straits_too(tmp_path: Path) -> None:
+    tally = straits.sweep(tmp_path, everything=False, seed=6, sample=3)
+    assert tally.violations == []
+    assert tally.total == 3
