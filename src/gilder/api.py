@@ -25,6 +25,7 @@ Nothing here installs signal handlers or prints; cancelling the caller's scope c
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -35,7 +36,7 @@ from pathlib import Path
 from gilder.azure.cloud import PUBLIC, Cloud
 from gilder.azure.metadata import Machine, this_machine
 from gilder.build import Site
-from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, site_on
+from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, settled, site_on
 from gilder.model.diagnostics import Diagnostic, render
 from gilder.model.errors import GilderError, Refused, UserError
 from gilder.model.events import Event, Finished, LeftBehind, OutputLine, Said, StageFinished, StageStarted, Waiting
@@ -103,11 +104,15 @@ async def connected(
 ) -> AsyncIterator[Vm]:
     """Be connected to the cloud of this VM while inside; raises Refused where this is not an Azure VM.
 
+    Logs in as `auth` says, completed from environment variables (docs/authentication.md); raises a GilderError when
+    that is refused.
+
     `say` hears of waits that a person would wonder about, such as throttling.
     """
     machine = await this_machine(cloud)
     name = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
-    async with site_on(cloud, auth or Auth(), machine, name, say) as site:
+    settled_auth = await settled(auth or Auth(), os.environ, say)
+    async with site_on(cloud, settled_auth, machine, name, say) as site:
         yield Vm(site, machine)
 
 

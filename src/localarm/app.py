@@ -15,10 +15,11 @@ from localarm.endpoints import endpoints
 from localarm.errors import Refused, gateway
 from localarm.faults import Fault, Faults
 from localarm.imds import metadata
+from localarm.login import login
 from localarm.messages import Json, Request, Response
 from localarm.routes import TABLE, TAGS, Route, shape
 from localarm.throttle import Throttle
-from localarm.tokens import Tokens, login
+from localarm.tokens import Tokens
 from localarm.world import World
 
 log = logging.getLogger("localarm")
@@ -106,6 +107,9 @@ class Application:
         address = Address.parse(request.path)
         if address is None:
             raise _unknown(request)
+        if address.subscription and "authorization" not in request.headers:
+            # Azure tells strangers which subscriptions there are not: clients look up tenants like this.
+            groups.known_subscription(self.world, address.subscription)
         principal = self.tokens.principal(request)
         version = next((value for name, value in request.query.items() if name.lower() == "api-version"), "")
         if not version:

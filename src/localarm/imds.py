@@ -7,6 +7,7 @@ from typing import Any
 from localarm.arm import key
 from localarm.messages import Json, Request, Response
 from localarm.resources import Resource
+from localarm.settings import Principal
 from localarm.tokens import Tokens
 from localarm.world import World
 
@@ -84,21 +85,32 @@ def _token(world: World, tokens: Tokens, request: Request) -> Response:
         return Response(
             400, {"error": "invalid_request", "error_description": "Required query variable 'resource' is missing"}
         )
-    wanted = request.query.get("client_id") or request.query.get("object_id") or request.query.get("principal_id")
-    for principal in world.settings.all_principals:
-        if key(principal.vm) == key(world.settings.host_id) and wanted in (
-            None,
-            principal.client_id,
-            principal.object_id,
-        ):
-            token, claims = tokens.issued(principal, resource)
-            lifetime = str(world.settings.token_lifetime)
-            return Response(200, {
-                "access_token": token, "client_id": principal.client_id, "expires_in": lifetime,
-                "expires_on": str(claims["exp"]), "ext_expires_in": lifetime, "not_before": str(claims["nbf"]),
-                "resource": resource, "token_type": "Bearer",
-            })  # fmt: skip
-    return Response(400, {"error": "invalid_request", "error_description": "Identity not found"})
+    found = _identity(world, request)
+    if isinstance(found, str):
+        return Response(400, {"error": "invalid_request", "error_description": found})
+    token, claims = tokens.issued(found, resource)
+    lifetime = str(world.settings.token_lifetime)
+    return Response(200, {
+        "access_token": token, "client_id": found.client_id, "expires_in": lifetime,
+        "expires_on": str(claims["exp"]), "ext_expires_in": lifetime, "not_before": str(claims["nbf"]),
+        "resource": resource, "token_type": "Bearer",
+    })  # fmt: skip
+
+
+def _identity(world: World, request: Request) -> Principal | str:
+    """The identity of the machine that a request means, or why there is none."""
+    here = [each for each in world.settings.all_principals if key(each.vm) == key(world.settings.host_id)]
+    asked = [request.query.get(name, "") for name in ("client_id", "object_id", "principal_id")]
+    wanted = next((each for each in asked if each), "")
+    if wanted:
+        return next((each for each in here if wanted in (each.client_id, each.object_id)), "Identity not found")
+    own = [each for each in here if not each.user_assigned] or here
+    if len(own) > 1:
+        return (
+            "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the "
+            "token request"
+        )
+    return own[0] if own else "Identity not found"
 
 
 def _compute(world: World) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,12 +28,35 @@ BUILT_IN = {
 
 
 @dataclass(frozen=True, slots=True)
+class Issuer:
+    """An identity provider that federations may trust: its URL, and the public key (PEM) that it signs with.
+
+    Microsoft Entra fetches the keys from `URL/.well-known/openid-configuration`; here they are told.
+    """
+
+    url: str
+    public_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """A federated identity credential: whose tokens stand for the principal."""
+
+    issuer: str
+    subject: str
+    audience: str = "api://AzureADTokenExchange"
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
-    """Someone who may ask for tokens: a managed identity (no secret) or an application.
+    """Someone who may ask for tokens: a managed identity or an application.
 
     Attributes:
         roles: (scope, name) pairs: `Owner`, `Contributor`, `Reader`, or a role of the settings.
-        vm: id of the virtual machine whose system-assigned identity this is.
+        vm: id of the virtual machine whose managed identity this is: the system-assigned one, or with `user_assigned`
+            one of the others.
+        secret: what an application proves itself with; `secret_until` is when it expires (seconds since the epoch).
+        certificates: registered with the application (PEM).
     """
 
     client_id: str
@@ -40,6 +64,15 @@ class Principal:
     secret: str = ""
     roles: tuple[tuple[str, str], ...] = ()
     vm: str = ""
+    user_assigned: bool = False
+    secret_until: float = math.inf
+    certificates: tuple[str, ...] = ()
+    federations: tuple[Federation, ...] = ()
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether it can prove itself to the token service."""
+        return bool(self.secret or self.certificates or self.federations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +117,8 @@ class Settings:
             (the first ends `OperationPreempted`).
         seed: of everything drawn at random.
         token_lifetime: seconds.
+        tenants: other tenants that know the principals; tokens of theirs do not count for the subscription.
+        issuers: the identity providers that federations may name.
         roles: custom role definitions, which principals have by name.
     """
 
@@ -101,6 +136,8 @@ class Settings:
     concurrent_writes: Literal["refuse", "preempt"] = "refuse"
     seed: int = 0
     token_lifetime: int = 86399
+    tenants: tuple[str, ...] = ()
+    issuers: tuple[Issuer, ...] = ()
     disk_quota: int = 50_000
     roles: tuple[Role, ...] = ()
     vm_name: str = "build-host"

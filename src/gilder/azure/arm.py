@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from random import Random
@@ -19,6 +20,7 @@ from gilder.azure.budgets import BudgetPolicy, Budgets
 from gilder.azure.cloud import Cloud
 from gilder.azure.errors import cloud_error, retry_after
 from gilder.azure.operations import Operation, Progress, operation_of, progress_of
+from gilder.azure.tokens import SharedToken
 from gilder.model.errors import CloudError, Conflict, OperationFailed, Throttled, Unreachable
 from gilder.runtime.backoff import retry_delays
 from gilder.runtime.release import closing
@@ -41,6 +43,10 @@ _PASSING = {
     "AnotherOperationInProgress",
 }
 """Error codes of a 409 that ask to try again (wire recordings and issues; see azure-cli and bosh-azure-cpi reports)."""
+
+
+_STALE_TOKEN = {"ExpiredAuthenticationToken", "InvalidAuthenticationToken"}
+"""Error codes of a 401 after which a new token may help."""
 
 
 class Arm:
@@ -117,11 +123,20 @@ class Arm:
     ) -> T:
         waits = retry_delays(self._rng)
         start = anyio.current_time()
+        renewed = False
         while True:
+            began = time.time()
             try:
                 return await call()
             except AzureError as error:
                 refusal, asked = cloud_error(error, doing), retry_after(error)
+            except CloudError as error:  # asking for a token raises it
+                refusal, asked = error, None
+            if refusal.code in _STALE_TOKEN and not renewed and isinstance(self._credential, SharedToken):
+                # The token ended on the way, or this machine's clock is slow: the request had no effect.
+                self._credential.forget(began)
+                renewed = True
+                continue
             throttled = isinstance(refusal, Throttled)
             wait = asked if throttled and asked is not None else max(next(waits), asked or 0.0)
             deadline = start + (THROTTLE_PATIENCE if throttled else PATIENCE)

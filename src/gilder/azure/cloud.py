@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -78,36 +79,49 @@ def named_cloud(name: str) -> Cloud:
     return _BY_NAME[key]
 
 
+def tls_context(cloud: Cloud) -> ssl.SSLContext:
+    """Whom to trust when talking to this cloud."""
+    return ssl.create_default_context(cafile=str(cloud.ca_file) if cloud.ca_file else None)
+
+
 async def discovered_cloud(
     metadata_host: str, *, instance_metadata: str = INSTANCE_METADATA, ca_file: Path | None = None
 ) -> Cloud:
     """The cloud that `https://metadata_host/metadata/endpoints` describes; raises Refused if it does not answer so."""
-    url = f"https://{metadata_host}/metadata/endpoints"
+    host = metadata_host.removeprefix("https://").strip("/")
+    url = f"https://{host}/metadata/endpoints"
     context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     timeout = aiohttp.ClientTimeout(total=10)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
+            aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
             session.get(url, params={"api-version": "2022-09-01"}, ssl=context) as answer,
         ):
             answer.raise_for_status()
             told = await answer.json()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise Refused(f"{url} does not describe a cloud: {error}", hint="check metadata_host") from error
-    # The public cloud answers with a list of clouds, others with one (Azure Stack documentation).
-    described = told[0] if isinstance(told, list) else told
     try:
+        described = _meant(told, host)
         authentication = described["authentication"]
         manager = described["resourceManager"]
         audiences = authentication.get("audiences") or [manager]
-        name = described.get("name") or urlsplit(manager).hostname or metadata_host
         return Cloud(
-            name,
+            described.get("name") or urlsplit(manager).hostname or host,
             manager.rstrip("/"),
             authentication["loginEndpoint"].rstrip("/"),
             audiences[0],
             instance_metadata,
             ca_file,
         )
-    except (KeyError, TypeError) as error:
-        raise Refused(f"{url} answered without {error}", hint="check metadata_host") from error
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise Refused(f"{url} answered without sense: {error!r}", hint="check metadata_host") from error
+
+
+def _meant(told: Any, host: str) -> Any:
+    """The description of this host's cloud; older answers are lists of all clouds that it knows."""
+    if not isinstance(told, list):
+        return told
+    managers = [urlsplit(each["resourceManager"]).hostname for each in told]
+    wanted = urlsplit(f"https://{host}").hostname
+    return told[managers.index(wanted)] if wanted in managers else told[0]

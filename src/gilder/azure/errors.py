@@ -10,6 +10,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from gilder.azure.denials import clock_note, right_tenant
 from gilder.azure.roles import missing_permission
 from gilder.model.errors import CloudError, Conflict, Denied, NotFound, Throttled, Unreachable
 
@@ -45,10 +46,18 @@ def _refusal(error: HttpResponseError, doing: str) -> CloudError:
     if status == 403 and (missing := missing_permission(message)) is not None:
         text = f"the identity may not do {missing.told()} ({code}, while {doing})"
         return Denied(text, code=code, status=status, hint=missing.advice(), actions=missing.actions)
+    if code == "InvalidAuthenticationTokenTenant":
+        right = right_tenant(message) or "that of the subscription"
+        text = f"the token is of another tenant than the subscription ({code}, while {doing})"
+        return Denied(text, code=code, status=status, hint=f"tenant_id must be {right}; left out, it is looked up")
+    if status == 401:
+        text += clock_note(getattr(error.response, "headers", {}))
     if status in (401, 403):
         return Denied(text, code=code, status=status, hint="give the identity the role that allows this action")
     if status == 404:
         hint = "create it first, or correct the name" if code in _PARENT_MISSING else None
+        if code == "SubscriptionNotFound":
+            hint = "correct subscription_id, and check that the identity's tenant has it"
         return NotFound(text, code=code, status=status, hint=hint)
     if status in (409, 412):
         return Conflict(text, code=code, status=status)

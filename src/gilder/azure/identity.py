@@ -1,35 +1,153 @@
-"""Who gilder is towards Azure: the credential that a template's authentication options ask for."""
+"""Who gilder is towards Azure: the credential that authentication options ask for, one for a whole run.
+
+The credentials are azure-identity's. One is made for each token that is asked for: it reads certificates and assertions
+anew, and what it keeps cannot stand between a refused token and a new one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
-from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.pipeline.transport import AsyncHttpTransport
-from azure.identity.aio import ClientSecretCredential, ManagedIdentityCredential
+import anyio
+from azure.core.credentials import AccessTokenInfo
+from azure.core.credentials_async import AsyncSupportsTokenInfo
+from azure.core.exceptions import AzureError
+from azure.core.pipeline import PipelineRequest
+from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
+from azure.identity.aio import (
+    AzureCliCredential,
+    CertificateCredential,
+    ClientAssertionCredential,
+    ClientSecretCredential,
+    ManagedIdentityCredential,
+)
 
-from gilder.azure.cloud import Cloud
+from gilder.azure.assertions import assertion_of, requested_assertion
+from gilder.azure.cloud import INSTANCE_METADATA, Cloud, tls_context
+from gilder.azure.denials import Asked, token_error
+from gilder.azure.methods import Method, method_of
+from gilder.azure.tokens import SharedToken
 from gilder.model.errors import UserError
 from gilder.model.spec import Auth
 
+AZ_PATIENCE = 60
+"""Seconds for `az` to print a token; azure-identity's 10 are too few for a machine that is busy building."""
 
-def credential_for(auth: Auth, cloud: Cloud, transport: AsyncHttpTransport[Any, Any]) -> AsyncTokenCredential:
-    """The credential of azure-identity for these options; nothing given means the VM's managed identity.
+_Make = Callable[[], Awaitable[AsyncSupportsTokenInfo]]
 
-    Raises UserError when the options do not go together or name a method that gilder does not have yet.
+
+def credential_for(auth: Auth, cloud: Cloud, transport: AsyncHttpTransport[Any, Any]) -> SharedToken:
+    """The credential of these options (complete: see `with_environment`, `tenant_of`); it uses `transport` for logins.
+
+    Raises UserError when the options do not go together. Asking it raises Denied, Unreachable or Throttled, and UserError
+    for files that cannot be read.
     """
-    if auth.client_secret is not None:
-        if not auth.client_id or not auth.tenant_id:
-            raise UserError("client_secret needs client_id and tenant_id", hint="add both, or leave all three out")
-        return ClientSecretCredential(
-            auth.tenant_id, auth.client_id, auth.client_secret, authority=cloud.authority, transport=transport
-        )
-    for option in ("client_cert_path", "client_jwt", "oidc_request_url", "use_azure_cli_auth"):
-        if getattr(auth, option):
-            raise UserError(
-                f"{option} is not supported yet",
-                hint="use a managed identity, or client_id with client_secret",
-            )
-    if auth.client_id:
-        return ManagedIdentityCredential(client_id=auth.client_id)
-    return ManagedIdentityCredential()
+    asked = Asked(auth, method_of(auth))
+    # The metadata service is this machine's own: behind a proxy it would be another machine's.
+    direct = AioHttpTransport(use_env_settings=False)
+    make = _Maker(auth, cloud, transport, direct).of(asked.method)
+
+    async def ask(scope: str) -> AccessTokenInfo:
+        try:
+            credential = await make()
+            if asked.method is Method.AZURE_CLI:
+                return await _to_its_end(credential, scope)
+            return await credential.get_token_info(scope)
+        except AzureError as error:
+            raise token_error(error, asked) from error
+
+    return SharedToken(ask, direct.close)
+
+
+async def _to_its_end(credential: AsyncSupportsTokenInfo, scope: str) -> AccessTokenInfo:
+    """Cancelled, azure-identity would leave the program running that it started."""
+    found: AccessTokenInfo | None = None
+    with anyio.CancelScope(shield=True):
+        found = await credential.get_token_info(scope)
+    assert found is not None, "the shield lets no cancellation through"
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes azure-identity's credentials for one set of options."""
+
+    auth: Auth
+    cloud: Cloud
+    transport: AsyncHttpTransport[Any, Any]
+    direct: AsyncHttpTransport[Any, Any]
+
+    def of(self, method: Method) -> _Make:
+        return {
+            Method.SECRET: self._secret,
+            Method.CERTIFICATE: self._certificate,
+            Method.ASSERTION: self._assertion,
+            Method.OIDC: self._oidc,
+            Method.AZURE_CLI: self._azure_cli,
+            Method.MANAGED_IDENTITY: self._managed_identity,
+        }[method]
+
+    def _service(self) -> dict[str, Any]:
+        """Options of every credential that logs in. Retries are `azure/arm.py`'s: it alone knows who waits."""
+        return {"authority": self.cloud.authority, "transport": self.transport, "retry_total": 0}
+
+    def _application(self) -> tuple[str, str]:
+        """Tenant and client id. Raises UserError where they cannot be ones."""
+        tenant, client = self.auth.tenant_id or "", self.auth.client_id or ""
+        if not tenant or not all(letter.isalnum() or letter in "-." for letter in tenant):
+            raise UserError(f"tenant_id {tenant!r} cannot be a tenant", hint="its id, or one of its domains")
+        return tenant, client
+
+    async def _secret(self) -> AsyncSupportsTokenInfo:
+        return ClientSecretCredential(*self._application(), self.auth.client_secret or "", **self._service())
+
+    async def _certificate(self) -> AsyncSupportsTokenInfo:
+        path, password = self.auth.client_cert_path or "", self.auth.client_cert_password
+        try:
+            return CertificateCredential(*self._application(), path, password=password or None, **self._service())
+        except OSError as error:
+            raise UserError(f"client_cert_path: cannot read {path}: {error.strerror}") from error
+        except (ValueError, TypeError) as error:
+            raise UserError(f"client_cert_path: {path} {_unusable(error)}", hint=_CERTIFICATE_HINT) from error
+
+    async def _assertion(self) -> AsyncSupportsTokenInfo:
+        assertion = await assertion_of(self.auth.client_jwt or "")()
+        return ClientAssertionCredential(*self._application(), lambda: assertion, **self._service())
+
+    async def _oidc(self) -> AsyncSupportsTokenInfo:
+        url, token = self.auth.oidc_request_url or "", self.auth.oidc_request_token or ""
+        assertion = await requested_assertion(url, token, tls_context(self.cloud))
+        return ClientAssertionCredential(*self._application(), lambda: assertion, **self._service())
+
+    async def _azure_cli(self) -> AsyncSupportsTokenInfo:
+        return AzureCliCredential(subscription=self.auth.subscription_id, process_timeout=AZ_PATIENCE)
+
+    async def _managed_identity(self) -> AsyncSupportsTokenInfo:
+        options: dict[str, Any] = {"transport": self.direct, "retry_total": 0, "raw_request_hook": self._redirected}
+        if self.auth.client_id:
+            options["client_id"] = self.auth.client_id
+        elif self.auth.object_id:
+            options["identity_config"] = {"object_id": self.auth.object_id}
+        return ManagedIdentityCredential(**options)
+
+    def _redirected(self, request: PipelineRequest[Any]) -> None:
+        """To the cloud's metadata service: azure-identity knows Azure's address, and a variable of the whole process."""
+        asked = request.http_request
+        asked.url = asked.url.replace(INSTANCE_METADATA, self.cloud.instance_metadata, 1)
+
+
+_CERTIFICATE_HINT = (
+    "a PEM or PKCS#12 file with the certificate and its RSA key; an encrypted one needs client_cert_password"
+)
+
+
+def _unusable(error: Exception) -> str:
+    """Why a certificate's file cannot be used, without what it holds."""
+    text = str(error)
+    if isinstance(error, TypeError) or "password" in text.lower():
+        return "cannot be opened with this client_cert_password"
+    if "RSA" in text:
+        return "has no RSA key"
+    return "holds no certificate with its private key, or client_cert_password is wrong"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from gilder.azure.cloud import Cloud, discovered_cloud, named_cloud
 from gilder.cli.embedded import Lease
 from gilder.model.spec import Auth
@@ -13,8 +11,6 @@ async def found_cloud(auth: Auth, lease: Lease | None) -> Cloud:
     """The cloud to build on: the embedded one, one described by `metadata_host`, or one known by name."""
     if lease is not None:
         embedded = lease.cloud()
-        # azure-identity finds another metadata service by this variable only.
-        os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = embedded.metadata_url
         return await discovered_cloud(
             embedded.metadata_host, instance_metadata=embedded.metadata_url, ca_file=embedded.ca_file
         )

@@ -14,7 +14,7 @@ from gilder.cli.findings import Findings
 from gilder.cli.secrecy import secrets_of
 from gilder.cli.session import facts_of, shared_auth
 from gilder.cli.templates import Templates
-from gilder.engine import site_on
+from gilder.engine import settled, site_on
 from gilder.engine.checkup import checked, journal_checked, site_checked
 from gilder.host import fitness
 from gilder.model.errors import GilderError
@@ -46,7 +46,8 @@ class Examination:
         sound = self._template(loaded)
         specs = loaded.builds if sound else ()
         try:
-            auth = shared_auth(specs) if specs else Auth()
+            given = shared_auth(specs) if specs else Auth()
+            auth = await settled(given, os.environ, lambda text: self.findings.tell(good("credentials", text)))
             await self._cloud(auth, specs)
         except GilderError as error:
             self.findings.tell(bad("credentials", error.message, error.hint or ""))
@@ -113,7 +114,7 @@ class Examination:
             return
         if specs:
             specs = self._specs_here(machine)
-        async with site_on(cloud, auth, machine, "doctor", lambda text: None) as site:
+        async with site_on(cloud, auth, machine, "doctor", lambda text: None, log_in=False) as site:
             await site_checked(replace(site, force=self.options.force), specs, self.findings.tell)
 
     def _specs_here(self, machine: Machine) -> tuple[BuildSpec, ...]:

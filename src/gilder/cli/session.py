@@ -27,7 +27,7 @@ from gilder.cli.secrecy import errors_hidden, open_files, secrets_of
 from gilder.cli.sinks import Together
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
-from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, signals_heard, site_on
+from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, settled, signals_heard, site_on
 from gilder.model.errors import HostError, UserError
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import Auth, BuildSpec
@@ -41,7 +41,7 @@ from gilder.template import Loaded
 async def build_all(templates: Templates, options: BuildOptions, lease: Lease | None) -> int:
     """Build everything that was asked for; returns the exit code."""
     start = anyio.current_time()
-    auth = shared_auth(templates.loaded().builds)
+    auth = await settled(shared_auth(templates.loaded().builds), os.environ, _warn)
     cloud = await found_cloud(auth, lease)
     machine = await this_machine(cloud)
     loaded = templates.loaded(facts_of(machine))
@@ -50,9 +50,13 @@ async def build_all(templates: Templates, options: BuildOptions, lease: Lease | 
     must_differ(loaded.builds)
     redactor, short = Redactor.of(secrets_of(loaded, os.environ))
     for warning in [f"the value of {name} is too short to be hidden" for name in short] + open_files(loaded):
-        click.echo(f"warning: {warning}", err=True)
+        _warn(warning)
     with errors_hidden(redactor):
         return await _built(_Work(options, templates.name, loaded, cloud, auth, machine, redactor), lease, start)
+
+
+def _warn(text: str) -> None:
+    click.echo(f"warning: {text}", err=True)
 
 
 async def _built(work: _Work, lease: Lease | None, start: float) -> int:

@@ -1,6 +1,7 @@
 """Many images: admission, limits, order, signals, outcomes."""
 
 from gilder.engine.connection import site_on, turn_on
+from gilder.engine.login import settled
 from gilder.engine.recovery import ALIVE, Recovered, Recovery, crashed_runs
 from gilder.engine.run import Run, RunOptions, must_differ
 from gilder.engine.signals import Stopping, signals_heard
@@ -14,6 +15,7 @@ __all__ = [
     "Stopping",
     "crashed_runs",
     "must_differ",
+    "settled",
     "signals_heard",
     "site_on",
     "turn_on",

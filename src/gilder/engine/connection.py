@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from hashlib import sha256
@@ -13,7 +14,9 @@ from gilder.azure.arm import connected
 from gilder.azure.cloud import Cloud
 from gilder.azure.identity import credential_for
 from gilder.azure.metadata import Machine
+from gilder.azure.standing import caller
 from gilder.build import Site
+from gilder.engine.login import with_tenant
 from gilder.model.ids import ArmId
 from gilder.model.spec import Auth
 from gilder.runtime.filelock import file_locked
@@ -25,13 +28,22 @@ LOCKS = Path("/run/gilder")
 
 @asynccontextmanager
 async def site_on(
-    cloud: Cloud, auth: Auth, machine: Machine, run: str, say: Callable[[str], None]
+    cloud: Cloud, auth: Auth, machine: Machine, run: str, say: Callable[[str], None], *, log_in: bool = True
 ) -> AsyncIterator[Site]:
-    """A connection with everything that work on this VM needs, closed when the block ends."""
+    """A connection with everything that work on this VM needs, closed when the block ends.
+
+    With `log_in`, `auth` (`settled`) that does not work is refused here, before anything is touched, and not by each
+    build. Raises UserError and CloudError.
+    """
+    auth = await with_tenant(auth, cloud, machine.id.subscription)
     transport = AioHttpTransport(connection_verify=str(cloud.ca_file) if cloud.ca_file else True)
     credential = credential_for(auth, cloud, transport)
     devices = LunDevices()
     async with connected(cloud, credential, transport, say) as arm:
+        if log_in:
+            who = await caller(arm, time.time)
+            if auth.object_id and who.object_id and auth.object_id.lower() != who.object_id.lower():
+                say(f"object_id: the token is that of {who.object_id}, not of {auth.object_id}")
         writer = SlotWriter(arm, machine.id, devices, turn_on(machine.id))
         yield Site(arm, machine, writer, devices, run, turns=KeyedLocks(LOCKS))
 

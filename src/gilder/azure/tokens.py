@@ -1,0 +1,107 @@
+"""One access token for everybody: asked for once, kept while it is good, renewed by one while the others wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
+
+from gilder.model.errors import GilderError
+
+MARGIN = 300.0
+"""Seconds before its end at which a token is renewed, but never more than the last fifth of its life: a token that lives
+for seconds would otherwise be asked for with every request."""
+PAUSE = 5.0
+"""Seconds for which a refusal is not asked for again: many builds wait for the same answer."""
+
+
+class SharedToken:
+    """The credential that all clients of a run share, as azure-core takes credentials.
+
+    azure-core asks for the token with every request once it is near its end, from each client apart, and azure-identity
+    lets each of them ask the service. Here one asks.
+
+    Args:
+        ask: gets a new token from the service; raises a GilderError.
+        close: closes what `ask` uses.
+        now: seconds since the epoch, as `expires_on` counts.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[str], Awaitable[AccessTokenInfo]],
+        close: Callable[[], Awaitable[None]],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._ask = ask
+        self._close = close
+        self._now = now
+        self._lock = anyio.Lock()
+        self._token: AccessTokenInfo | None = None
+        self._asked_at = 0.0
+        self._good_until = 0.0
+        self._refusal: tuple[float, GilderError] | None = None
+
+    async def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
+        """The token, renewed when it nears its end; raises what `ask` raises."""
+        async with self._lock:
+            if self._token is not None and self._now() < self._good_until:
+                return self._token
+            return await self._renewed(scopes[0])
+
+    async def get_token(
+        self,
+        *scopes: str,
+        claims: str | None = None,
+        tenant_id: str | None = None,
+        enable_cae: bool = False,
+        **kwargs: Any,
+    ) -> AccessToken:
+        """The same for callers of the older kind."""
+        found = await self.get_token_info(*scopes)
+        return AccessToken(found.token, found.expires_on)
+
+    def forget(self, asked_before: float) -> None:
+        """A request that began at `asked_before` met a refusal of its token: ask for another.
+
+        Unless that was done since; else each of many builds would throw away the token that another has just got.
+        """
+        if self._asked_at <= asked_before:
+            self._token = None
+
+    async def _renewed(self, scope: str) -> AccessTokenInfo:
+        now = self._now()
+        if self._refusal is not None and now < self._refusal[0]:
+            raise self._refusal[1]
+        try:
+            token = await self._ask(scope)
+        except GilderError as error:
+            if self._token is not None and now < self._token.expires_on:
+                self._good_until = min(self._token.expires_on, now + PAUSE)
+                return self._token
+            self._refusal = (now + PAUSE, error)
+            raise
+        self._token, self._refusal, self._asked_at = token, None, now
+        life = token.expires_on - now
+        renewal = token.expires_on - min(MARGIN, life / 5)
+        self._good_until = min(renewal, token.refresh_on or renewal)
+        return token
+
+    async def close(self) -> None:
+        """Close what asking needs."""
+        await self._close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self.close()

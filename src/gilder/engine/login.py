@@ -1,0 +1,67 @@
+"""Whom a run logs in as: template, environment and `az login` settled into the options that count."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+
+from gilder.azure.cloud import Cloud
+from gilder.azure.denials import AZ_HINT
+from gilder.azure.methods import Method, method_of, with_environment
+from gilder.azure.tenants import tenant_of
+from gilder.host.run import output
+from gilder.model.errors import CommandFailed, Denied, UserError
+from gilder.model.spec import Auth
+
+_LOGGING_IN = (Method.SECRET, Method.CERTIFICATE, Method.ASSERTION, Method.OIDC)
+
+
+async def settled(auth: Auth, environment: Mapping[str, str], say: Callable[[str], None]) -> Auth:
+    """The options that count: the template's, completed from the environment or replaced by those of `az login`.
+
+    Raises UserError when they do not go together, Denied when there is no `az` or nobody is logged in with it.
+    """
+    complete = with_environment(auth, environment)
+    if method_of(complete) is not Method.AZURE_CLI:
+        return complete
+    ignored = [name for name in ("client_id", "client_secret", "client_cert_path", "client_jwt", "oidc_request_url",
+                                 "object_id", "tenant_id", "subscription_id") if getattr(complete, name)]  # fmt: skip
+    if ignored:
+        say(f"use_azure_cli_auth: {', '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} ignored")
+    account = await _account()
+    return Auth(use_azure_cli_auth=True, metadata_host=complete.metadata_host, **account)
+
+
+async def with_tenant(auth: Auth, cloud: Cloud, subscription: str) -> Auth:
+    """The same with the tenant of the subscription (the VM's, unless the options name one) where none is given.
+
+    Raises what `tenant_of` raises.
+    """
+    if auth.tenant_id or method_of(auth) not in _LOGGING_IN:
+        return auth
+    return auth.model_copy(update={"tenant_id": await tenant_of(auth.subscription_id or subscription, cloud)})
+
+
+async def _account() -> dict[str, str]:
+    """Cloud, subscription and tenant of the account that `az` has marked as default."""
+    command = ["az", "account", "show", "--output", "json"]
+    try:
+        # az finds its login by HOME and AZURE_CONFIG_DIR, and its way out by the variables of proxies.
+        text = await output(command, env={**os.environ, "AZURE_CORE_NO_COLOR": "true"}, timeout=60)
+    except CommandFailed as error:
+        if error.status == 127:
+            raise UserError(
+                "use_azure_cli_auth: there is no program `az`", hint="install the Azure CLI (package azure-cli)"
+            ) from error
+        last = next((line for line in error.tail if line.strip()), "it says nothing")
+        raise Denied(f"use_azure_cli_auth: `az account show` fails: {last}", hint=AZ_HINT) from error
+    try:
+        told = json.loads(text)
+        return {
+            "subscription_id": str(told["id"]),
+            "tenant_id": str(told["tenantId"]),
+            "cloud_environment_name": str(told["environmentName"]),
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise Denied("use_azure_cli_auth: `az account show` printed no account", hint=AZ_HINT) from error
