@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 need_root tests/run.sh
 # shellcheck disable=SC2086 # a list of words
-need_packages $GILDER_PACKAGES xfsprogs btrfs-progs procps iproute2 packer
+need_packages $GILDER_PACKAGES xfsprogs btrfs-progs procps iproute2 packer ansible-core
 venv=${GILDER_VENV:-.venv}
 need_venv "$venv" '.[test]'
 PATH=$(cd "$venv/bin" && pwd):$PATH

@@ -88,7 +88,7 @@ def test_ansible(here: Path) -> None:
 def test_ansible_local(here: Path) -> None:
     found = one(here, type="ansible-local", playbook_file="site.yml", role_paths=["roles"])
     assert isinstance(found, AnsibleLocalProvisioner)
-    assert found.playbook_files == (f"{here}/site.yml",)
+    assert (found.playbook_file, found.playbook_files) == (f"{here}/site.yml", ())
     assert found.role_paths == (f"{here}/roles",)
 
 

@@ -115,7 +115,7 @@ class AnsibleProvisioner(_Galaxy):
     """Absolute path."""
     command: str = "ansible-playbook"
     extra_arguments: tuple[Delayed, ...] = ()
-    ansible_env_vars: tuple[str, ...] = ()
+    ansible_env_vars: tuple[Delayed, ...] = ()
     groups: tuple[str, ...] = ()
     empty_groups: tuple[str, ...] = ()
     host_alias: str = "default"
@@ -137,8 +137,10 @@ class AnsibleLocalProvisioner(_Galaxy):
 
     type: Literal["ansible-local"] = "ansible-local"
     wrap: Wrap = Wrap()
+    playbook_file: str | None = None
+    """Absolute path; goes to the top of the staging directory."""
     playbook_files: tuple[str, ...] = ()
-    """Absolute paths; at least one."""
+    """Absolute paths, instead of `playbook_file`; they go there under their whole paths, but for those in `playbook_dir`."""
     playbook_dir: str | None = None
     command: str = "ANSIBLE_FORCE_COLOR=1 PYTHONUNBUFFERED=1 ansible-playbook"
     extra_arguments: tuple[str, ...] = ()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import assert_never
 
 from gilder.host.guest import Guest
-from gilder.model.errors import UserError
 from gilder.model.provisioners import (
+    AnsibleLocalProvisioner,
+    AnsibleProvisioner,
     BreakpointProvisioner,
     FileProvisioner,
     Provisioner,
@@ -15,6 +17,8 @@ from gilder.model.provisioners import (
     ShellProvisioner,
     SleepProvisioner,
 )
+from gilder.provision.ansible import run_ansible
+from gilder.provision.ansible_local import run_ansible_local
 from gilder.provision.context import ProvisionContext
 from gilder.provision.file import run_file
 from gilder.provision.shell import run_shell
@@ -42,5 +46,9 @@ async def _run_one(guest: Guest, spec: Provisioner, context: ProvisionContext) -
             await run_sleep(spec, context)
         case BreakpointProvisioner():
             await run_breakpoint(guest, spec, context)
+        case AnsibleProvisioner():
+            await run_ansible(guest, spec, context)
+        case AnsibleLocalProvisioner():
+            await run_ansible_local(guest, spec, context)
         case _:
-            raise UserError(f"gilder reads the provisioner {spec.type}, but cannot run it yet")
+            assert_never(spec)

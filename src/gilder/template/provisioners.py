@@ -244,8 +244,6 @@ def _check_ansible_local(work: Work) -> None:
         work.files(option)
     for option in ("playbook_dir", "group_vars", "host_vars", "playbook_paths", "role_paths", "collection_paths"):
         work.files(option, directory=True)
-    if "playbook_file" in work.values:
-        work.values["playbook_files"] = (work.values.pop("playbook_file"),)
 
 
 _OTHER_WAY = "gilder reaches the guest through a chroot, without SSH"
@@ -276,6 +274,7 @@ KINDS: Mapping[str, Kind] = {
             AnsibleProvisioner,
             promises={
                 "extra_arguments": LINE,
+                "ansible_env_vars": LINE,
                 "inventory_file_template": with_fields(LINE, "HostAlias", "Host", "User", "Port"),
             },
             ignored=dict.fromkeys(_PROXY, _OTHER_WAY),
@@ -284,7 +283,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "ansible-local": Kind(
         AnsibleLocalProvisioner,
-        _shape("ansible-local", AnsibleLocalProvisioner, more={"playbook_file": str}),
+        _shape("ansible-local", AnsibleLocalProvisioner),
         _check_ansible_local,
     ),
 }
