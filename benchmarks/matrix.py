@@ -56,6 +56,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     size, cores = SIZES[options.slots], os.cpu_count() or 1
     inputs = profile(options.gallery, *solo())
     world = ["--latency", options.latency, "--seed", str(options.seed), "--throttle", "on", "--vm-size", size]
+    load = os.getloadavg()[0]
     with cloud(*world, "--concurrent-writes", options.concurrent_writes) as place:
         if options.gallery:
             place.with_gallery()
@@ -69,6 +70,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         "builds": options.builds,
         "slots": options.slots,
         "cores": cores,
+        "load_before": round(load, 1),
         "latency": options.latency,
         "gallery": options.gallery,
         "concurrent_writes": options.concurrent_writes,

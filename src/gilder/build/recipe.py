@@ -65,7 +65,9 @@ async def _from_plan(
                 await snapshots.take()  # still attached: the detach is off the critical path
                 slot.release_soon()
                 entry.leave()  # what follows needs no slot
-                return await publish(plan, site, ledger, story)
+                published = await publish(plan, site, ledger, story)
+                await snapshots.give_back_soon()  # while the detach goes on
+                return published
         entry.leave()
         await snapshots.take()  # a ReadWrite cache of the host is written back only by the detach
         return await publish(plan, site, ledger, story)

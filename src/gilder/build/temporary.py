@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import anyio
 
@@ -11,8 +11,9 @@ from gilder.azure.disks import DiskFacts, DiskPlan, create_disk, delete_disk, di
 from gilder.azure.snapshots import SnapshotPlan, delete_snapshot, take_snapshot
 from gilder.build.site import Site
 from gilder.build.story import Story
-from gilder.model.errors import Refused
+from gilder.model.errors import GilderError, Refused
 from gilder.model.events import Stage
+from gilder.model.ids import ArmId
 from gilder.runtime.release import Ledger, Release, releasing
 
 _DELETING = 600.0
@@ -63,15 +64,17 @@ def _deletion(site: Site, plan: DiskPlan, story: Story, *, keep: bool) -> Releas
 class Snapshots:
     """The snapshots of a build's disks; comes only out of `snapshots_of`."""
 
-    def __init__(self, site: Site, plans: Sequence[SnapshotPlan], story: Story) -> None:
+    def __init__(self, site: Site, plans: Sequence[SnapshotPlan], ledger: Ledger, story: Story, *, keep: bool) -> None:
         self._site = site
         self._plans = plans
+        self._ledger = ledger
         self._story = story
-        self.asked_for = False
+        self._keep = keep
+        self._there: set[ArmId] = set()
 
     async def take(self) -> None:
         """Take them now; the disks must be unmounted and flushed."""
-        self.asked_for = True
+        self._there.update(plan.id for plan in self._plans)
         names = ", ".join(plan.id.name for plan in self._plans)
         await self._story.step(Stage.SNAPSHOT, self._take_all, names)
 
@@ -80,36 +83,52 @@ class Snapshots:
             for plan in self._plans:
                 group.start_soon(take_snapshot, self._site.arm, plan)
 
+    async def give_back_soon(self) -> None:
+        """Delete them before the block ends, if that goes well; on leaving it is tried again, and told when it fails.
+
+        Shielded like every release: a build that is stopped now has its image, and counts as built.
+        """
+        if self._keep:
+            return
+        with self._ledger.patience.bounded(_DELETING):
+            async with anyio.create_task_group() as group:
+                for plan in self._plans:
+                    group.start_soon(self._try_to_delete, plan.id)
+
+    async def _try_to_delete(self, snapshot: ArmId) -> None:
+        with suppress(GilderError):
+            await self._delete(snapshot)
+
+    async def _delete(self, snapshot: ArmId) -> None:
+        if snapshot not in self._there:
+            return
+        if self._keep:
+            self._story.say(f"the snapshot stays, as skip_cleanup asks: {snapshot}")
+            return
+        with self._story.telling(Stage.CLEAN_UP, f"deleting the snapshot {snapshot.name}"):
+            await delete_snapshot(self._site.arm, snapshot)
+        self._there.discard(snapshot)
+
+    def deletion(self, snapshot: ArmId) -> Release:
+        """How one of them is given back."""
+        return Release(
+            "snapshot",
+            snapshot.name,
+            f"az snapshot delete --ids {snapshot}",
+            lambda: self._delete(snapshot),
+            _DELETING,
+            "" if self._keep else str(snapshot),
+            begun=lambda: snapshot in self._there,
+        )
+
 
 @asynccontextmanager
 async def snapshots_of(
     site: Site, plans: Sequence[SnapshotPlan], ledger: Ledger, story: Story, *, keep: bool
 ) -> AsyncIterator[Snapshots]:
     """The place for a build's snapshots, which are deleted at the end; with `keep` they stay."""
-    snapshots = Snapshots(site, plans, story)
-
-    def deletion(plan: SnapshotPlan) -> Release:
-        async def delete() -> None:
-            if not snapshots.asked_for:
-                return
-            if keep:
-                story.say(f"the snapshot stays, as skip_cleanup asks: {plan.id}")
-                return
-            with story.telling(Stage.CLEAN_UP, f"deleting the snapshot {plan.id.name}"):
-                await delete_snapshot(site.arm, plan.id)
-
-        handle = "" if keep else str(plan.id)
-        return Release(
-            "snapshot",
-            plan.id.name,
-            f"az snapshot delete --ids {plan.id}",
-            delete,
-            _DELETING,
-            handle,
-            begun=lambda: snapshots.asked_for,
-        )
-
+    snapshots = Snapshots(site, plans, ledger, story, keep=keep)
     async with AsyncExitStack() as held:
         for plan in plans:
-            await held.enter_async_context(releasing(ledger, deletion(plan)))
+            await held.enter_async_context(releasing(ledger, snapshots.deletion(plan.id)))
         yield snapshots

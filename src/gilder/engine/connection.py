@@ -8,13 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from azure.core.pipeline.transport import AioHttpTransport
-
 from gilder.azure.arm import connected
 from gilder.azure.cloud import Cloud
 from gilder.azure.identity import credential_for
 from gilder.azure.metadata import Machine
 from gilder.azure.standing import caller
+from gilder.azure.transport import transport_for
 from gilder.build import Site
 from gilder.engine.login import with_tenant
 from gilder.model.ids import ArmId
@@ -36,7 +35,7 @@ async def site_on(
     build. Raises UserError and CloudError.
     """
     auth = await with_tenant(auth, cloud, machine.id.subscription)
-    transport = AioHttpTransport(connection_verify=str(cloud.ca_file) if cloud.ca_file else True)
+    transport = transport_for(cloud)
     credential = credential_for(auth, cloud, transport)
     devices = LunDevices()
     async with connected(cloud, credential, transport, say) as arm:

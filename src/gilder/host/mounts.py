@@ -172,23 +172,18 @@ async def _has_binfmt_misc(box: Sandbox) -> bool:
 
 async def _unmount(box: Sandbox, places: Sequence[Path]) -> None:
     """Unmount what is at and beneath the places, the last mounted first. Raises Busy with the holders' names."""
-    if not _points(box, places):
+    if not box.mount_points(*places):
         return
     # What a guest's scripts left running would hold the mounts; nothing of it belongs into the image.
     await box.end_processes()
-    while points := _points(box, places):
+    while points := box.mount_points(*places):
         try:
             await box.run(box.wrapped(["umount", *(str(point) for point in reversed(points))]))
         except CommandFailed as failed:
-            if len(_points(box, places)) < len(points):
+            if len(box.mount_points(*places)) < len(points):
                 continue
             systems = [box.seen_from_here(point).stat().st_dev for point in points]
             holders = await anyio.to_thread.run_sync(file_holders, systems)
             if not holders and not any("busy" in line for line in failed.tail):
                 raise  # it failed for another reason, which it has told
             raise Busy(str(points[0]), holders) from failed
-
-
-def _points(box: Sandbox, places: Sequence[Path]) -> list[Path]:
-    """Where something is mounted, at the places and beneath, in the order in which it was mounted."""
-    return [point for point in box.mount_points(Path("/")) if any(p == point or p in point.parents for p in places)]

@@ -121,14 +121,16 @@ class Sandbox:
         """
         return list(await self.ask("end_processes", grace=grace))
 
-    def mount_points(self, at: Path) -> list[Path]:
-        """Where something is mounted inside, at `at` and beneath it, in the order in which it was mounted."""
+    def mount_points(self, *places: Path) -> list[Path]:
+        """Where something is mounted inside, at `places` and beneath them, in the order in which it was mounted."""
         try:
             lines = Path(f"/proc/{self.pid}/mountinfo").read_text(errors="surrogateescape").splitlines()
         except OSError as error:
             raise HostError(f"the sandbox of {self.name} is gone: {error}") from error
-        points = [Path(_plain(line.split(" ")[4])) for line in lines]
-        return [point for point in points if point == at or at in point.parents]
+        # As text: every build reads the table several times, and making paths of all its lines took most of gilder's CPU.
+        beneath = tuple(f"{place}/".replace("//", "/") for place in places)
+        points = (_plain(line.split(" ", 5)[4]) for line in lines)
+        return [Path(point) for point in points if f"{point}/".replace("//", "/").startswith(beneath)]
 
     def seen_from_here(self, path: Path) -> Path:
         """A way from gilder's own mount namespace to a path inside."""
@@ -215,6 +217,8 @@ async def sandbox(
 
 def _plain(path: str) -> str:
     """A path of mountinfo, whose odd characters are written in octal (proc(5))."""
+    if "\\" not in path:
+        return path.removesuffix("//deleted")
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         path = path.replace(code, character)
     return path.removesuffix("//deleted")
