@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import ssl
-
 import aiohttp
 from azure.core.pipeline.transport import AioHttpTransport
 
-from gilder.azure.cloud import Cloud
+from gilder.azure.cloud import Cloud, tls_context
+
+
+class PooledTransport(AioHttpTransport):  # type: ignore[misc]  # azure-core hands it out by a module __getattr__
+    """A transport that trusts the authorities of the cloud's own file.
+
+    azure-core, given such a file, reads it for every request and makes a connection for each, because no two requests then
+    have the same TLS settings. A session that knows the file beforehand connects once.
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__()
+        self._cloud = cloud
+        self._opened = False
+
+    async def open(self) -> None:
+        """Make the session at the first request; its arguments but one are those that azure-core gives to its own."""
+        if not self._opened:
+            self._opened = True
+            self.session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=tls_context(self._cloud)),
+                trust_env=True,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        await super().open()
 
 
 def transport_for(cloud: Cloud) -> AioHttpTransport:
-    """A transport that trusts the system's authorities, or those of the cloud's own file; to be made in the event loop.
-
-    azure-core, given such a file, reads it for every request and makes a connection for each, because no two requests then
-    have the same TLS settings. A session that knows the file beforehand opens a connection once (its other arguments are
-    those that azure-core gives to its own).
-    """
-    if cloud.ca_file is None:
-        return AioHttpTransport()
-    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(cloud.ca_file)))
-    session = aiohttp.ClientSession(
-        connector=connector, trust_env=True, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
-    )
-    return AioHttpTransport(session=session)
+    """A transport to this cloud, not connected yet."""
+    return PooledTransport(cloud) if cloud.ca_file else AioHttpTransport()
