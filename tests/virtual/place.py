@@ -116,6 +116,9 @@ class PretendedDevices:
         if not self.is_free(device):
             raise Busy(device.path)
 
+    async def rescan(self) -> None:
+        """There is nothing to find."""
+
 
 def _lun(device: BlockDevice) -> int:
     return int(device.kernel_name.removeprefix("lun"))

@@ -7,17 +7,23 @@ tells: SCSI disks on the data controllers of the VMBus, NVMe namespaces with nsi
 from __future__ import annotations
 
 import os.path
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import anyio
+import anyio.to_thread
 
 from gilder.host.devices import BlockDevice, block_device, is_free, wait_free
 from gilder.model.errors import DeviceMissing
 
 _DATA_CONTROLLERS = ("{f8b3781b", "{f8b3781c", "{f8b3781d")
 """VMBus ids of the SCSI controllers with data disks (WALinuxAgent, 66-azure-storage.rules)."""
+
+_LATE = 5.0
+"""Seconds after which a device that does not show is looked for; nearly all show by themselves within one."""
 
 _SIZE_SLACK = 2**20
 """Bytes by which a device may differ from what Azure says of its disk (disks made from VHDs are rounded)."""
@@ -58,6 +64,10 @@ class SlotDevices(Protocol):
         """Wait until nothing uses a device; raises Busy, or DeviceMissing when it is gone."""
         ...
 
+    async def rescan(self) -> None:
+        """Make the machine look for disks that it may have missed."""
+        ...
+
 
 class LunDevices:
     """Looks up data disks by LUN. `dev` and `sys` are parameters so that a test may lay out other machines."""
@@ -94,6 +104,17 @@ class LunDevices:
         """Wait until nothing uses a device; raises Busy, or DeviceMissing when it is gone."""
         await wait_free(device, within=within)
 
+    async def rescan(self) -> None:
+        """Make the kernel look for disks on the controllers with data disks; what it refuses is left alone."""
+        await anyio.to_thread.run_sync(self._rescan)  # a scan may take seconds
+
+    def _rescan(self) -> None:
+        for host in self._sys.glob("class/scsi_host/host*"):
+            if _has_data_disks(host):
+                _write(host / "scan", "- - -")
+        for controller in self._nvme_controllers():
+            _write(controller / "rescan_controller", "1")
+
     def visible(self, capacity: int) -> frozenset[int]:
         """The LUNs below `capacity` at which a device shows."""
         return frozenset(lun for lun in range(capacity) if self.path(lun) is not None)
@@ -108,20 +129,28 @@ class LunDevices:
 
     def _scsi(self, lun: int) -> str | None:
         for device in self._sys.glob(f"bus/scsi/devices/*:*:*:{lun}"):
-            bus = device.resolve()
-            if any(
-                part.lower().startswith(_DATA_CONTROLLERS) for part in (_read(p / "device_id") for p in bus.parents)
-            ):
+            if _has_data_disks(device):
                 return next((block.name for block in (device / "block").glob("*")), None)
         return None
 
     def _nvme(self, lun: int) -> str | None:
-        for controller in self._sys.glob("class/nvme/nvme*"):
-            if _read(controller / "model").startswith("MSFT NVMe Accelerator"):
-                for namespace in controller.glob("nvme*n*"):
-                    if _read(namespace / "nsid") == str(lun + 2):
-                        return namespace.name
+        for controller in self._nvme_controllers():
+            for namespace in controller.glob("nvme*n*"):
+                if _read(namespace / "nsid") == str(lun + 2):
+                    # A kernel that expects several paths to a disk shows each as nvme0c0n1, and the disk as nvme0n1.
+                    return re.sub(r"c\d+(n\d+)$", r"\1", namespace.name)
         return None
+
+    def _nvme_controllers(self) -> list[Path]:
+        """Those with remote disks; local ones have another model (azure-vm-utils, 80-azure-disk.rules)."""
+        found = self._sys.glob("class/nvme/nvme*")
+        return [controller for controller in found if _read(controller / "model").startswith("MSFT NVMe Accelerator")]
+
+
+def _has_data_disks(place: Path) -> bool:
+    """Whether something of the SCSI bus belongs to a controller with data disks."""
+    above = (_read(parent / "device_id") for parent in place.resolve().parents)
+    return any(text.lower().startswith(_DATA_CONTROLLERS) for text in above)
 
 
 def _normal(path: Path) -> Path:
@@ -135,13 +164,20 @@ def _read(file: Path) -> str:
         return ""
 
 
+def _write(file: Path, text: str) -> None:
+    with suppress(OSError):  # a container may not; then the device must show by itself, as it nearly always does
+        file.write_text(text)
+
+
 async def wait_device(devices: SlotDevices, lun: int, size_bytes: int, before: Scenery, within: float) -> BlockDevice:
     """Wait for the device of a disk just attached and prove that it is that disk's.
 
-    It must have about the disk's size, and be newer than everything that was there before. Raises DeviceMissing when it
-    does not show in time, or what shows is another.
+    It must have about the disk's size, and be newer than everything that was there before. A machine that does not show it
+    is made to look again, at growing intervals: some kernels miss the message (azure-vm-utils, scylla-machine-image
+    reports). Raises DeviceMissing when it does not show in time, or what shows is another.
     """
-    deadline = anyio.current_time() + within
+    start = anyio.current_time()
+    deadline, rescan_at = start + within, start + _LATE
     pause = 0.01
     doubt = "no device appeared"
     while anyio.current_time() < deadline:
@@ -152,11 +188,14 @@ async def wait_device(devices: SlotDevices, lun: int, size_bytes: int, before: S
         else:
             if device is not None and (doubt := _doubt(device, size_bytes, before)) == "":
                 return device
+        if anyio.current_time() >= rescan_at:
+            rescan_at += 2 * (anyio.current_time() - start)
+            await devices.rescan()
         await anyio.sleep(pause)
         pause = min(pause * 1.5, 1.0)
     raise DeviceMissing(
         f"the disk was attached at LUN {lun}, but {doubt} within {within:g} s",
-        hint="see `lsblk` and `dmesg`; on SCSI sizes a rescan may help: echo '- - -' > /sys/class/scsi_host/hostN/scan",
+        hint="see `lsblk` and `dmesg`: this machine was made to look for disks again and did not find it",
     )
 
 
