@@ -87,7 +87,11 @@ async def last_night(place: Place, took: dict[str, float]) -> None:
 def measured(
     builds: int, slots: int, gallery: bool, known: bool = False, at_end: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """One run's figures. With `known` the journal has an earlier night's durations; `at_end` is called when the builds are over and the world is still there."""
+    """One run's figures.
+
+    With `known` the journal has an earlier night's durations; `at_end` is called when the builds are over and the world is
+    still there.
+    """
     seconds = lognormal(MEAN, seed=1)
     names = [f"image{number:05}" for number in range(builds)]
 
