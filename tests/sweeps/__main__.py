@@ -17,6 +17,10 @@ def _kill(effort: Effort) -> Tally:
     return kill.sweep(effort.folder, everything=effort.everything, seed=effort.seed, say=effort.say)
 
 
+def _interrupt(effort: Effort) -> Tally:
+    return kill.interrupts(effort.folder, everything=effort.everything, seed=effort.seed, say=effort.say)
+
+
 def _host(effort: Effort) -> Tally:
     return host.sweep(effort.folder, everything=effort.everything, seed=effort.seed, say=effort.say)
 
@@ -27,6 +31,7 @@ def _straits(effort: Effort) -> Tally:
 
 SWEEPS = (
     Sweep("kill", "kill -9 of the real program anywhere, then recover", _kill, root=True),
+    Sweep("interrupt", "Ctrl-C and its like, once to three times, anywhere", _interrupt, root=True),
     Sweep("host", "programs of this machine that fail, lie, die or hang", _host, root=True),
     Sweep("straits", "full disks, dead devices, stuck processes, meddling outsiders", _straits, root=True),
 )

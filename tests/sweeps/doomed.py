@@ -1,7 +1,8 @@
-"""gilder that is killed at one point of its life: `python -m tests.sweeps.doomed POINT ARGUMENTS…`.
+"""gilder that gets a signal at one point of its life: `python -m tests.sweeps.doomed POINT SIGNALS ARGUMENTS…`.
 
 A point is `KIND:SIDE:NUMBER`, such as `record:before:7`: the seventh record of the journal, written and not yet
-committed. `count:FILE` kills nothing and writes into FILE how many of each kind there were.
+committed. `count:FILE` sends nothing and writes into FILE how many of each kind there were. SIGNALS are names with commas
+between them, `SIGINT,SIGTERM`; one comes a moment after the other.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +32,7 @@ Side = Literal["before", "after"]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where gilder dies: at the `number`th record of the journal, program started, or request that changes something;
+    """Where gilder is struck: at the `number`th record of the journal, program started, or request that changes something;
     `before` it takes effect or just `after`, when nothing else has been done yet."""
 
     kind: Kind
@@ -42,13 +45,23 @@ class Point:
 
 _seen: Counter[tuple[str, str]] = Counter()
 _point = ""
+_signals: list[signal.Signals] = []
+_BETWEEN = 0.1
+"""Seconds from one signal to the next; those that come together may count as one."""
 
 
 def reached(kind: Kind, side: Side) -> None:
-    """Count, and die when it is the point."""
+    """Count, and send the signals when it is the point."""
     _seen[kind, side] += 1
     if _point == f"{kind}:{side}:{_seen[kind, side]}":
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), _signals[0])
+        threading.Thread(target=_more, daemon=True).start()
+
+
+def _more() -> None:
+    for number in _signals[1:]:
+        time.sleep(_BETWEEN)
+        os.kill(os.getpid(), number)
 
 
 def doom_records() -> None:
@@ -103,7 +116,8 @@ def doom_requests() -> None:
 
 
 if __name__ == "__main__":
-    _point = sys.argv.pop(1)
+    _point, signals = sys.argv.pop(1), sys.argv.pop(1)
+    _signals = [signal.Signals[name] for name in signals.split(",")]
     doom_records()
     doom_programs()
     doom_requests()

@@ -30,7 +30,7 @@ BOUND = 60.0
 _HANGING = ("hangs", "deaf")
 
 PROVISIONERS = [
-    shell("nohup sleep 600 >/dev/null 2>&1 &", f'echo "{MARK}" > /etc/mark'),
+    shell("sleep 600 >/dev/null 2>&1 &", f'echo "{MARK}" > /etc/mark'),
     {"type": "shell-local", "inline": ["true"]},
 ]
 
@@ -138,13 +138,17 @@ def _untold(ended: Ended, names: Sequence[str], misdeed: Misdeed) -> list[str]:
     if (ended.status == 0) != (ends == ["built", "built"]) or ended.status not in (0, 1):
         wrong.append(f"it ended with {ended.status}, the builds are {ends}")
     if ends.count("built") < 1:
-        wrong.append(f"one program's fault ended both builds: {ends}\n{told}")
+        wrong.append(f"one program's fault ended both builds: {ends}\n{told[-2000:]}")
     if "Left behind" in ended.out:
         wrong.append(f"it says that something is left: {ended.out}")
     if "mistake in gilder" in told or "Traceback" in told:
-        wrong.append(f"an unexpected error: {told}")
+        wrong.append(f"an unexpected error: {told[-2000:]}")
     # Who enters namespaces is never named, but what was to run there; nor is what a person gave up waiting for.
-    named = misdeed.program in ended.out or misdeed.program in ("nsenter", "setpriv") or misdeed.how in _HANGING
+    named = (
+        misdeed.program in ended.out or misdeed.program in ("nsenter", "setpriv", "unshare") or misdeed.how in _HANGING
+    )
+    if "while cleaning up" in ended.out:
+        wrong.append(f"it did not fail in the clean-up: {ended.out}")
     if "failed" in ends and not named:
         wrong.append(f"what failed is not named: {ended.out}")
     return wrong

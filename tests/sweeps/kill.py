@@ -1,19 +1,21 @@
-"""Kill: `kill -9` of the real program at every record of its journal, program it starts and request it sends; then recover.
+"""Kill and interrupt: signals to the real program at every record of its journal, program it starts and request it sends.
 
-Afterwards this machine and the cloud are as before, each image is finished or not there, and the journal says which.
+After `kill -9` and a recovery, or after Ctrl-C alone, this machine and the cloud are as before, each image is finished or
+not there, and the journal says which.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
 
-from tests.e2e.conftest import builder, shell
+from tests.e2e.conftest import Ended, builder, shell
 from tests.sweeps.doomed import Kind, Point, Side
 from tests.sweeps.frame import Tally
 from tests.sweeps.ground import Ground, ground
@@ -37,7 +39,7 @@ def builders(names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 PROVISIONERS = [
-    shell("nohup sleep 600 >/dev/null 2>&1 &", f'echo "{MARK}" > /etc/mark'),
+    shell("sleep 600 >/dev/null 2>&1 &", f'echo "{MARK}" > /etc/mark'),
     {"type": "shell-local", "inline": ["sleep 0.05"]},
 ]
 
@@ -46,7 +48,7 @@ def points(place: Ground, builds: int) -> list[Point]:
     """Every point of a run of that many builds, by counting one that is not killed."""
     names = [f"counted-{builds}-{number}" for number in range(builds)]
     counts = place.folder / "counts"
-    ended = _doomed(place, f"count:{counts}", names)
+    ended = _struck(place, f"count:{counts}", names)
     if ended.status != 0:
         raise AssertionError(f"the run without a kill failed:\n{ended.out}{ended.err}")
     seen = json.loads(counts.read_text())
@@ -73,11 +75,52 @@ def sweep(folder: Path, *, everything: bool, seed: int, sample: int = 10, say: S
     return tally
 
 
+def interrupts(folder: Path, *, everything: bool, seed: int, sample: int = 6, say: Say = lambda line: None) -> Tally:
+    """SIGINT, SIGTERM and SIGHUP, once, twice and three times, over all points of four builds or a sample of them."""
+    tally = Tally()
+    random = Random(seed)
+    with ground(folder) as place:
+        cells = points(place, 4)
+        cells = cells if everything else random.sample(cells, sample)
+        first = random.randrange(9)
+        for number, point in enumerate(cells, first):
+            signals = [_STOPS[number % 3]] * (number // 3 % 3 + 1)
+            fired, wrong = interrupted(place, [f"cell{number}-{each}" for each in range(4)], point, signals)
+            tally.cells[",".join(signals)] += fired
+            tally.violations += [f"{','.join(signals)} at {point}: {what}" for what in wrong]
+            say(f"{','.join(signals)} at {point}: {'; '.join(wrong) or ('ok' if fired else 'not heard')}")
+    return tally
+
+
+_STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+def interrupted(place: Ground, names: Sequence[str], point: Point, signals: Sequence[str]) -> tuple[bool, list[str]]:
+    """Send signals to a run at one point; says whether it heard the last of them, and what is wrong afterwards."""
+    place.next()
+    before = place.sight()
+    ended = _struck(place, str(point), names, signals)
+    heard = ended.err.count(f"==> {signals[0]}: ")
+    # Once the builds are over and all is given back, gilder hears no more signals, and what comes then ends it as usual.
+    unheard = heard < len(signals) and ended.status == -signal.Signals[signals[0]]
+    wrong = [] if ended.status in (0, 1) or unheard else [f"it ended with {ended.status}"]
+    if heard and ended.status == 0:
+        wrong.append("it was stopped and ended with 0")
+    if "Traceback" in ended.err or "mistake in gilder" in ended.out:
+        wrong.append("an unexpected error")
+    if heard == 3:
+        wrong += _recovered(place)
+    elif "Left behind" in ended.out:
+        wrong.append("it left something")
+    wrong += [*unreadable(place), *place.sight_again(before), *place.sins(), *untrue(place, names)]
+    return heard == len(signals), [*wrong, (ended.out + ended.err)[-2000:]] if wrong else []
+
+
 def cell(place: Ground, names: Sequence[str], point: Point) -> tuple[bool, list[str]]:
     """Kill a run at one point, then recover; says whether it was killed, and what is wrong afterwards."""
     place.next()
     before = place.sight()
-    killed = _doomed(place, str(point), names)
+    killed = _struck(place, str(point), names)
     if killed.status != -9:
         wrong = [] if killed.status == 0 else [f"it ended with {killed.status}: {killed.out}{killed.err}"]
         return False, wrong + place.sight_again(before)
@@ -85,11 +128,12 @@ def cell(place: Ground, names: Sequence[str], point: Point) -> tuple[bool, list[
     return True, wrong + untrue(place, names)
 
 
-def _doomed(place: Ground, point: str, names: Sequence[str]) -> Any:
+def _struck(place: Ground, point: str, names: Sequence[str], signals: Iterable[str] = ("SIGKILL",)) -> Ended:
     template = place.folder / "template.json"
     template.write_text(json.dumps({"builders": builders(names), "provisioners": PROVISIONERS}))
     logs = ["--log-dir", str(place.program.logs)]
-    return place.run([sys.executable, "-m", "tests.sweeps.doomed", point, "build", *place.where, *logs, str(template)])
+    program = ["tests.sweeps.doomed", point, ",".join(signals)]
+    return place.run([sys.executable, "-m", *program, "build", *place.where, *logs, str(template)])
 
 
 def _recovered(place: Ground) -> list[str]:

@@ -78,6 +78,8 @@ async def _worked(job: Job, work: LocalWork) -> None:
     try:
         await work(job)
     except GilderError as error:
+        # Between two stages it failed after the last one, and not in the clean-up that is the next.
+        job.story.failed_at = job.story.failed_at or job.story.stage
         if await job.story.keeps(error):
             job.story.say(
                 f"the disk stays attached, as {job.slot.device.path} (LUN {job.slot.lun}), and is not mounted"

@@ -13,7 +13,7 @@ import os
 import shlex
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -169,10 +169,12 @@ class Sandbox:
         except (anyio.IncompleteRead, TimeoutError) as error:
             assert self._process.stderr is not None
             said = ""
-            with anyio.move_on_after(1):
+            with anyio.move_on_after(1), suppress(anyio.EndOfStream):
                 said = (await BufferedByteReceiveStream(self._process.stderr).receive(4096)).decode(errors="replace")
             hint = None if os.geteuid() == 0 else "gilder must run as root"
-            reason = (said.strip().splitlines() or [str(error)])[-1]
+            reason = (said.strip().splitlines() or ["the programs that make it ended without a word"])[-1]
+            if isinstance(error, TimeoutError):
+                reason = "the programs that make it did not get there within 30 s"
             raise HostError(f"no sandbox for {self.name}: {reason}", hint=hint) from error
 
     async def close(self) -> None:
