@@ -27,10 +27,10 @@ class Door:
 
     async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         """Listen; returns the port (asked for as 0, the system picks one)."""
-        runner = web.ServerRunner(self._server, handle_signals=False)
+        runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.2)
         await runner.setup()
         self._runners.append(runner)
-        site = web.TCPSite(runner, host, port, ssl_context=tls, shutdown_timeout=0.2)
+        site = web.TCPSite(runner, host, port, ssl_context=tls)
         await site.start()
         return int(runner.addresses[0][1])
 

@@ -51,19 +51,8 @@ US_GOVERNMENT = Cloud(
     "https://login.microsoftonline.us",
     "https://management.usgovcloudapi.net/",
 )
-_BY_NAME = {
-    "public": PUBLIC,
-    "azurecloud": PUBLIC,
-    "azurepubliccloud": PUBLIC,
-    "publiccloud": PUBLIC,
-    "china": CHINA,
-    "chinacloud": CHINA,
-    "azurechinacloud": CHINA,
-    "usgovernment": US_GOVERNMENT,
-    "usgovernmentcloud": US_GOVERNMENT,
-    "azureusgovernment": US_GOVERNMENT,
-    "azureusgovernmentcloud": US_GOVERNMENT,
-}
+_BY_NAME = {"": PUBLIC, "public": PUBLIC, "china": CHINA, "usgovernment": US_GOVERNMENT}
+"""By what is left of a name without `Azure` before and `Cloud` after it: both are as often there as not."""
 
 
 def named_cloud(name: str) -> Cloud:
@@ -74,6 +63,7 @@ def named_cloud(name: str) -> Cloud:
             f"the cloud {name!r} was closed in October 2021",
             hint="use Public with a German region such as germanywestcentral",
         )
+    key = key.removeprefix("azure").removesuffix("cloud")
     if key not in _BY_NAME:
         raise UserError(f"unknown cloud {name!r}", hint="use Public, China or USGovernment, or give metadata_host")
     return _BY_NAME[key]

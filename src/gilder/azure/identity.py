@@ -108,7 +108,9 @@ class _Maker:
         try:
             return CertificateCredential(*self._application(), path, password=password or None, **self._service())
         except OSError as error:
-            raise UserError(f"client_cert_path: cannot read {path}: {error.strerror}") from error
+            raise UserError(
+                f"client_cert_path: cannot read {path}: {error.strerror}", hint=_CERTIFICATE_HINT
+            ) from error
         except (ValueError, TypeError) as error:
             raise UserError(f"client_cert_path: {path} {_unusable(error)}", hint=_CERTIFICATE_HINT) from error
 

@@ -1,0 +1,315 @@
+"""Every way to log in, right and wrong, against a token service that verifies; over real HTTPS."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.login.service import (
+    CLIENT,
+    CONNECTION,
+    EXPIRED_CLIENT,
+    OTHER_TENANT,
+    PASSWORD,
+    REQUEST_TOKEN,
+    SECRET,
+    USER,
+    Place,
+    assertion,
+    served,
+    settings,
+)
+
+from gilder.engine.login import settled
+from gilder.model.errors import GilderError, NotFound
+from gilder.model.spec import Auth
+from localarm.settings import SUBSCRIPTION, TENANT
+
+SECRETS = (SECRET, PASSWORD, REQUEST_TOKEN, "wrong-secret", "wrong password", "wrong-request-token")
+
+
+Cell = tuple[dict[str, Any], str]
+"""Options (FOLDER, CI and ASSERTION stand for what is known later), and words of the refusal ("" when it works)."""
+
+CERTIFICATE_MISSING = "client_cert_path: cannot read"
+METHODS: dict[str, dict[str, Cell]] = {
+    "secret": {
+        "right": ({"client_secret": SECRET}, ""),
+        "wrong": ({"client_secret": "wrong-secret"}, "the client secret is wrong"),
+        "expired": ({"client_secret": SECRET, "client_id": EXPIRED_CLIENT}, "the client secret has expired"),
+        "missing": ({"client_secret": ""}, "client_secret is empty, and client_id is given"),
+    },
+    "certificate in PEM": {
+        "right": ({"client_cert_path": "FOLDER/good.pem"}, ""),
+        "wrong": ({"client_cert_path": "FOLDER/other.pem"}, "other.pem is not registered with the application"),
+        "expired": ({"client_cert_path": "FOLDER/old.pem", "client_id": EXPIRED_CLIENT}, "old.pem has expired"),
+        "missing": ({"client_cert_path": "FOLDER/none.pem"}, f"{CERTIFICATE_MISSING} FOLDER/none.pem: No such file"),
+    },
+    "locked certificate in PEM": {
+        "right": ({"client_cert_path": "FOLDER/locked.pem", "client_cert_password": PASSWORD}, ""),
+        "wrong": (
+            {"client_cert_path": "FOLDER/locked.pem", "client_cert_password": "wrong password"},
+            "cannot be opened with this client_cert_password",
+        ),
+        "expired": ({"client_cert_path": "FOLDER/old.pem", "client_id": EXPIRED_CLIENT}, "old.pem has expired"),
+        "missing": ({"client_cert_path": "FOLDER/locked.pem"}, "cannot be opened with this client_cert_password"),
+    },
+    "certificate in PKCS#12": {
+        "right": ({"client_cert_path": "FOLDER/good.p12", "client_cert_password": PASSWORD}, ""),
+        "wrong": (
+            {"client_cert_path": "FOLDER/good.p12", "client_cert_password": "wrong password"},
+            "password is wrong",
+        ),
+        "expired": (
+            {"client_cert_path": "FOLDER/old.p12", "client_cert_password": PASSWORD, "client_id": EXPIRED_CLIENT},
+            "old.p12 has expired",
+        ),
+        "missing": ({"client_cert_path": "FOLDER"}, f"{CERTIFICATE_MISSING} FOLDER: Is a directory"),
+    },
+    "broken certificate": {
+        "wrong": ({"client_cert_path": "FOLDER/mixed.pem"}, "has another key than the one that signed"),
+        "missing": ({"client_cert_path": "FOLDER/keyless.pem"}, "holds no certificate with its private key"),
+    },
+    "assertion": {
+        "right": ({"client_jwt": "ASSERTION"}, ""),
+        "wrong": ({"client_jwt": "STRANGER"}, "Assertion failed signature validation"),
+        "expired": ({"client_jwt": "STALE"}, "the assertion is not valid now"),
+        "missing": ({"client_jwt": ""}, "client_jwt is empty, and client_id is given"),
+    },
+    "assertion in a file": {
+        "right": ({"client_jwt": "FOLDER/right.jwt"}, ""),
+        "wrong": (
+            {"client_jwt": "FOLDER/theirs.jwt"},
+            "no federated credential fits: No matching federated identity record",
+        ),
+        "expired": ({"client_jwt": "FOLDER/stale.jwt"}, "the assertion is not valid now"),
+        "missing": ({"client_jwt": "FOLDER/none.jwt"}, "gilder cannot read FOLDER/none.jwt: No such file"),
+        "garbage": ({"client_jwt": "FOLDER/garbage.jwt"}, "client_jwt names a file that holds no JWT"),
+    },
+    "GitHub Actions": {
+        "right": ({"oidc_request_url": "CI/github", "oidc_request_token": REQUEST_TOKEN}, ""),
+        "wrong": (
+            {"oidc_request_url": "CI/github", "oidc_request_token": "wrong-request-token"},
+            "oidc_request_token is wrong or has expired",
+        ),
+        "expired": (
+            {"oidc_request_url": "CI/github", "oidc_request_token": REQUEST_TOKEN},
+            "the assertion is not valid now",
+        ),
+        "missing": ({"oidc_request_url": "CI/github"}, "oidc_request_url needs oidc_request_token"),
+    },
+    "Azure Pipelines": {
+        "right": (
+            {
+                "oidc_request_url": f"CI/jobs/1/oidctoken?serviceConnectionId={CONNECTION}",
+                "oidc_request_token": REQUEST_TOKEN,
+            },
+            "",
+        ),
+        "wrong": (
+            {"oidc_request_url": "CI/jobs/1/oidctoken?serviceConnectionId=other", "oidc_request_token": REQUEST_TOKEN},
+            "gives the CI job no token (HTTP 400)",
+        ),
+        "expired": (
+            {
+                "oidc_request_url": f"CI/jobs/1/oidctoken?serviceConnectionId={CONNECTION}",
+                "oidc_request_token": REQUEST_TOKEN,
+            },
+            "the assertion is not valid now",
+        ),
+        "missing": (
+            {"oidc_request_url": "CI/jobs/1/oidctoken", "oidc_request_token": REQUEST_TOKEN},
+            "no token without the id of the service connection",
+        ),
+    },
+    "user-assigned identity": {
+        "right": ({"client_id": USER}, ""),
+        "by object id": ({"client_id": None, "object_id": "o-user-0"}, ""),
+        "wrong": ({}, f"this VM has no managed identity {CLIENT}"),
+    },
+    "managed identity": {"right": ({"client_id": None}, "")},
+}
+CELLS = [(method, case) for method, cases in METHODS.items() for case in cases]
+
+
+def filled(options: dict[str, Any], place: Place, keys: Path) -> Auth:
+    def known(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value in ("ASSERTION", "STALE", "STRANGER"):
+            return assertion(
+                lasts=-900 if value == "STALE" else 600, key="other" if value == "STRANGER" else "provider"
+            )
+        return value.replace("FOLDER", str(keys)).replace("CI/", f"{place.ci_url}/")
+
+    return Auth(**{name: known(value) for name, value in ({"client_id": CLIENT} | options).items()})
+
+
+async def refusal(place: Place, auth: Auth) -> str:
+    """What is told when these options are used; "" when Azure answers."""
+    try:
+        async with place.logged_in(auth) as arm:
+            await arm.read("reading the VM", SUBSCRIPTION, place.vm, "2024-07-01")
+    except GilderError as error:
+        return checked(error, auth.client_jwt or "")
+    return ""
+
+
+def checked(error: GilderError, assertion: str = "") -> str:
+    """What is told: it says what to do, and holds no credential."""
+    told = f"{error.message}\n{error.hint or ''}"
+    assert error.hint, told
+    for secret in (*SECRETS, *[assertion] * assertion.startswith("eyJ")):
+        assert secret not in told
+    return told
+
+
+@pytest.mark.parametrize(("method", "case"), CELLS, ids=[f"{method}-{case}" for method, case in CELLS])
+async def test_each_method_works_or_says_what_is_wrong(method: str, case: str, keys: Path) -> None:
+    options, words = METHODS[method][case]
+    async with served(keys, settings()) as place:
+        if case == "expired":
+            place.ci.answer = lambda: assertion(lasts=-900)
+        told = await refusal(place, filled(options, place, keys))
+        assert words.replace("FOLDER", str(keys)) in told
+        assert bool(told) == bool(words), told
+
+
+async def test_refusals_are_told_apart(keys: Path) -> None:
+    seen: dict[str, str] = {}
+    async with served(keys, settings()) as place:
+        for method in ("secret", "certificate in PEM", "assertion in a file"):
+            for case in ("wrong", "expired", "missing"):
+                told = await refusal(place, filled(METHODS[method][case][0], place, keys))
+                assert told not in seen, f"{method} {case} is told as {seen.get(told)}"
+                seen[told] = f"{method} {case}"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something wrong around a login that is right, and words of what is told."""
+
+    auth: dict[str, Any]
+    words: str
+    world: dict[str, Any]
+
+
+RIGHT = {"client_id": CLIENT, "client_secret": SECRET}
+TROUBLES = {
+    "unknown application": Trouble({**RIGHT, "client_id": "nobody"}, f"nobody is not known in tenant {TENANT}", {}),
+    "unknown tenant": Trouble({**RIGHT, "tenant_id": "no.such"}, "there is no tenant no.such", {}),
+    "impossible tenant": Trouble({**RIGHT, "tenant_id": "a b"}, "'a b' cannot be a tenant", {}),
+    "other tenant": Trouble({**RIGHT, "tenant_id": OTHER_TENANT}, f"tenant_id must be {TENANT}", {}),
+    "unknown subscription": Trouble({**RIGHT, "subscription_id": "no-such"}, "there is no subscription no-such", {}),
+    "ended token": Trouble({}, "The access token expiry UTC time", {"token_lifetime": -60}),
+    "no identity": Trouble({}, "this VM has no managed identity", {"system": False, "users": 0}),
+    "several identities": Trouble({}, "this VM has several user-assigned identities", {"system": False, "users": 2}),
+}
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+async def test_troubles_around_a_login_are_named(name: str, keys: Path) -> None:
+    trouble = TROUBLES[name]
+    async with served(keys, settings(**trouble.world)) as place:
+        assert trouble.words in await refusal(place, Auth(**trouble.auth))
+
+
+async def test_a_clock_that_is_wrong_is_named(keys: Path) -> None:
+    auth = Auth(client_id=CLIENT, client_cert_path=str(keys / "good.pem"))
+    async with served(keys, settings(), ahead=7200) as place:
+        told = await refusal(place, auth)
+    assert "this machine's clock is 7" in told
+    assert "s behind Azure's" in told
+
+
+async def test_a_metadata_service_that_does_not_answer_is_named(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gilder.azure.arm.PATIENCE", 0.0)
+    async with served(keys, settings()) as place:
+        place.cloud = replace(place.cloud, instance_metadata="http://127.0.0.1:9")
+        told = await refusal(place, Auth())
+    assert "not on an Azure VM?" in told
+    assert "--cloud local" in told
+
+
+async def test_the_tenant_of_a_subscription_is_asked_of_the_cloud(keys: Path) -> None:
+    from gilder.azure.tenants import tenant_of
+
+    async with served(keys, settings()) as place:
+        assert await tenant_of(SUBSCRIPTION, place.cloud) == TENANT
+        with pytest.raises(NotFound, match="there is no subscription none in the cloud test"):
+            await tenant_of("none", place.cloud)
+
+
+class Az:
+    """A stand-in for the Azure CLI that prints what the real one prints."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        folder.mkdir()
+        (folder / "az").write_text(
+            f'#!/bin/sh\ncd {folder}\necho "$*" >>asked\n[ -e "$2.err" ] && {{ cat "$2.err" >&2; exit 1; }}\ncat "$2"\n'
+        )
+        (folder / "az").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def prints(self, place: Place, tenant: str = "") -> None:
+        account = {
+            "environmentName": "AzureCloud", "homeTenantId": TENANT, "id": SUBSCRIPTION, "isDefault": True,
+            "managedByTenants": [], "name": "images", "state": "Enabled", "tenantId": TENANT,
+            "user": {"name": "someone@example.com", "type": "user"},
+        }  # fmt: skip
+        until = int(time.time()) + 3600
+        token = {
+            "accessToken": place.issued(tenant), "expiresOn": "2099-01-01 00:00:00.000000", "expires_on": until,
+            "subscription": SUBSCRIPTION, "tenant": TENANT, "tokenType": "Bearer",
+        }  # fmt: skip
+        (self.folder / "show").write_text(json.dumps(account, indent=2))
+        (self.folder / "get-access-token").write_text(json.dumps(token, indent=2))
+
+    def fails(self, command: str, text: str) -> None:
+        (self.folder / f"{command}.err").write_text(text)
+
+    def asked(self) -> list[str]:
+        return (self.folder / "asked").read_text().splitlines()
+
+
+LOGGED_OUT = "ERROR: Please run 'az login' to setup account.\n"
+GONE = (
+    "ERROR: AADSTS700082: The refresh token has expired due to inactivity. The token was issued on 2024-01-01T00:00:00Z and "
+    "was inactive for 90.00:00:00. Trace ID: 1 Correlation ID: 2 Timestamp: 2024-06-01 00:00:00Z\nInteractive "
+    "authentication is needed. Please run:\naz login --scope https://management.core.windows.net//.default\n"
+)
+CLI: dict[str, tuple[Callable[[Az, Place], object], str]] = {
+    "right": (lambda az, place: None, ""),
+    "wrong": (lambda az, place: az.prints(place, OTHER_TENANT), "the token is of another tenant than the subscription"),
+    "expired": (lambda az, place: az.fails("get-access-token", GONE), "The refresh token has expired"),
+    "logged out": (lambda az, place: az.fails("show", LOGGED_OUT), "Please run 'az login' to setup account"),
+    "garbage": (lambda az, place: (az.folder / "show").write_text("[]"), "printed no account"),
+    "missing": (lambda az, place: (az.folder / "az").unlink(), "there is no program `az`"),
+}
+
+
+@pytest.mark.parametrize("case", CLI)
+async def test_the_azure_cli_is_asked(case: str, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrange, words = CLI[case]
+    said: list[str] = []
+    async with served(keys, settings()) as place:
+        az = Az(tmp_path / "bin", monkeypatch)
+        az.prints(place)
+        arrange(az, place)
+        try:
+            auth = await settled(Auth(use_azure_cli_auth=True, client_id=CLIENT, tenant_id="x"), {}, said.append)
+            told = await refusal(place, auth)
+        except GilderError as error:
+            told = checked(error)
+        assert words in told
+        assert bool(told) == bool(words), told
+        assert said == ["use_azure_cli_auth: client_id, tenant_id are ignored"]
+        if not words:
+            assert az.asked()[0] == "account show --output json"
+            assert f"--subscription {SUBSCRIPTION}" in az.asked()[1]

@@ -1,0 +1,142 @@
+"""One token for all: asked for once for each expiry, by one of many, and again when Azure no longer takes it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+from azure.core.credentials import AccessTokenInfo
+from tests.login.service import CLIENT, SECRET, Place, served, settings
+
+from gilder.azure.arm import Arm
+from gilder.azure.tokens import PAUSE, SharedToken
+from gilder.model.errors import Denied
+from gilder.model.spec import Auth
+from localarm.settings import SUBSCRIPTION
+
+LIFE = 3
+"""Seconds that a token lives."""
+LIVES = 3
+
+
+async def read_for(seconds: float, arm: Arm, place: Place) -> int:
+    """Read the VM over and over, as many builds do at once; how often."""
+    count = 0
+    end = time.monotonic() + seconds
+
+    async def one(number: int) -> None:
+        nonlocal count
+        while time.monotonic() < end:
+            # Another spelling of the subscription has a client of its own, with a token cache of its own.
+            subscription = SUBSCRIPTION.upper() if number % 2 else SUBSCRIPTION
+            await arm.read("reading the VM", subscription, place.vm, "2024-07-01")
+            count += 1
+            await anyio.sleep(0.05)
+
+    async with anyio.create_task_group() as group:
+        for number in range(8):
+            group.start_soon(one, number)
+    return count
+
+
+async def outlived(auth: Auth, keys: Path) -> None:
+    async with served(keys, settings(token_lifetime=LIFE)) as place, place.logged_in(auth) as arm:
+        reads = await read_for(LIFE * LIVES, arm, place)
+        logins = place.logins()
+    assert reads > len(logins) >= LIVES
+    # Never two for one token, whoever asks: a load of the machine only draws them further apart.
+    assert min(b - a for a, b in itertools.pairwise(logins)) > LIFE / 2
+
+
+async def test_many_outlive_their_tokens_with_one_refresh_for_each(keys: Path) -> None:
+    # With azure-identity's credentials as they are, the first token that ends on its way ends the run: a 401.
+    async with anyio.create_task_group() as group:
+        group.start_soon(outlived, Auth(), keys)
+        group.start_soon(outlived, Auth(client_id=CLIENT, client_secret=SECRET), keys)
+
+
+async def test_a_token_that_azure_refuses_is_replaced_once(keys: Path) -> None:
+    async with served(keys, settings()) as place, place.logged_in(Auth()) as arm:
+        await arm.read("reading the VM", SUBSCRIPTION, place.vm, "2024-07-01")
+        place.application.tokens._key = b"another"
+        place.application.tokens._known.clear()
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(arm.read, "reading the VM", SUBSCRIPTION, place.vm, "2024-07-01")
+        assert len(place.logins()) == 2
+
+
+class Clock:
+    """The time, and a service that gives tokens of a hundred seconds or refuses."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.asked = 0
+        self.refuses = False
+        self.until = 100.0
+
+    async def ask(self, scope: str) -> AccessTokenInfo:
+        self.asked += 1
+        await anyio.sleep(0)
+        if self.refuses:
+            raise Denied("the client secret has expired")
+        return AccessTokenInfo(f"token {self.asked}", int(self.now + self.until))
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+async def many(shared: SharedToken) -> set[str]:
+    found = set()
+
+    async def one() -> None:
+        found.add((await shared.get_token_info("scope")).token)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(50):
+            group.start_soon(one)
+    return found
+
+
+async def test_the_margin_is_a_fifth_of_a_short_life_and_five_minutes_of_a_long_one() -> None:
+    for life, margin in ((100.0, 20.0), (3600.0, 300.0)):
+        clock = Clock()
+        clock.until = life
+        shared = SharedToken(clock.ask, clock.close, lambda clock=clock: clock.now)  # type: ignore[misc] # bound
+        assert await many(shared) == {"token 1"}
+        clock.now += life - margin - 1
+        assert await many(shared) == {"token 1"}
+        clock.now += 2
+        assert await many(shared) == {"token 2"}
+
+
+async def test_a_refused_renewal_uses_up_the_old_token_and_is_not_repeated_by_everybody() -> None:
+    clock = Clock()
+    shared = SharedToken(clock.ask, clock.close, lambda: clock.now)
+    await many(shared)
+    clock.refuses = True
+    clock.now += 85
+    assert await many(shared) == {"token 1"}
+    assert clock.asked == 2
+    clock.now += 16
+    with pytest.raises(BaseExceptionGroup):
+        await many(shared)
+    assert clock.asked == 3
+    clock.now += PAUSE + 1
+    clock.refuses = False
+    assert await many(shared) == {"token 4"}
+
+
+async def test_a_token_is_thrown_away_once_for_all_that_met_its_refusal() -> None:
+    clock = Clock()
+    shared = SharedToken(clock.ask, clock.close, lambda: clock.now)
+    await many(shared)
+    clock.now += 10
+    shared.forget(clock.now)
+    clock.now += 1
+    assert await many(shared) == {"token 2"}
+    shared.forget(clock.now - 1)  # who began before the new one came
+    assert await many(shared) == {"token 2"}
