@@ -17,6 +17,7 @@ from azure.core.rest import HttpRequest
 from azure.mgmt.compute.aio import ComputeManagementClient
 
 from gilder.azure.budgets import BudgetPolicy, Budgets
+from gilder.azure.clock import ServiceClock
 from gilder.azure.cloud import Cloud
 from gilder.azure.errors import cloud_error, retry_after
 from gilder.azure.operations import Operation, Progress, operation_of, progress_of
@@ -65,6 +66,7 @@ class Arm:
         rng: Random | None = None,
     ) -> None:
         self.cloud = cloud
+        self.clock = ServiceClock()
         self._credential = credential
         self._transport = transport
         self._tell = tell
@@ -87,7 +89,7 @@ class Arm:
                 retry_connect=0,
                 retry_read=0,
                 retry_status=0,
-                per_call_policies=[BudgetPolicy(self.budgets)],
+                per_call_policies=[BudgetPolicy(self.budgets), self.clock],
             )
         return self._clients[key]
 

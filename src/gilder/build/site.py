@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from gilder.azure.arm import Arm
 from gilder.azure.metadata import Machine
 from gilder.build.attendance import Attendance
+from gilder.build.leases import Leases
 from gilder.build.limits import Limits
 from gilder.host.architecture import architecture, emulates
 from gilder.runtime.locks import KeyedLocks
@@ -31,6 +32,12 @@ class Site:
     """For what the kernel shares: clashing identities of clones, names of volume groups."""
     lookups: Once = field(default_factory=Once)
     """What several builds look up alike: sources, image definitions."""
+    leases: Leases = field(init=False)
+    """Of the temporary resources that builds hold now."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leases", Leases(self.arm))
+
     force: bool = False
     """Whether an image or image version that is there already is replaced (`-force`)."""
     attendance: Attendance = field(default_factory=Attendance)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 
 import anyio
 
 from gilder.azure.disks import DiskFacts, DiskPlan, create_disk, delete_disk, disk_facts
 from gilder.azure.snapshots import SnapshotPlan, delete_snapshot, take_snapshot
+from gilder.build.leases import KEPT, LEASE
 from gilder.build.site import Site
 from gilder.build.story import Story
 from gilder.model.errors import GilderError, Refused
@@ -25,7 +27,7 @@ async def created(site: Site, plan: DiskPlan, ledger: Ledger, story: Story, *, k
     """Have a disk while inside; with `keep` it stays (the option skip_cleanup)."""
     async with releasing(ledger, _deletion(site, plan, story, keep=keep)):
         with story.telling(Stage.CREATE_DISK, plan.id.name):
-            await create_disk(site.arm, plan)
+            await create_disk(site.arm, replace(plan, tags=_leased(site, plan, keep=keep)))
             facts = await disk_facts(site.arm, plan.id)
         if facts is None:
             raise Refused(f"the disk {plan.id} was created and is not there: somebody deleted it")
@@ -44,12 +46,13 @@ async def created_beside(
             with story.telling(Stage.CREATE_DISK, f"{len(plans)} data disks"):
                 async with anyio.create_task_group() as group:
                     for plan in plans:
-                        group.start_soon(create_disk, site.arm, plan)
+                        group.start_soon(create_disk, site.arm, replace(plan, tags=_leased(site, plan, keep=keep)))
         yield
 
 
 def _deletion(site: Site, plan: DiskPlan, story: Story, *, keep: bool) -> Release:
     async def delete() -> None:
+        await site.leases.ended(plan.id)
         if keep:
             story.say(f"the disk stays, as skip_cleanup asks: {plan.id}")
             return
@@ -59,6 +62,11 @@ def _deletion(site: Site, plan: DiskPlan, story: Story, *, keep: bool) -> Releas
     # What shall stay must not be removed by a recovery either.
     handle = "" if keep else str(plan.id)
     return Release("disk", plan.id.name, f"az disk delete --ids {plan.id}", delete, _DELETING, handle)
+
+
+def _leased(site: Site, plan: DiskPlan | SnapshotPlan, *, keep: bool) -> dict[str, str]:
+    """The tags of a resource that is about to be created, with its lease: until then it is nobody's garbage."""
+    return {**plan.tags, **({LEASE: KEPT} if keep else site.leases.begun(plan.id))}
 
 
 class Snapshots:
@@ -81,7 +89,8 @@ class Snapshots:
     async def _take_all(self) -> None:
         async with anyio.create_task_group() as group:
             for plan in self._plans:
-                group.start_soon(take_snapshot, self._site.arm, plan)
+                tags = _leased(self._site, plan, keep=self._keep)
+                group.start_soon(take_snapshot, self._site.arm, replace(plan, tags=tags))
 
     async def give_back_soon(self) -> None:
         """Delete them before the block ends, if that goes well; on leaving it is tried again, and told when it fails.
@@ -100,6 +109,7 @@ class Snapshots:
             await self._delete(snapshot)
 
     async def _delete(self, snapshot: ArmId) -> None:
+        await self._site.leases.ended(snapshot)
         if snapshot not in self._there:
             return
         if self._keep:

@@ -25,6 +25,7 @@ class LazyGroup(click.Group):
         "inspect": "gilder.cli.inspect:command",
         "doctor": "gilder.cli.doctor:command",
         "recover": "gilder.cli.recover:command",
+        "gc": "gilder.cli.gc:command",
         "runs": "gilder.cli.history:runs",
         "show": "gilder.cli.history:show",
         "timeline": "gilder.cli.history:timeline",

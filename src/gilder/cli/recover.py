@@ -33,7 +33,9 @@ def command(ctx: click.Context, run: str | None, cloud: str, cloud_state: str | 
 
     Images that the cloud still works on are waited for, images whose snapshot is there are published, and the rest is
     removed: attachments, snapshots, disks. May be interrupted and called again. Runs that still live are not touched.
-    Exits with 0 when nothing is left.
+
+    Logs in as the ARM_… or AZURE_… variables of the environment say, else as this VM's managed identity. When a template
+    logs in otherwise, use `gilder build --recover TEMPLATE`. Exits with 0 when nothing is left.
     """
     if not journal.exists():
         raise UserError(f"there is no journal {journal}", hint="name it with --journal")
@@ -50,11 +52,9 @@ def _recovered(run: str | None, journal: Path, lease: Lease | None) -> int:
 
 
 async def _recover(name: str | None, path: Path, lease: Lease | None) -> int:
-    from gilder.azure.metadata import this_machine
-    from gilder.cli.connection import found_cloud
     from gilder.cli.earlier import recovered
+    from gilder.cli.errand import errand
     from gilder.engine import crashed_runs
-    from gilder.model.spec import Auth
     from gilder.runtime.journal import opened
 
     async with opened(path) as journal:
@@ -69,8 +69,7 @@ async def _recover(name: str | None, path: Path, lease: Lease | None) -> int:
         if not runs:
             click.echo("nothing to recover")
             return BUILT
-        cloud = await found_cloud(Auth(), lease)
-        machine = await this_machine(cloud)
-        clean = await recovered(runs, journal, cloud, Auth(), machine)
+        async with errand(lease) as here:
+            clean = await recovered(runs, journal, here)
     click.echo("everything was recovered" if clean else "something is left: see above")
     return BUILT if clean else FAILED

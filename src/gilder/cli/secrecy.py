@@ -22,7 +22,7 @@ _LONGEST_PATH = 4096
 
 def secrets_of(loaded: Loaded, environment: Mapping[str, str]) -> dict[str, str]:
     """The secrets of a run, by a name to show: options, sensitive variables, environment variables of Azure tools."""
-    found = {name: value for name, value in environment.items() if _SECRET_VARIABLE.fullmatch(name)}
+    found = environment_secrets(environment)
     for number, value in enumerate(loaded.sensitive):
         found[f"sensitive variable {number + 1}"] = value
     for spec in loaded.builds:
@@ -33,6 +33,11 @@ def secrets_of(loaded: Loaded, environment: Mapping[str, str]) -> dict[str, str]
             found[f"sensitive value {number + 1} of {spec.name}"] = value
     # One warning for each value that is too short, not one for each build.
     return {name: value for value, name in {value: name for name, value in reversed(found.items())}.items() if value}
+
+
+def environment_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The secrets among environment variables, by name."""
+    return {name: value for name, value in environment.items() if value and _SECRET_VARIABLE.fullmatch(name)}
 
 
 def open_files(loaded: Loaded) -> list[str]:

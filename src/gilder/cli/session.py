@@ -18,6 +18,7 @@ from gilder.cli.build import BuildOptions
 from gilder.cli.connection import found_cloud
 from gilder.cli.earlier import earlier_runs_settled
 from gilder.cli.embedded import Lease
+from gilder.cli.errand import Errand
 from gilder.cli.eventlog import EventLog
 from gilder.cli.logs import LogFiles
 from gilder.cli.machine import MachineLines
@@ -62,7 +63,8 @@ def _warn(text: str) -> None:
 async def _built(work: _Work, lease: Lease | None, start: float) -> int:
     options, hide = work.options, work.redactor.text
     async with opened(options.journal, hide) as journal, file_locked(ALIVE / options.run, ephemeral=True):
-        if not await earlier_runs_settled(journal, work.cloud, work.auth, work.machine, first=options.recover):
+        here = Errand(work.cloud, work.auth, work.machine, work.redactor)
+        if not await earlier_runs_settled(journal, here, first=options.recover):
             return FAILED
         with LogFiles(options.logs) as logs, EventLog(options.logs) as events:
             outcomes, interrupted = await work.done(journal, logs, events, lease)

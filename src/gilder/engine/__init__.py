@@ -1,6 +1,7 @@
 """Many images: admission, limits, order, signals, outcomes."""
 
 from gilder.engine.connection import site_on, turn_on
+from gilder.engine.gc import Collected, Collector, Here, Judged
 from gilder.engine.login import settled
 from gilder.engine.recovery import ALIVE, Recovered, Recovery, crashed_runs
 from gilder.engine.run import Run, RunOptions, must_differ
@@ -8,6 +9,10 @@ from gilder.engine.signals import Stopping, signals_heard
 
 __all__ = [
     "ALIVE",
+    "Collected",
+    "Collector",
+    "Here",
+    "Judged",
     "Recovered",
     "Recovery",
     "Run",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from gilder.build import Attendance, LocalWork, Site, Story, build_image, on_this_machine
+from gilder.build.leases import renewed
 from gilder.engine.order import in_order
 from gilder.engine.signals import Stopping
 from gilder.host.run import LONGEST_LINE
@@ -67,7 +68,7 @@ class Run:
         must_differ(specs)
         by_name = {spec.name: spec for spec in specs}
         order = [by_name[name] for name in in_order(list(by_name), await self._journal.stage_seconds())]
-        async with served(self._site.writer):
+        async with renewed(self._site.leases), served(self._site.writer):
             with anyio.CancelScope() as scope:
                 self._stopping.stops(scope)
                 self._stopping.hurries(self._site.writer.hurry)

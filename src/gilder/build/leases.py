@@ -1,0 +1,100 @@
+"""Leases of temporary resources: the tag until when nobody may take them for garbage, renewed while their build lives."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import anyio
+from anyio.abc import TaskStatus
+
+from gilder.azure.arm import Arm
+from gilder.azure.labels import relabel
+from gilder.model.errors import GilderError
+from gilder.model.ids import ArmId
+
+LEASE = "gilder-lease"
+"""The tag: until when, RFC 3339, by the clock of the service; or KEPT."""
+
+KEPT = "none"
+"""The lease of what shall stay (the option skip_cleanup): garbage collection leaves it alone for ever."""
+
+TERM = 12 * 3600.0
+"""Seconds of a lease: longer than nearly all builds, so that a renewal is rare; short enough that a nightly collection
+finds what the night before has left."""
+
+_RENEWAL = TERM / 2
+"""Seconds after which a lease is renewed: half of it is left for the cloud to be out of reach."""
+
+_AGAIN = 300.0
+"""Seconds until a renewal that failed is tried again."""
+
+
+def lease_until(now: datetime) -> str:
+    """The lease that begins now."""
+    return (now + timedelta(seconds=TERM)).isoformat(timespec="seconds")
+
+
+@dataclass(slots=True)
+class _Held:
+    due: float
+    quiet: anyio.Lock = field(default_factory=anyio.Lock)
+
+
+class Leases:
+    """The leases of one run."""
+
+    def __init__(self, arm: Arm) -> None:
+        self._arm = arm
+        self._held: dict[ArmId, _Held] = {}
+
+    def begun(self, resource: ArmId) -> dict[str, str]:
+        """The tag for a resource that is about to be created; it is renewed until `ended`."""
+        self._held[resource] = _Held(anyio.current_time() + _RENEWAL)
+        return {LEASE: lease_until(self._arm.clock.now())}
+
+    async def ended(self, resource: ArmId) -> None:
+        """Renew no more: the resource is about to go. Returns when no renewal is under way, which would refuse that."""
+        held = self._held.pop(resource, None)
+        if held is not None:
+            async with held.quiet:
+                return
+
+    async def run(self) -> None:
+        """Renew what is due, for ever."""
+        while True:
+            due = min((held.due for held in self._held.values()), default=anyio.current_time() + _RENEWAL)
+            await anyio.sleep(max(1.0, due - anyio.current_time()))
+            async with anyio.create_task_group() as group:
+                for resource, held in self._held.items():
+                    if held.due <= anyio.current_time():
+                        group.start_soon(self._renewed, resource, held)
+
+    async def _renewed(self, resource: ArmId, held: _Held) -> None:
+        async with held.quiet:
+            if resource not in self._held:
+                return
+            try:
+                await relabel(self._arm, resource, {LEASE: lease_until(self._arm.clock.now())})
+                held.due = anyio.current_time() + _RENEWAL
+            except GilderError:  # no build fails for want of a tag: there is half a term left to try again
+                held.due = anyio.current_time() + _AGAIN
+
+
+@asynccontextmanager
+async def renewed(leases: Leases) -> AsyncIterator[None]:
+    """Have leases renewed while inside; shielded, because clean-up may take its time too."""
+
+    async def run(*, task_status: TaskStatus[anyio.CancelScope]) -> None:
+        with anyio.CancelScope(shield=True) as scope:
+            task_status.started(scope)
+            await leases.run()
+
+    async with anyio.create_task_group() as group:
+        scope = await group.start(run)
+        try:
+            yield
+        finally:
+            scope.cancel()

@@ -1,0 +1,135 @@
+"""`gilder gc`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gilder.cli.embedded import Lease, leased
+from gilder.cli.flags import PackerCommand
+from gilder.cli.main import BUILT, FAILED
+from gilder.cli.places import JOURNAL
+
+if TYPE_CHECKING:
+    from gilder.cli.errand import Errand
+    from gilder.engine import Judged
+
+
+@dataclass(frozen=True, slots=True)
+class GcOptions:
+    """What the command line asked for; "" and () mean those of this VM."""
+
+    subscription: str
+    groups: tuple[str, ...]
+    journal: Path
+    yes: bool
+
+
+@click.command(
+    "gc",
+    cls=PackerCommand,
+    short_help="Remove what runs left, by its tags, without a journal.",
+    epilog="""\b
+Examples:
+  gilder gc                                       what would be deleted in this VM's resource group, and why
+  gilder gc --resource-group images --yes         delete it
+""",
+)
+@click.option(
+    "--resource-group",
+    "groups",
+    multiple=True,
+    metavar="NAME",
+    help="Where to look; may be given again.  [default: that of this VM]",
+)
+@click.option("--subscription", default="", metavar="ID", help="Whose resource groups.  [default: that of this VM]")
+@click.option("--yes", is_flag=True, help="Delete. Without it, gilder only shows what it would delete.")
+@click.option(
+    "--cloud", type=click.Choice(["azure", "local"]), default="azure", show_default=True, help="Where to look."
+)
+@click.option("--cloud-state", metavar="DIR", help="Where the embedded cloud keeps its state.")
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=JOURNAL,
+    show_default=True,
+    help="If it is there: what `gilder recover` can finish is left to it.",
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    groups: tuple[str, ...],
+    subscription: str,
+    yes: bool,
+    cloud: str,
+    cloud_state: str | None,
+    journal: Path,
+) -> None:
+    """Remove disks and snapshots that runs left, by their tags: for when the journal, or the VM with it, is lost.
+
+    Every temporary resource carries gilder's tags, and a lease that its run renews while it lives. What has them all,
+    whose lease ran out by the cloud's own clock, and which nothing uses is garbage. A disk that is still attached to
+    this VM is detached first, if nothing here uses it. Everything else is shown with the reason why it stays; what has
+    no tags of gilder's is not even looked at. Images are never deleted. Logs in as `gilder recover` does.
+
+    Exits with 0, or with 1 when something could not be deleted.
+    """
+    state = ("--state", cloud_state) if cloud_state else ()
+    options = GcOptions(subscription, groups, journal, yes)
+    with leased(state) if cloud == "local" else nullcontext() as lease:
+        ctx.exit(_collected(options, lease))
+
+
+def _collected(options: GcOptions, lease: Lease | None) -> int:
+    # Imported here: the Azure SDK takes its time, and the embedded cloud starts meanwhile.
+    import anyio
+
+    return anyio.run(_collect, options, lease)
+
+
+async def _collect(options: GcOptions, lease: Lease | None) -> int:
+    from gilder.cli.errand import errand
+
+    async with errand(lease) as here:
+        return await _collect_here(options, here)
+
+
+async def _collect_here(options: GcOptions, errand: Errand) -> int:
+    from gilder.cli.earlier import lives_here
+    from gilder.engine import Collector, Here, site_on, turn_on
+
+    vm = errand.machine.id
+    here = Here(vm, await lives_here(options.journal))
+    async with site_on(errand.cloud, errand.auth, errand.machine, "gc", errand.tell) as site:
+        collector = Collector(site.arm, here, site.devices, turn_on(vm))
+        found = await collector.found(options.subscription or vm.subscription, options.groups or (vm.resource_group,))
+        for line in found_lines(found, yes=options.yes):
+            errand.show(line)
+        if not options.yes or not any(one.garbage for one in found):
+            return BUILT
+        done = await collector.collect(found)
+    for resource, why in done.left:
+        errand.show(f"LEFT    {resource}: {why}")
+    errand.show(f"{len(done.removed)} deleted, {len(done.left)} left")
+    return FAILED if done.left else BUILT
+
+
+def found_lines(found: Sequence[Judged], *, yes: bool) -> Iterator[str]:
+    """What was found, as lines; garbage first. Pure."""
+    if not found:
+        yield "nothing with gilder's tags"
+        return
+    for one in sorted(found, key=lambda one: (not one.garbage, str(one.resource.id))):
+        verb = "DELETE" if one.garbage else "stays "
+        yield f"{verb}  {one.kind:8}  {one.resource.id.resource_group}/{one.resource.id.name}, {one.resource.size_gb} GiB"
+        yield f"        {one.why}"
+    garbage = sum(one.garbage for one in found)
+    if garbage and not yes:
+        yield f"{garbage} of {len(found)} would be deleted: gilder gc --yes does it"
+    elif not garbage:
+        yield f"none of {len(found)} is garbage"

@@ -1,0 +1,257 @@
+"""Garbage collection by tags: what a live run holds, what is a stranger's, and what nobody holds any more."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.virtual.furnishing import definition, disk, gallery, id_of, version
+from tests.virtual.loop import in_virtual_time
+from tests.virtual.place import VM, Place, PretendedDevices, image_spec, placed
+
+from gilder.azure.clock import ServiceClock
+from gilder.azure.disks import disk_facts
+from gilder.azure.labels import Labelled, labelled, read_labelled, relabel
+from gilder.build.leases import KEPT, LEASE, TERM, lease_until
+from gilder.engine import Collector, Here
+from gilder.engine.gc import BUILD, CREATED, GRACE, HOST, RUN, judged
+from gilder.model.ids import ArmId
+from gilder.model.outcomes import Built
+from gilder.model.spec import GalleryVersion
+from localarm.door_sdk import virtual_clock
+from localarm.faults import Fault
+
+NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
+OTHER_VM = id_of("virtualMachines", "other-host")
+HOURS = 3600.0
+HERE = Here(VM, lambda run: "it lives" if run == "living" else "")
+
+
+@pytest.fixture(autouse=True)
+def tokens_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    """azure-identity reads the wall clock: it must go as the world's does, or tokens expire unseen."""
+    world, real = virtual_clock(), time.time
+
+    def now() -> float:
+        try:
+            return world()
+        except RuntimeError:  # no event loop
+            return real()
+
+    monkeypatch.setattr(time, "time", now)
+
+
+def collector(place: Place, here: Here = HERE) -> Collector:
+    return Collector(place.arm, here, PretendedDevices(place.plugs), nullcontext)
+
+
+async def collected(place: Place, here: Here = HERE) -> list[str]:
+    """Collect in the place's group; the names of what went."""
+    collecting = collector(place, here)
+    done = await collecting.collect(await collecting.found(VM.subscription, [VM.resource_group]))
+    return sorted(one.name for one in done.removed)
+
+
+moments = st.one_of(
+    st.just(""),
+    st.just(KEPT),
+    st.just("tomorrow"),
+    st.just("2027-01-01T00:00:00"),
+    st.integers(-40, 40).map(lambda hours: (NOW + timedelta(hours=hours)).isoformat()),
+)
+tags = st.fixed_dictionaries(
+    {},
+    optional={
+        RUN: st.sampled_from(["run1", "living", ""]),
+        BUILD: st.just("tiny"),
+        HOST: st.sampled_from([str(VM), str(VM).upper(), str(OTHER_VM)]),
+        CREATED: st.just("2027-01-01T00:00:00+00:00"),
+        LEASE: moments,
+        "team": st.just("ours"),
+    },
+)
+resources = st.builds(
+    Labelled,
+    st.sampled_from([id_of("disks", "d"), id_of("snapshots", "s")]),
+    tags,
+    st.one_of(st.none(), st.integers(0, 100).map(lambda hours: NOW - timedelta(hours=hours))),
+    st.sampled_from(["", "", str(VM), str(OTHER_VM)]),
+    st.just(30),
+)
+
+
+@given(resources)
+def test_garbage_is_only_what_every_rule_gives_up(resource: Labelled) -> None:
+    verdict = judged(resource, NOW, HERE)
+    assert (verdict is None) == (RUN not in resource.tags)
+    if verdict is None or not verdict.garbage:
+        assert verdict is None or verdict.why
+        return
+    told = resource.tags
+    assert set(told) >= {RUN, BUILD, HOST, CREATED, LEASE}
+    assert told[RUN] == "run1"
+    assert datetime.fromisoformat(told[LEASE]) <= NOW - GRACE
+    assert resource.created is None or resource.created <= NOW - timedelta(seconds=TERM)
+    assert (
+        resource.attached_to == "" or resource.attached_to == str(VM).lower() or told[HOST].lower() == str(VM).lower()
+    )
+    assert resource.attached_to != str(OTHER_VM)
+
+
+def test_what_a_dead_run_left_is_garbage() -> None:
+    whole = {
+        RUN: "run1",
+        BUILD: "tiny",
+        HOST: str(OTHER_VM),
+        CREATED: "x",
+        LEASE: (NOW - timedelta(hours=1)).isoformat(),
+    }
+    verdict = judged(Labelled(id_of("disks", "d"), whole, None, "", 30), NOW, HERE)
+    assert verdict is not None
+    assert verdict.garbage
+    assert verdict.why == "the lease of run run1 on other-host ran out 1 h ago"
+
+
+async def lost(place: Place, name: str, host: ArmId = VM, *, tags: dict[str, str] | None = None) -> ArmId:
+    """A disk of a run that died now."""
+    made = await disk(place, name)
+    whole = {RUN: "lost", BUILD: "tiny", HOST: str(host), CREATED: "now", LEASE: lease_until(place.arm.clock.now())}
+    await relabel(place.arm, made, whole | (tags or {}))
+    return made
+
+
+async def attached(place: Place, made: ArmId) -> int:
+    """Attach a disk to this VM; returns its LUN."""
+    from gilder.azure.machines import Attachment, vm_view
+    from gilder.azure.operations import Usual, looks
+    from gilder.model.spec import Caching
+    from gilder.slots.calls import DiskCalls
+
+    view = await vm_view(place.arm, VM)
+    lun = min(set(range(8)) - view.luns)
+    operation = await DiskCalls(place.arm, VM).send_in_time(view, [Attachment(made, lun, Caching.NONE)], [])
+    await place.arm.finished(VM.subscription, operation, looks(Usual.CHANGE_DISKS))
+    return lun
+
+
+def test_garbage_goes_when_its_lease_has_run_out_and_strangers_stay(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            before = {one.id for one in await labelled(place.arm, VM.subscription, VM.resource_group)}
+            await disk(place, "stranger")
+            await lost(place, "free")
+            await lost(place, "of-another-vm", OTHER_VM)
+            await lost(place, "kept", tags={LEASE: KEPT})
+            await lost(place, "without-a-lease", tags={LEASE: ""})
+            await lost(place, "of-a-living-run", tags={RUN: "living"})
+            await attached(place, await lost(place, "plugged"))
+            place.plugs.mounted.add(await attached(place, await lost(place, "mounted")))
+            await attached(place, await lost(place, "plugged-by-another", OTHER_VM))
+            assert await collected(place) == []
+            await anyio.sleep(TERM)
+            assert await collected(place) == [], "the grace"
+            await anyio.sleep(1 * HOURS)
+            assert await collected(place) == ["free", "of-another-vm", "plugged"]
+            stays = {one.id for one in await labelled(place.arm, VM.subscription, VM.resource_group)} - before
+            names = {"stranger", "kept", "without-a-lease", "of-a-living-run", "mounted", "plugged-by-another"}
+            assert {one.name for one in stays} == names
+            assert place.plugs.violations == []
+
+    in_virtual_time(main)
+
+
+def test_what_comes_back_to_life_between_the_look_and_the_deed_stays(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            made = await lost(place, "sleeper")
+            await anyio.sleep(TERM + 1 * HOURS)
+            collecting = collector(place)
+            found = await collecting.found(VM.subscription, [VM.resource_group])
+            await relabel(place.arm, made, {LEASE: lease_until(place.arm.clock.now())})
+            done = await collecting.collect(found)
+            assert (done.removed, [one for one, _ in done.left]) == ((), [made])
+            assert await disk_facts(place.arm, made) is not None
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_collector_at_work_takes_nothing_from_live_builds(tmp_path: Path, seed: int) -> None:
+    """Builds of up to two days whose data disks are never attached, and a collection about every hour on another VM."""
+    rng = Random(seed)
+    source = GalleryVersion(id_of("galleries/images/versions", "gallery/linux/2.0.0"))
+    specs = [image_spec(f"image{n}").model_copy(update={"source": source}) for n in range(6)]
+    long = {spec.name: rng.choice([60.0, rng.uniform(1, 48) * HOURS]) for spec in specs}
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            place.seconds = long.__getitem__
+            stranger = await disk(place, "stranger")
+            await gallery(place)
+            await definition(place)
+            await version(place, "2.0.0", stranger, data={0: stranger})
+            await lost(place, "garbage")
+            taken: list[str] = []
+
+            async def nightly() -> None:
+                while True:
+                    await anyio.sleep(rng.uniform(0.5, 1.5) * HOURS)
+                    taken.extend(await collected(place, Here(OTHER_VM, lambda run: "")))
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(nightly)
+                outcomes = await place.build(specs)
+                await anyio.sleep(TERM + 2 * HOURS)
+                group.cancel_scope.cancel()
+            assert all(isinstance(outcome, Built) for outcome in outcomes), outcomes
+            assert taken == ["garbage"]
+            assert place.left() == ["stranger"]
+            assert await read_labelled(place.arm, stranger) is not None
+            renewals = sum(entry["method"] == "PATCH" for entry in place.application.audit)
+            assert renewals <= 1 + sum(4 * seconds / (TERM / 2) for seconds in long.values()), "a renewal is rare"
+
+    in_virtual_time(main)
+
+
+def test_a_renewal_that_fails_is_tried_again_and_fails_no_build(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            place.seconds = lambda build: 40 * HOURS
+            for kind in ("disks", "snapshots"):
+                place.application.faults.add(Fault("refuse", "PATCH", kind, times=3, status=403, code="Denied"))
+            outcomes: list[object] = []
+
+            async def build() -> None:
+                outcomes.extend(await place.build([image_spec("slow")]))
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(build)
+                for _ in range(39):
+                    await anyio.sleep(1 * HOURS)
+                    for one in await labelled(place.arm, VM.subscription, VM.resource_group):
+                        if LEASE in one.tags:
+                            until = datetime.fromisoformat(one.tags[LEASE])
+                            assert until > place.arm.clock.now() + timedelta(hours=5)
+            assert isinstance(outcomes[0], Built), outcomes
+
+    in_virtual_time(main)
+
+
+async def test_the_clock_of_the_service_is_not_this_machines() -> None:
+    class Answer:
+        class http_response:  # noqa: N801 — the name in azure-core
+            headers = {"Date": "Fri, 15 Jan 2027 08:00:00 GMT"}  # noqa: RUF012 — never changed
+
+    clock = ServiceClock()
+    assert not clock.known
+    assert abs(clock.now() - datetime.now(UTC)) < timedelta(minutes=1)
+    clock.on_response(None, Answer())  # type: ignore[arg-type] # only the headers are read
+    assert clock.known
+    assert NOW <= clock.now() < NOW + timedelta(minutes=1)
