@@ -94,7 +94,7 @@ def test_a_failure_shows_the_lines_before_its_clean_up_in_one_block(tmp_path: Pa
         sink = Together({"logs": logs, "lines": PlainLines(lines.append, failure_blocks(logs, "--"))}, lines.append)
         for event in EVENTS:
             sink(event)
-    block = lines[lines.index("==> web: failed after 4.0s") + 1 :]
+    block = lines[lines.index("Build 'web' errored after 4 seconds: script failed") + 1 :]
     assert block[0] == f"-- web failed after 4.0s; the last lines of {tmp_path}/web.log:"
     assert block[1] == "   | line 12"
     assert block[-4:] == [

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gilder.cli.machine import MachineLines, machine_line, spoken
+from gilder.cli.machine import MachineLines, machine_line
+from gilder.cli.plain import spoken
 from gilder.model.events import Finished, LeftBehind, OutputLine, Said, Stage
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome

@@ -31,11 +31,15 @@ def test_the_guest_has_the_hosts_resolver_while_provisioned_and_its_own_afterwar
     assert ended.status == 0, ended.err
     with gilder.mounted("plain-image") as root:
         original = (root / "etc/resolv.conf").readlink()
-    ended = gilder.build([builder("tiny")], [shell("cp /etc/resolv.conf /etc/seen")])
+    ended = gilder.build(
+        [builder("tiny", minimal_dev=True)], [shell("cp /etc/resolv.conf /etc/seen", "ls /dev > /etc/devices")]
+    )
     assert ended.status == 0, ended.err
     with gilder.mounted("tiny-image") as root:
         assert (root / "etc/seen").read_bytes() == Path("/etc/resolv.conf").read_bytes()
         assert (root / "etc/resolv.conf").readlink() == original
+        devices = "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero"
+        assert (root / "etc/devices").read_text().split() == devices.split()
 
 
 def test_a_failing_provisioner_fails_its_image_and_leaves_nothing(gilder: Program) -> None:

@@ -11,8 +11,21 @@ _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 """The words of Go's strconv.ParseBool."""
 
 
+_WITHOUT_MEANING = (
+    *("warn-on-undeclared-var", "no-warn-undeclared-var", "evaluate-datasources", "syntax-only"),
+    *("ignore-prerelease-plugins", "use-sequential-evaluation", "skip-enforcement"),
+)
+"""Switches of Packer's build and validate about plugins, HCL and HCP: scripts may go on giving them."""
+
+
 class PackerCommand(click.Command):
     """A command whose long options may be written in Go's manner. They are declared with two dashes."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        hidden = [
+            click.Option([f"--{name}"], is_flag=True, hidden=True, expose_value=False) for name in _WITHOUT_MEANING
+        ]
+        return [*super().get_params(ctx), *hidden]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, spelled_out(args, self.get_params(ctx)))

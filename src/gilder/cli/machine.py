@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from gilder.cli.plain import plain_lines
+from gilder.cli.plain import ended_line, plain_lines, spoken
 from gilder.model.events import Event, Finished, LeftBehind, OutputLine
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Failed, Outcome
@@ -50,12 +50,7 @@ class MachineLines:
         self._echo(machine_line(self._clock(), target, category, *arguments))
 
     def _ended(self, event: Finished) -> None:
-        took = spoken(event.seconds)
-        if event.status == "built":
-            self.tell("", "ui", "say", f"Build '{event.build}' finished after {took}.")
-        else:
-            why = event.text or event.status
-            self.tell("", "ui", "error", f"Build '{event.build}' errored after {took}: {why}")
+        self.tell("", "ui", "say" if event.status == "built" else "error", ended_line(event))
 
     def results(self, outcomes: Sequence[Outcome], took: float) -> None:
         """Print how the run ended: errors first, then what was made."""
@@ -98,23 +93,3 @@ def artifact_text(artifacts: Sequence[ArmId]) -> str:
 
 def _ids(artifacts: Sequence[ArmId]) -> list[str]:
     return sorted(str(artifact).lower() for artifact in artifacts)
-
-
-def spoken(seconds: float) -> str:
-    """A duration as Packer says it, by its two largest units: `1 minute 3 seconds`, `21 milliseconds 832 microseconds`."""
-    rest = round(seconds * 1_000_000)
-    words = []
-    for unit, size in _UNITS:
-        count, rest = divmod(rest, size)
-        if count:
-            words.append(f"{count} {unit}{'s' if count > 1 else ''}")
-    return " ".join(words[:2]) or "0 microseconds"
-
-
-_UNITS = (
-    ("hour", 3_600_000_000),
-    ("minute", 60_000_000),
-    ("second", 1_000_000),
-    ("millisecond", 1000),
-    ("microsecond", 1),
-)

@@ -61,9 +61,37 @@ def plain_lines(event: Event) -> list[str]:
                 f"==> {event.build}:   remove with: {event.remedy}",
             ]
         case Finished():
-            return [f"==> {event.build}: {event.status} after {seconds(event.seconds)}"]
+            return ended_line(event).splitlines()[:1]  # all of the error stands in the block below
         case _:
             return []
+
+
+def ended_line(event: Finished) -> str:
+    """How a build ended, as Packer says it; more than one line where the error has more."""
+    took = spoken(event.seconds)
+    if event.status == "built":
+        return f"Build '{event.build}' finished after {took}."
+    return f"Build '{event.build}' errored after {took}: {event.text or event.status}"
+
+
+def spoken(seconds: float) -> str:
+    """A duration as Packer says it, by its two largest units: `1 minute 3 seconds`, `21 milliseconds 832 microseconds`."""
+    rest = round(seconds * 1_000_000)
+    words = []
+    for unit, size in _UNITS:
+        count, rest = divmod(rest, size)
+        if count:
+            words.append(f"{count} {unit}{'s' if count > 1 else ''}")
+    return " ".join(words[:2]) or "0 microseconds"
+
+
+_UNITS = (
+    ("hour", 3_600_000_000),
+    ("minute", 60_000_000),
+    ("second", 1_000_000),
+    ("millisecond", 1000),
+    ("microsecond", 1),
+)
 
 
 class PlainLines:

@@ -37,6 +37,8 @@ def _one(outcome: Outcome, log: Path | None) -> list[str]:
     match outcome:
         case Built():
             lines = [f"built      {outcome.build} in {seconds(outcome.seconds)}"]
+            if outcome.artifacts:
+                lines.append("           Azure resources created:")
             lines.extend(f"           {artifact}" for artifact in outcome.artifacts)
             return lines
         case Failed():

@@ -15,16 +15,15 @@ IN_FILE = "export %s='%s'\n"
 
 
 def variables(pairs: Sequence[str], env: Mapping[str, str], context: ProvisionContext) -> dict[str, str]:
-    """The variables for a script, sorted: the `pairs` (name=value), then `env`, then the build's own, the later ones
+    """The variables for a script, sorted: the build's own, then the `pairs` (name=value), then `env`, the later ones
     winning; quotes are escaped for a single-quoted word. Raises UserError for a pair without equals sign."""
-    given: dict[str, str] = {}
+    given = {"PACKER_BUILD_NAME": context.build, "PACKER_BUILDER_TYPE": context.builder_type}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise UserError(f"Environment variable not in format 'key=value': {pair}")
         given[name] = value
     given |= env
-    given |= {"PACKER_BUILD_NAME": context.build, "PACKER_BUILDER_TYPE": context.builder_type}
     return {name: given[name].replace("'", "'\"'\"'") for name in sorted(given)}
 
 
