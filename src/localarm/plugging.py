@@ -15,8 +15,11 @@ MACHINES = "virtualmachines"
 
 
 def device_here(world: World, operation: Operation, args: Json, at: float) -> None:
-    """A step of an attach: the guest sees the device."""
-    shown_device(world, operation.target, args["lun"], args["disk"])
+    """A step of an attach: the guest sees the device, unless somebody detached the disk meanwhile."""
+    machine = world.find(MACHINES, operation.target)
+    entries = machine.properties["storageProfile"].get("dataDisks", []) if machine else []
+    if any((entry["lun"], key(entry["managedDisk"]["id"])) == (args["lun"], key(args["disk"])) for entry in entries):
+        shown_device(world, operation.target, args["lun"], args["disk"])
 
 
 def device_gone(world: World, operation: Operation, args: Json, at: float) -> None:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.sweeps import host, kill, straits
+from tests.sweeps import chance, cloud, host, kill, moments, straits
 from tests.sweeps.frame import Effort, Sweep, Tally, verdict
 
 
@@ -30,6 +30,11 @@ def _straits(effort: Effort) -> Tally:
 
 
 SWEEPS = (
+    Sweep("cloud", "every Azure operation × every fault × first, middle, last × 1, 8 builds", cloud.sweep),
+    Sweep("cancellation", "signals at every step of the event loop", moments.cancellation),
+    Sweep("crash", "a killed process at every step of the event loop, then recover", moments.crash),
+    Sweep("scheduling", "other orders and durations, and a stranger's moves", chance.scheduling),
+    Sweep("random", "many faults at once, signals and kills, drawn by the seed", chance.multifault),
     Sweep("kill", "kill -9 of the real program anywhere, then recover", _kill, root=True),
     Sweep("interrupt", "Ctrl-C and its like, once to three times, anywhere", _interrupt, root=True),
     Sweep("host", "programs of this machine that fail, lie, die or hang", _host, root=True),

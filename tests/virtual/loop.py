@@ -26,9 +26,9 @@ class Jumping(selectors.DefaultSelector):
         return ready
 
 
-def in_virtual_time(main: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, float]:
+def in_virtual_time(main: Callable[[], Coroutine[Any, Any, T]], selector: Jumping | None = None) -> tuple[T, float]:
     """Run a coroutine function; its result, and how many virtual seconds it took."""
-    selector = Jumping()
+    selector = selector or Jumping()
     loop = asyncio.SelectorEventLoop(selector)
     loop.time = lambda: selector.now  # type: ignore[method-assign] # the one hook asyncio has for its clock
     with asyncio.Runner(loop_factory=lambda: loop) as runner:

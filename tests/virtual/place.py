@@ -144,6 +144,8 @@ class Place:
     runs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     tell: Sink | None = None
     """Who hears of events instead of `events`."""
+    writer: SlotWriter | None = None
+    """Of the run begun last."""
 
     def __post_init__(self) -> None:
         self._cpus = anyio.CapacityLimiter(self.cores)
@@ -169,7 +171,7 @@ class Place:
         """Build with gilder's engine."""
         devices = PretendedDevices(self.plugs)
         writer = SlotWriter(self.arm, VM, devices, _no_turn)
-        self.writes = writer.statistics
+        self.writer, self.writes = writer, writer.statistics
         machine = ThisMachine(VM, "westeurope", self.zone, "")
         run_id = f"run{next(self.runs)}"
         site = Site(self.arm, machine, writer, devices, run_id, limits=Limits(self.cores), **self.options)
@@ -190,16 +192,23 @@ def _no_turn() -> AbstractAsyncContextManager[None]:
 
 
 @asynccontextmanager
-async def placed(folder: Path, slots: int = 32, zone: str = "", **settings: Any) -> AsyncIterator[Place]:
+async def placed(
+    folder: Path,
+    slots: int = 32,
+    zone: str = "",
+    plugs: Plugs | None = None,
+    transports: Callable[[Application, Ticker], InProcessTransport] = InProcessTransport,
+    **settings: Any,
+) -> AsyncIterator[Place]:
     """A fresh world with recorded medians and throttling, unless `settings` say otherwise."""
     numbers = itertools.count(1)
     options: dict[str, Any] = {"latency": "median", "throttle": True} | settings
     machine = Machine("build-host", GROUP, "westeurope", SIZES[slots], zone)
-    plugs = Plugs()
+    plugs = plugs or Plugs()
     world = born(
         Settings(machines=(machine,), **options),
         clock=virtual_clock(),
-        new_id=lambda: f"00000000-0000-4000-8000-{next(numbers):012x}",
+        new_id=lambda: f"{next(numbers):08x}-0000-4000-8000-000000000000",
         state=MemoryState(),
         blobs=BlobStore(folder / "blobs"),
         devices=plugs,
@@ -207,7 +216,7 @@ async def placed(folder: Path, slots: int = 32, zone: str = "", **settings: Any)
     )
     application = Application(world)
     ticker = Ticker(world)
-    transport = InProcessTransport(application, ticker)
+    transport = transports(application, ticker)
     credential = ClientSecretCredential(
         TENANT, APPLICATION, APPLICATION_SECRET, transport=transport, disable_instance_discovery=True
     )

@@ -27,7 +27,7 @@ _DELETING = 900.0
 async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> tuple[ArmId, ...]:
     """Make what the plan says; raises GilderError, and then leaves nothing half-made.
 
-    When one of two destinations fails, the other is finished all the same and named in the error.
+    When one of two destinations fails, the other is finished all the same, and told.
     """
     done: list[ArmId] = []
     errors: list[GilderError] = []
@@ -47,13 +47,18 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
 
     wanted = [thing for thing in (plan.image, plan.version) if thing is not None]
     with story.telling(Stage.PUBLISH, ", ".join("/".join(thing.id.names) for thing in wanted)):
-        async with anyio.create_task_group() as group:
-            for thing in wanted:
-                group.start_soon(make, thing)
-        if errors:
-            for artifact in done:
-                errors[0].add_note(f"{artifact} was published")
-            raise errors[0]
+        try:
+            async with anyio.create_task_group() as group:
+                for thing in wanted:
+                    group.start_soon(make, thing)
+            if errors:
+                raise errors[0]
+        finally:
+            if len(done) < len(
+                wanted
+            ):  # one failed, or the build was cancelled: what there is must be told all the same
+                for artifact in done:
+                    story.say(f"{artifact} was published, and stays")
     return tuple(thing.id for thing in wanted)
 
 

@@ -10,11 +10,21 @@ import anyio
 from gilder.azure.arm import Arm
 from gilder.azure.machines import Attachment, VmView, attach_and_detach, update_disks
 from gilder.azure.operations import Operation
-from gilder.model.errors import CloudError, Denied, Throttled
+from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, Throttled, Unreachable
 from gilder.model.ids import ArmId
 
 _UNKNOWN_CALL = {"InvalidResourceType", "NoRegisteredProviderFound", "InvalidApiVersionParameter", "NotImplemented"}
 """Codes by which a service says that it does not know attachDetachDataDisks."""
+
+_OURS_TO_REPEAT = {
+    "AttachDiskWhileBeingDetached",
+    "Conflict",
+    "ConflictingConcurrentWriteNotAllowed",
+    "ConflictingUserInput",
+    "OperationPreempted",
+    "RetryableError",
+}
+"""Codes of a write that collided with another's: read again and choose again (issue reports, see docs/architecture.md)."""
 
 _REFILL = 15.0
 """Seconds until a throttled call may be sent again where Azure does not say: 4 a minute for one VM (its page on limits)."""
@@ -81,3 +91,10 @@ class DiskCalls:
 
 def _again_at(throttled: Throttled) -> float:
     return anyio.current_time() + (_REFILL if throttled.retry_after is None else throttled.retry_after)
+
+
+def collided(error: CloudError) -> bool:
+    """Whether the write met somebody else's, or its fate is unknown: read the VM and try again."""
+    if isinstance(error, Unreachable | Throttled) or error.status == 412:
+        return True
+    return isinstance(error, Conflict | OperationFailed) and error.code in _OURS_TO_REPEAT

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
-from anyio.abc import TaskStatus
 
 from gilder.slots.writer import SlotWriter
 
@@ -18,14 +17,17 @@ async def served(writer: SlotWriter) -> AsyncIterator[SlotWriter]:
     It is shielded: builds that are being cancelled still need it to detach their disks.
     """
 
-    async def run(*, task_status: TaskStatus[anyio.CancelScope]) -> None:
-        with anyio.CancelScope(shield=True) as scope:
-            task_status.started(scope)
+    scope = anyio.CancelScope(shield=True)
+
+    async def run() -> None:
+        with scope:
             await writer.run()
 
     async with anyio.create_task_group() as group:
-        scope = await group.start(run)
+        # Cancelled in the same scope that a cancellation leaves by, however early that is: a shielded task that
+        # nobody cancels would be waited for for ever.
         try:
+            group.start_soon(run, name="gilder.slots.writer")
             yield writer
         finally:
             scope.cancel()

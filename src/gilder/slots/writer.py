@@ -21,14 +21,12 @@ from gilder.model.errors import (
     Conflict,
     Denied,
     GilderError,
-    OperationFailed,
     Refused,
     Throttled,
-    Unreachable,
 )
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
-from gilder.slots.calls import DiskCalls
+from gilder.slots.calls import DiskCalls, collided
 from gilder.slots.devices import Scenery, SlotDevices, wait_gone
 from gilder.slots.pool import LunPool
 from gilder.slots.wishes import Attach, Detach, Situation, Wish, batch, due, halves, next_look
@@ -46,16 +44,6 @@ _WATCHING = 10.0
 
 _ROOM_WITHIN = 600.0
 """Seconds that an attach waits for strangers to free a LUN."""
-
-_OURS_TO_REPEAT = {
-    "AttachDiskWhileBeingDetached",
-    "Conflict",
-    "ConflictingConcurrentWriteNotAllowed",
-    "ConflictingUserInput",
-    "OperationPreempted",
-    "RetryableError",
-}
-"""Codes of a write that collided with another's: read again and choose again (issue reports, see docs/architecture.md)."""
 
 
 @dataclass(slots=True)
@@ -325,7 +313,7 @@ class SlotWriter:
         detaches: Sequence[Detach],
         error: CloudError | None,
     ) -> None:
-        if error is None or _collision(error) or _stolen(view, attaches):
+        if error is None or collided(error) or _stolen(view, attaches):
             await self._again(pool, view, attaches, detaches, error)
             return
         guilty = _named(error, attaches) or [(a, e) for a in attaches if (e := await self._explained(a)) is not None]
@@ -399,13 +387,6 @@ class SlotWriter:
         for wish in wishes:
             wish.error = error
             self._settle(wish)
-
-
-def _collision(error: CloudError) -> bool:
-    """Whether the write met somebody else's, or its fate is unknown: read the VM and try again."""
-    if isinstance(error, Unreachable | Throttled) or error.status == 412:
-        return True
-    return isinstance(error, Conflict | OperationFailed) and error.code in _OURS_TO_REPEAT
 
 
 def _stolen(view: VmView, attaches: Sequence[Attach]) -> bool:

@@ -1,0 +1,110 @@
+"""Cloud: every operation of a build × every fault × {first, middle, last occurrence} × {1, 8 builds}, in virtual time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from random import Random
+
+from tests.sweeps.cells import Cell, examined
+from tests.sweeps.frame import Effort, Tally
+from tests.sweeps.scenarios import SCENARIOS
+from tests.sweeps.spread import tallied
+
+from localarm.arm import Address
+from localarm.faults import Fault
+
+SAMPLE = 60
+"""Cells of the quick part."""
+
+POLL = "operations"
+MACHINE = "virtualmachines"
+BATCH = "virtualmachines/attachdetachdatadisks"
+
+ANSWERS = (
+    Fault("refuse", status=400, code="InvalidParameter"),
+    Fault("refuse", status=403, code="AuthorizationFailed"),
+    Fault("refuse", status=409, code="Conflict"),
+    Fault("refuse", status=409, code="AnotherOperationInProgress"),
+    Fault("refuse", status=500),
+    Fault("refuse", status=503, code="ServiceUnavailable"),
+    Fault("throttle", seconds=20),
+    Fault("drop"),
+    Fault("lose"),
+    Fault("delay", seconds=90),
+    Fault("hang"),
+    Fault("stranger-attaches", lun=0),
+    Fault("stranger-detaches", lun=0),
+)
+"""What may go wrong with any request."""
+
+ENDINGS = (
+    Fault("fail"),
+    Fault("fail", code="RetryableError"),
+    Fault("cancel", code="OperationCancelled"),
+    Fault("preempt"),
+)
+"""What may go wrong with what a request starts."""
+
+READS = (Fault("stale"),)
+DEVICES = (Fault("device-never"), Fault("device-late", seconds=30))
+
+Operation = tuple[str, str]
+"""Method and kind, as faults are aimed."""
+
+
+def operations(requests: Iterable[tuple[str, str]]) -> Counter[Operation]:
+    """The operations of a run, and how often each occurred."""
+    found: Counter[Operation] = Counter()
+    for method, path in requests:
+        address = Address.parse(path)
+        kind = address.kind if address is not None else path.strip("/").lower()
+        if kind.startswith("locations/") and kind.endswith("operations"):
+            kind = POLL
+        found[method, kind] += 1
+    return found
+
+
+def faults_of(operation: Operation) -> Iterator[Fault]:
+    """All that can go wrong with an operation."""
+    method, kind = operation
+    yield from ANSWERS
+    if method == "GET":
+        yield from READS
+    elif "token" not in kind:
+        yield from ENDINGS
+        if kind in (MACHINE, BATCH):
+            yield from DEVICES
+
+
+def places(operation: Operation, times: int) -> list[int]:
+    """Which occurrences are struck: first, middle and last; of polls, which stand for many operations, eight."""
+    parts = 8 if operation[1] == POLL else 3
+    return sorted({1 + (times - 1) * part // (parts - 1) for part in range(parts)})
+
+
+def cells(scenarios: Sequence[str] = tuple(SCENARIOS), builds: Sequence[int] = (1, 8)) -> list[Cell]:
+    """All cells of these scenarios, by running each once without a fault."""
+    found = []
+    for name in scenarios:
+        for number in builds:
+            names = (name,) * number
+            calm = examined(Cell("calm", names))
+            if calm.violations:
+                raise AssertionError(f"{name}: violations without a fault: {calm.violations}")
+            for operation, times in sorted(operations(calm.requests).items()):
+                method, kind = operation
+                for fault in faults_of(operation):
+                    for nth in places(operation, times):
+                        aimed = replace(fault, method=method, kind=kind, nth=nth)
+                        found.append(Cell(f"{method} {kind}", names, (aimed,)))
+    return found
+
+
+def sweep(effort: Effort) -> Tally:
+    """All cells, or a sample of those of few builds."""
+    if effort.everything:
+        return tallied(cells(), effort)
+    names = ("image", "written back", "old service", "image fails")
+    return tallied(Random(effort.seed).sample(cells(names, (1,)), SAMPLE), effort)

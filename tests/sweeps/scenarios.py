@@ -1,0 +1,115 @@
+"""Kinds of builds that between them use every operation that gilder uses."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tests.virtual import furnishing
+from tests.virtual.place import GROUP, Place, image_spec
+
+from gilder.model.spec import BuildSpec, Caching, GalleryDestination, GalleryVersion, ManagedDisk, TargetRegion
+from localarm.faults import Fault
+
+
+async def _nothing(place: Place) -> None:
+    """Nothing has to be there."""
+
+
+async def _definition(place: Place) -> None:
+    await furnishing.gallery(place)
+    await furnishing.definition(place)
+
+
+async def _disk(place: Place) -> None:
+    await furnishing.disk(place, "source")
+
+
+async def _all(place: Place) -> None:
+    """A source disk, and a gallery with a source version that has a data disk."""
+    await _definition(place)
+    await _disk(place)
+    data = await furnishing.disk(place, "source-data")
+    source = furnishing.id_of("disks", "source")
+    await furnishing.version(place, "0.0.1", source, data={3: data})
+
+
+def _image(name: str, number: int) -> BuildSpec:
+    return image_spec(name)
+
+
+def _written_back(name: str, number: int) -> BuildSpec:
+    return image_spec(name, os_disk_cache_type=Caching.READ_WRITE)
+
+
+def _destination(number: int) -> GalleryDestination:
+    regions = (TargetRegion(name="westeurope"), TargetRegion(name="northeurope"))
+    return GalleryDestination(
+        resource_group=GROUP,
+        gallery_name="gallery",
+        image_name="linux",
+        image_version=f"1.0.{number}",
+        target_regions=regions,
+    )
+
+
+def _version(name: str, number: int) -> BuildSpec:
+    return image_spec(name).model_copy(
+        update={"image_resource_id": None, "shared_image_destination": _destination(number)}
+    )
+
+
+def _both(name: str, number: int) -> BuildSpec:
+    source = ManagedDisk(furnishing.id_of("disks", "source"))
+    return image_spec(name).model_copy(update={"source": source, "shared_image_destination": _destination(number)})
+
+
+def _with_data(name: str, number: int) -> BuildSpec:
+    version = furnishing.id_of("galleries/images/versions", "gallery/linux/latest")
+    return image_spec(name).model_copy(update={"source": GalleryVersion(version)})
+
+
+def _scratch(name: str, number: int) -> BuildSpec:
+    return image_spec(name).model_copy(update={"source": None, "from_scratch": True, "os_disk_size_gb": 1})
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of build: what must be there, the spec of a build by name and number, and what goes wrong anyway."""
+
+    furnish: Callable[[Place], Awaitable[None]]
+    spec: Callable[[str, int], BuildSpec]
+    standing: tuple[Fault, ...] = ()
+
+
+_ALWAYS = 10_000
+SCENARIOS = {
+    "image": Scenario(_nothing, _image),
+    "written back": Scenario(_nothing, _written_back),
+    "version": Scenario(_definition, _version),
+    "both": Scenario(_all, _both),
+    "with data": Scenario(_all, _with_data),
+    "scratch": Scenario(_nothing, _scratch),
+    "old service": Scenario(
+        _nothing,
+        _image,
+        (Fault("refuse", "POST", "virtualmachines/attachdetachdatadisks", status=501, times=_ALWAYS),),
+    ),
+    "image fails": Scenario(_nothing, _image, (Fault("fail", "PUT", "images", times=_ALWAYS),)),
+    "version fails": Scenario(
+        _definition, _version, (Fault("fail", "PUT", "galleries/images/versions", times=_ALWAYS),)
+    ),
+}
+
+
+def specs_of(name: str, builds: int) -> list[BuildSpec]:
+    """The builds of a scenario."""
+    return [SCENARIOS[name].spec(f"image{number}", number) for number in range(builds)]
+
+
+def mixed(names: list[str]) -> list[BuildSpec]:
+    """A build of each of these scenarios; everything of `furnish_all` must be there."""
+    return [SCENARIOS[name].spec(f"image{number}", number) for number, name in enumerate(names)]
+
+
+furnish_all = _all

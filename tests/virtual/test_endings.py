@@ -1,0 +1,74 @@
+"""How runs end: early, halfway, and after a crash. Each of these was found by a sweep."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import anyio
+from tests.sweeps.cells import Cell, examined
+from tests.virtual.furnishing import disk
+from tests.virtual.loop import in_virtual_time
+from tests.virtual.place import VM, Place, PretendedDevices, placed
+
+from gilder.azure.machines import Attachment, attach_and_detach, vm_view
+from gilder.azure.operations import Usual, looks
+from gilder.model.ids import ArmId
+from gilder.model.spec import Caching
+from gilder.slots import SlotWriter, served
+from gilder.slots.leftovers import detach_leftovers
+from localarm.faults import Fault
+
+
+def test_a_run_cancelled_before_its_writer_runs_ends(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), nullcontext)
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                async with served(writer):
+                    await anyio.sleep(1)
+            assert scope.cancelled_caught
+
+    in_virtual_time(main)  # it hung: the loop says so when nothing can happen any more
+
+
+async def attached(place: Place, disks: list[ArmId]) -> None:
+    at = [Attachment(disk, lun, Caching.NONE) for lun, disk in enumerate(disks)]
+    operation = await attach_and_detach(place.arm, VM, at, [])
+    await place.arm.finished(VM.subscription, operation, looks(Usual.CHANGE_DISKS))
+
+
+def test_leftovers_are_detached_once_a_change_under_way_has_ended(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            disks = [await disk(place, "one"), await disk(place, "two")]
+            await attached(place, disks)
+            await attach_and_detach(place.arm, VM, [], disks[:1])  # the process died here
+            refused = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), disks, nullcontext)
+            assert refused == {}
+            assert (await vm_view(place.arm, VM)).disks == ()
+
+    in_virtual_time(main)
+
+
+def test_leftovers_are_detached_although_somebody_else_writes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            disks = [await disk(place, "one")]
+            await attached(place, disks)
+            code = "ConflictingConcurrentWriteNotAllowed"
+            kind = "virtualmachines/attachdetachdatadisks"
+            place.application.faults.add(Fault("refuse", "POST", kind, status=409, code=code, times=2))
+            refused = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), disks, nullcontext)
+            assert refused == {}
+            assert (await vm_view(place.arm, VM)).disks == ()
+
+    in_virtual_time(main)
+
+
+def test_what_one_destination_got_is_told_when_the_other_fails() -> None:
+    found = examined(Cell("", ("both",), (Fault("fail", "PUT", "galleries/images/versions"),)))
+    assert found.fired
+    assert found.violations == ()
+    assert found.failed == 1
