@@ -50,6 +50,9 @@ def template(place: Place) -> str:
     (upload / "sub/one").write_text("one\n")
     (upload / "two").write_text("two\n")
     (upload / "two").chmod(0o640)
+    (upload / "sub/one").chmod(0o755)
+    (upload / "sub/link").symlink_to("/etc/shadow")
+    (upload / "sub").chmod(0o750)
     script = place.folder / "script.sh"
     script.write_text(SCRIPT)
     builder: dict[str, Any] = {
@@ -75,10 +78,57 @@ def template(place: Place) -> str:
         {"type": "shell", "inline": ["test -s /etc/resolv.conf", "cat /etc/debian_version | wc -l > /etc/copied"]},
         {"type": "shell", "inline": ["cat /etc/two >> /etc/mark"], "execute_command": "{{.Vars}} /bin/sh -e {{.Path}}"},
         {"type": "shell-local", "inline": ["echo outside"]},
+        *({"type": "shell"} | options for options in _shell_options(place)),
+        {"type": "file", "source": str(upload / "sub/one"), "destination": "/etc/passwd"},
+        {"type": "file", "source": str(upload / "two"), "destination": "/srv/made/"},
+        {"type": "file", "sources": [str(upload / "two"), str(upload / "sub")], "destination": "/srv/"},
+        {
+            "type": "file",
+            "source": "/srv/made/deep/file",
+            "destination": str(place.folder / "out/"),
+            "direction": "download",
+        },
+        {"type": "shell-local", "inline": [f'test "$(cat {place.folder}/out)" = content']},
     ]
     file = place.folder / "template.json"
     file.write_text(json.dumps({"builders": [builder], "provisioners": provisioners}))
     return str(file)
+
+
+def _shell_options(place: Place) -> list[dict[str, Any]]:
+    """What the shell provisioner can be told, each time with a trace in the image."""
+    windows = place.folder / "windows.sh"
+    windows.write_bytes(b"#!/bin/sh\r\necho 'windows lines' > /etc/windows\r\necho end >> /etc/windows")
+    raw = place.folder / "raw.sh"
+    raw.write_bytes(b"#!/bin/sh\nprintf 'a\r' > /etc/raw\n# \r\n")
+    order = ["Z=1", "PACKER_BUILD_NAME=mine", "A=it's", "Z=2", "E=", "B=x=y"]
+    return [
+        {"script": str(windows), "remote_file": "windows.sh", "skip_clean": True},
+        {"script": str(raw), "binary": True, "remote_path": "/etc/raw.sh", "skip_clean": True},
+        {"scripts": [str(raw), str(windows)], "remote_folder": "/root", "skip_clean": False},
+        {"inline": ["true", "echo {{build_name}}"], "remote_path": "/etc/inline.sh", "skip_clean": True},
+        {"inline": ["false", "echo past > /etc/past"], "inline_shebang": "/bin/sh", "remote_path": "/etc/sh.sh"},
+        {"inline": ["#!/x", "true"], "inline_shebang": "/bin/sh -x", "remote_path": "/etc/x.sh", "skip_clean": True},
+        {"inline": ["exit 9"], "valid_exit_codes": [3, 9]},
+        {"inline": ["umask > /etc/umask", "pwd > /etc/pwd", "echo $0 $# > /etc/called"], "remote_path": "/root/called"},
+        {
+            "inline": [
+                "cat /tmp/varfile_*.sh > /etc/variables",
+                "ls -l /tmp/varfile_*.sh | cut -c1-10 >> /etc/variables",
+            ],
+            "environment_vars": order,
+            "use_env_var_file": True,
+        },
+        {
+            "inline": ["true"],
+            "environment_vars": order,
+            "execute_command": "echo {{.Vars}} {{.Path}} > /etc/order",
+            "remote_path": "/tmp/order",
+        },
+        {"inline": ["echo $A > /etc/format"], "environment_vars": ["A=1"], "env_var_format": "%s='<%s>' "},
+        {"inline": "echo one > /etc/commas, echo two >> /etc/commas"},
+        {"inline": ["test -e /etc/again || { touch /etc/again; exit 1; }"], "max_retries": "1"},
+    ]
 
 
 @contextmanager
