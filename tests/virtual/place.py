@@ -150,6 +150,10 @@ class Place:
     def __post_init__(self) -> None:
         self._cpus = anyio.CapacityLimiter(self.cores)
 
+    def crowded(self) -> bool:
+        """Whether work waits for the pretended CPUs."""
+        return self._cpus.available_tokens <= 0
+
     async def work(self, job: Job) -> None:
         """Pretend to work on a disk: mounted all the time, on a CPU for part of it."""
         lun = _lun(job.slot.device)
@@ -174,7 +178,7 @@ class Place:
         self.writer, self.writes = writer, writer.statistics
         machine = ThisMachine(VM, "westeurope", self.zone, "")
         run_id = f"run{next(self.runs)}"
-        site = Site(self.arm, machine, writer, devices, run_id, limits=Limits(self.cores), **self.options)
+        site = Site(self.arm, machine, writer, devices, run_id, limits=Limits(self.cores, self.crowded), **self.options)
         stopping = stopping or Stopping(lambda text: None)
         await self.journal.run_started(run_id, str(VM), "")
         tell = self.tell or self.events.append
