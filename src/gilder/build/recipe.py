@@ -77,10 +77,10 @@ async def _worked(job: Job, work: LocalWork) -> None:
     """Work on the disk; when that fails and the disk stays attached (-on-error=abort), say where."""
     try:
         await work(job)
-    except GilderError as error:
-        # Between two stages it failed after the last one, and not in the clean-up that is the next.
+    except BaseException as error:
+        # Between two stages it ended after the last one, and not in the clean-up that is the next.
         job.story.failed_at = job.story.failed_at or job.story.stage
-        if await job.story.keeps(error):
+        if isinstance(error, GilderError) and await job.story.keeps(error):
             job.story.say(
                 f"the disk stays attached, as {job.slot.device.path} (LUN {job.slot.lun}), and is not mounted"
             )
