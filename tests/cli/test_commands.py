@@ -173,3 +173,18 @@ def test_places_are_the_same_as_where_things_are_kept() -> None:
     """They stand twice only because the modules that own them are slow to import."""
     assert places.JOURNAL == DEFAULT_PATH
     assert places.ALIVE == ENGINE_ALIVE
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ("-deadline=soon", '"soon" is not a duration'),
+        ("-deadline=0s", "longer than nothing"),
+        ("-stage-deadline=30m", "is not STAGE=DURATION"),
+        ("-stage-deadline=unmount=30m", 'there is no stage "unmount"'),
+    ],
+)
+def test_deadlines_that_make_no_sense_are_wrong_usage(tmp_path: Path, option: str, error: str) -> None:
+    done = gilder("build", option, template(tmp_path, "one"))
+    assert done.returncode == 2
+    assert error in done.stderr

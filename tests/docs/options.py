@@ -19,7 +19,7 @@ from gilder.template.decode import plain_type
 FILE = Path(__file__).parents[2] / "docs" / "options.md"
 OWN = (
     "tags", "disk_encryption_set_id", "snapshot_incremental", "grow_root", "minimal_dev", "replication_mode",
-    "end_of_life_date",
+    "end_of_life_date", "deadline", "stage_deadlines",
 )  # fmt: skip
 """Options that the reference builder does not have."""
 
@@ -102,7 +102,7 @@ def _type(annotation: Any) -> str:
     if origin is tuple:
         return f"list of {_type(get_args(wanted)[0])}"
     if origin is dict:
-        return "texts by name"
+        return "durations by name" if get_args(wanted)[1] is float else "texts by name"
     if origin is Literal:
         return ", ".join(str(choice) for choice in get_args(wanted))
     if isinstance(wanted, type) and issubclass(wanted, Enum):
@@ -112,6 +112,7 @@ def _type(annotation: Any) -> str:
     return {
         bool: "true, false",
         int: "whole number",
+        float: "duration, such as 90s or 1h30m",
         str: "text",
         ArmId: "resource id",
         ChrootMount: "three texts",

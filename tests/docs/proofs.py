@@ -66,6 +66,13 @@ HERE: dict[str, Proof] = {
     "lvm_root_device": Proof('"/dev/rootvg/rootlv"', "tests/host/test_lvm.py::test_the_root_volume_may_be_named"),
     "minimal_dev": Proof("true", "tests/host/test_filesystems.py::test_a_guest_may_have_a_dev_of_its_own"),
     "grow_root": _options("true"),
+    "deadline": Proof(
+        '"2h"', "tests/virtual/test_deadlines.py::test_a_deadline_missed_fails_the_build_and_leaves_nothing"
+    ),
+    "stage_deadlines": Proof(
+        '{"provision": "30m", "publish": "1h30m"}',
+        "tests/virtual/test_deadlines.py::test_a_deadline_missed_fails_the_build_and_leaves_nothing",
+    ),
 }
 DISKS: dict[str, Proof] = {
     "os_disk_size_gb": _arrives("64", "os_disk_size_gb"),

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.template.reading_aids import BUILDER, COMPUTE, IMAGE, errors, read, read_builder, spec, warnings
 
+from gilder.model.deadlines import Deadlines
+from gilder.model.events import Stage
 from gilder.model.ids import ArmId
 from gilder.model.spec import (
     DEFAULT_CHROOT_MOUNTS,
@@ -297,3 +299,22 @@ def test_who_gilder_is(option: str) -> None:
     assert getattr(build.auth, option) == value
     assert (value in build.sensitive) == (value == "s3cret")
     assert "s3cret" not in repr(build)
+
+
+def test_deadlines_are_durations() -> None:
+    build = spec(read_builder(deadline="2h", stage_deadlines={"provision": "30m", "create-disk": "90s"}))
+    assert build.deadlines == Deadlines(7200.0, {Stage.PROVISION: 1800.0, Stage.CREATE_DISK: 90.0})
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"deadline": "long"}, '"long" is not a duration'),
+        ({"deadline": 7}, "expected a duration"),
+        ({"stage_deadlines": {"provison": "1h"}}, 'there is no stage "provison"'),
+        ({"stage_deadlines": {"unmount": "1h"}}, 'there is no stage "unmount"'),
+        ({"stage_deadlines": {"mount": "soon"}}, '"soon" is not a duration'),
+    ],
+)
+def test_deadlines_that_cannot_be_read(options: dict[str, Any], error: str) -> None:
+    assert error in " ".join(errors(read_builder(**options)))

@@ -31,6 +31,8 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
     """
     done: list[ArmId] = []
     errors: list[GilderError] = []
+    wanted = [thing for thing in (plan.image, plan.version) if thing is not None]
+    story.hourglass.images_to_come = len(wanted)
 
     async def make(thing: ImagePlan | VersionPlan) -> None:
         try:
@@ -38,14 +40,13 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
                 await _make_room(thing, site, story)
             match thing:
                 case ImagePlan():
-                    await _image(thing, site, ledger)
+                    await _image(thing, site, ledger, story)
                 case VersionPlan():
                     await _version(thing, site, ledger, story)
             done.append(thing.id)
         except GilderError as error:
             errors.append(error)
 
-    wanted = [thing for thing in (plan.image, plan.version) if thing is not None]
     with story.telling(Stage.PUBLISH, ", ".join("/".join(thing.id.names) for thing in wanted)):
         try:
             async with anyio.create_task_group() as group:
@@ -81,7 +82,7 @@ async def _make_room(thing: ImagePlan | VersionPlan, site: Site, story: Story) -
     await (delete_image if isinstance(thing, ImagePlan) else delete_version)(site.arm, thing.id)
 
 
-async def _image(plan: ImagePlan, site: Site, ledger: Ledger) -> None:
+async def _image(plan: ImagePlan, site: Site, ledger: Ledger, story: Story) -> None:
     image = plan.id
     remedy = f"az image delete --ids {image}"
     undo = Release(
@@ -95,6 +96,7 @@ async def _image(plan: ImagePlan, site: Site, ledger: Ledger) -> None:
     )
     async with undone_on_failure(ledger, undo):
         await create_image(site.arm, plan, _noting(ledger, image))
+        story.hourglass.image_made()
 
 
 async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story) -> None:
@@ -115,6 +117,7 @@ async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story) 
 
     async with undone_on_failure(ledger, undo):
         await publish_version(site.arm, plan, tell, _noting(ledger, version))
+        story.hourglass.image_made()
 
 
 def _noting(ledger: Ledger, resource: ArmId) -> Begun:

@@ -26,7 +26,7 @@ async def build_image(
     Raises GilderError. However it ends, what it made is given back, or is a residue in `ledger`.
     """
     async with site.limits.entered(story) as entry:
-        with site.writer.announced() as attach_to_come:
+        with story.hourglass.running(), site.writer.announced() as attach_to_come:
             with story.telling(Stage.RESOLVE, str(spec.source or "scratch")):
                 plan = await planned(spec, site)
             for remark in plan.remarks:

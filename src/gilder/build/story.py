@@ -11,6 +11,8 @@ from typing import TypeVar
 import anyio
 
 from gilder.build.attendance import Attendance, OnError, Verdict
+from gilder.build.hourglass import Hourglass
+from gilder.model.deadlines import Deadlines
 from gilder.model.errors import GilderError, UserError
 from gilder.model.events import LeftBehind, OutputLine, Said, Sink, Stage, StageFinished, StageStarted, Waiting
 from gilder.model.outcomes import Residue
@@ -35,8 +37,11 @@ class Story:
     What is to be done about a failure it asks those in `attendance`, once.
     """
 
-    def __init__(self, build: str, sink: Sink, attendance: Attendance | None = None) -> None:
+    def __init__(
+        self, build: str, sink: Sink, attendance: Attendance | None = None, deadlines: Deadlines | None = None
+    ) -> None:
         self.build = build
+        self.hourglass = Hourglass(deadlines or Deadlines())
         self.attendance = attendance or Attendance()
         self._sink = sink
         self._verdict: Verdict | None = None
@@ -54,7 +59,8 @@ class Story:
         self._sink(StageStarted(build=self.build, at=start, stage=stage, detail=detail))
         ok = False
         try:
-            yield
+            with self.hourglass.stage(stage):
+                yield
             ok = True
         finally:
             if not ok and self.failed_at is None:
@@ -117,13 +123,14 @@ class Story:
             why = error.message if isinstance(error, GilderError) else f"{error}"
             hint = f"\nlook inside with: {look}" if look else ""
             question = f"{self.build} failed while {stage or 'starting'}: {why}{hint}"
-            with self.waiting("an answer at the terminal" if self.attendance.on_error is OnError.ASK else ""):
+            asks = self.attendance.on_error is OnError.ASK
+            with self.waiting("an answer at the terminal" if asks else ""), self.hourglass.paused():
                 self._verdict = await self.attendance.verdict(question, may_retry=may_retry)
         return self._verdict
 
     async def _asked(self, text: str) -> str | None:
         assert self.attendance.ask is not None
-        with self.waiting("the person at the terminal"):
+        with self.waiting("the person at the terminal"), self.hourglass.paused():
             return await self.attendance.ask(text)
 
     @contextmanager

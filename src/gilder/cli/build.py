@@ -13,12 +13,14 @@ from typing import Any
 import click
 
 from gilder.cli.asking import has_terminal
+from gilder.cli.durations import Duration, StageDuration, deadlines_of
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.look import Look
 from gilder.cli.main import FAILED
 from gilder.cli.places import JOURNAL, LOGS
 from gilder.cli.templates import Templates, template_options
+from gilder.model.deadlines import Deadlines
 from gilder.model.errors import Refused, UserError
 
 
@@ -37,6 +39,7 @@ class BuildOptions:
     attended: bool
     """Whether there is a person to ask."""
     recover: bool
+    deadlines: Deadlines
     look: Look
 
 
@@ -106,6 +109,20 @@ Examples:
     show_default=True,
     help="Where gilder writes down what it holds, so that a crash loses nothing.",
 )
+@click.option(
+    "--deadline",
+    type=Duration(),
+    metavar="TIME",
+    help="How long each build may take, such as 2h or 1h30m, before it fails and is cleaned up.",
+)
+@click.option(
+    "--stage-deadline",
+    "stage_deadlines",
+    type=StageDuration(),
+    multiple=True,
+    metavar="STAGE=TIME",
+    help="The same for one stage, such as provision=30m; may be given again.",
+)
 @click.option("--recover", is_flag=True, help="First finish or remove what earlier, killed runs left.")
 @click.pass_context
 def command(
@@ -122,6 +139,8 @@ def command(
     log_dir: Path,
     journal: Path,
     recover: bool,
+    deadline: float | None,
+    stage_deadlines: tuple[tuple[str, float], ...],
     **others: Any,
 ) -> None:
     """Build the images of TEMPLATE: a Packer template (JSON) with azure-chroot builders, or a matrix file (YAML).
@@ -146,8 +165,9 @@ def command(
     run = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
     parallel = 1 if debug else parallel_builds
     attended = has_terminal()
+    deadlines = deadlines_of(deadline, stage_deadlines)
     options = BuildOptions(
-        log_dir / run, journal, run, parallel, fail_fast, on_error, force, debug, attended, recover, look
+        log_dir / run, journal, run, parallel, fail_fast, on_error, force, debug, attended, recover, deadlines, look
     )
     state = ("--state", cloud_state) if cloud_state else ()
     with leased(state) if cloud == "local" else nullcontext() as lease:

@@ -116,7 +116,7 @@ class _Work:
     def _policy(self, asker: Asker | None) -> RunOptions:
         options = self.options
         attendance = Attendance(OnError(options.on_error), options.debug, asker)
-        return RunOptions(options.parallel_builds, options.fail_fast, options.force, attendance)
+        return RunOptions(options.parallel_builds, options.fail_fast, options.force, attendance, options.deadlines)
 
 
 def _tell_results(work: _Work, logs: LogFiles, outcomes: Sequence[Outcome], took: float) -> None:

@@ -14,6 +14,7 @@ from gilder.build.leases import renewed
 from gilder.engine.order import in_order
 from gilder.engine.signals import Stopping
 from gilder.host.run import LONGEST_LINE
+from gilder.model.deadlines import Deadlines
 from gilder.model.errors import GilderError, HostError, UserError
 from gilder.model.events import Finished, Sink, Stage
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome, Residue
@@ -35,6 +36,8 @@ class RunOptions:
     """Replace destinations that exist already."""
     attendance: Attendance = field(default_factory=Attendance)
     """What to do when a build fails, and who may be asked."""
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    """Of every build; where a build has deadlines of its own, the shorter ones count."""
 
 
 class Run:
@@ -91,7 +94,8 @@ class Run:
             everything.cancel()
 
     async def _outcome(self, spec: BuildSpec) -> Outcome:
-        story = Story(spec.name, self._tell, self._site.attendance)
+        deadlines = self._options.deadlines.and_(spec.deadlines)
+        story = Story(spec.name, self._tell, self._site.attendance, deadlines)
         ledger = JournalLedger(
             self._journal, self._site.run, spec.name, story.left_behind, self._stopping.patience, story.keeps
         )

@@ -7,6 +7,7 @@ GilderError
     NotFound · Denied · Throttled · Conflict · OperationFailed · Unreachable
   HostError        this machine said no
     CommandFailed (CommandTimedOut) · ScriptFailed · ProvisionerTimedOut · Busy · DeviceMissing
+  DeadlineMissed   a build or a stage of it took longer than it was given
   ReleaseFailed    something could not be given back; says what is left and how to remove it
 """
 
@@ -143,6 +144,10 @@ class Busy(HostError):
 
 class DeviceMissing(HostError):
     """The disk was attached, but this machine does not show its device."""
+
+
+class DeadlineMissed(GilderError):
+    """A build or a stage of it took longer than it was given; what it held was given back."""
 
 
 class ReleaseFailed(GilderError):

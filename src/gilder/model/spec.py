@@ -13,6 +13,7 @@ from pydantic import Field
 
 from gilder.model.base import Delayed as Delayed
 from gilder.model.base import Spec as Spec
+from gilder.model.deadlines import LIMITED, Deadlines
 from gilder.model.ids import ArmId
 from gilder.model.provisioners import PostProcessor as PostProcessor
 from gilder.model.provisioners import Provisioner as Provisioner
@@ -263,6 +264,11 @@ class BuildSpec(Spec):
     """Whether the guest gets, in place of this machine's /dev, one with only null, zero, full, random, urandom, tty,
     pseudo-terminals and shm."""
 
+    deadline: float | None = None
+    """How long the build may take, from its place on the VM to its image, before it fails and is cleaned up."""
+    stage_deadlines: dict[str, float] = Field(default_factory=dict)
+    """How long stages may take, by the names that docs/cli.md lists for events; of those that clean up, none."""
+
     provisioners: tuple[Provisioner, ...] = ()
     error_cleanup_provisioner: Provisioner | None = None
     """Runs when a provisioner failed, before anything is cleaned up."""
@@ -274,3 +280,10 @@ class BuildSpec(Spec):
     def model_post_init(self, context: Any) -> None:
         if (self.source is None) != self.from_scratch:
             raise ValueError("exactly one of source and from_scratch must be given")
+        if unknown := sorted(set(self.stage_deadlines) - set(LIMITED)):
+            raise ValueError(f"stage_deadlines: {unknown[0]} is none of {', '.join(LIMITED)}")
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """How long it and its stages may take."""
+        return Deadlines(self.deadline, {LIMITED[name]: seconds for name, seconds in self.stage_deadlines.items()})

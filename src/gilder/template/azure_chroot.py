@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gilder.model.deadlines import LIMITED
 from gilder.model.diagnostics import Span
 from gilder.model.spec import Auth, BuildSpec
 from gilder.template.checks import check_build
@@ -11,6 +12,7 @@ from gilder.template.decode import Decoded, Shape, built, decode, options_of
 from gilder.template.nodes import Table
 from gilder.template.reading import Reading
 from gilder.template.sources import parse_source
+from gilder.template.spelling import did_you_mean
 from gilder.template.texts import Promise, RunTimeText
 from gilder.template.weak import Unfit
 
@@ -34,6 +36,7 @@ SHAPE = Shape(
         "post_mount_commands": _MOUNTED,
         "pre_unmount_commands": _MOUNTED,
     },
+    durations=frozenset({"deadline", *(f"stage_deadlines.{stage}" for stage in LIMITED)}),
     ignored={"client_cert_token_timeout": "the SDK chooses how long its assertions live"},
 )
 
@@ -49,6 +52,7 @@ def read_build(name: str, table: Table, reading: Reading, at: Span, **more: Any)
     if "source" in values:
         _replace_source(values, decoded, reading)
     _drop_trivial_wrapper(values)
+    _check_stages(values, decoded, reading)
     if not values.get("from_scratch") and "copy_files" not in decoded.nodes:
         values["copy_files"] = ("/etc/resolv.conf",)
     check_build(values, decoded, reading.notes, at)
@@ -67,6 +71,13 @@ def _replace_source(values: dict[str, Any], decoded: Decoded, reading: Reading) 
         del values["source"]
         decoded.sound = False
         reading.notes.error(f"source: {unfit}", decoded.place("source"), unfit.hint)
+
+
+def _check_stages(values: dict[str, Any], decoded: Decoded, reading: Reading) -> None:
+    for stage in set(values.get("stage_deadlines", {})) - set(LIMITED):
+        decoded.sound = False
+        hint = did_you_mean(stage, LIMITED, otherwise=f"it is one of {', '.join(LIMITED)}")
+        reading.notes.error(f'stage_deadlines: there is no stage "{stage}"', decoded.place("stage_deadlines"), hint)
 
 
 def _drop_trivial_wrapper(values: dict[str, Any]) -> None:

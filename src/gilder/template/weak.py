@@ -89,24 +89,29 @@ def as_bool(node: Node, rendered: str | None) -> bool | NotGiven:
             raise Unfit(f"expected true or false, found {kind(node)}")
 
 
+_SECONDS_HINT = 'write a number with its unit: "10s", "5m", "1h30m"'
+
+
+def seconds_of(text: str) -> float:
+    """A duration as Go writes it (`1h10m`, `1.5s`), in seconds; raises Unfit."""
+    if text == "0":
+        return 0.0
+    if not re.fullmatch(rf"\+?(?:{_DURATION.pattern})+", text):
+        raise Unfit(f'"{text}" is not a duration', _SECONDS_HINT)
+    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
+
+
 def as_seconds(node: Node, rendered: str | None) -> float | NotGiven:
-    """A duration as Go writes it (`1h10m`, `1.5s`), in seconds."""
-    hint = 'write a number with its unit: "10s", "5m", "1h30m"'
+    """A duration as Go writes it, in seconds."""
     match node:
         case Null():
             return NOT_GIVEN
         case Text():
-            if not rendered:
-                return NOT_GIVEN
-            if rendered == "0":
-                return 0.0
-            if not re.fullmatch(rf"\+?(?:{_DURATION.pattern})+", rendered):
-                raise Unfit(f'"{rendered}" is not a duration', hint)
-            return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(rendered))
+            return seconds_of(rendered) if rendered else NOT_GIVEN
         case Number(value=0):
             return 0.0
         case _:
-            raise Unfit(f"expected a duration, found {kind(node)}", hint)
+            raise Unfit(f"expected a duration, found {kind(node)}", _SECONDS_HINT)
 
 
 def elements(node: Node) -> tuple[Node, ...]:
