@@ -51,7 +51,7 @@ class Cloud:
 
     def __init__(self, folder: Path, addresses: dict[str, str]) -> None:
         self.folder = folder
-        self._addresses = addresses
+        self.addresses = addresses
         self._tls = ssl.create_default_context(cafile=addresses["ca_file"])
 
     def noted(self, about: str) -> list[Any]:
@@ -95,7 +95,7 @@ class Cloud:
         return found
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        url = f"{self._addresses['resource_manager']}{path}"
+        url = f"{self.addresses['resource_manager']}{path}"
         headers = {"Content-Type": "application/json"}
         if not path.startswith("/_localarm/"):
             url, headers["Authorization"] = f"{url}?api-version=2024-03-03", f"Bearer {self._token()}"
@@ -106,7 +106,7 @@ class Cloud:
 
     def _token(self) -> str:
         query = "api-version=2018-02-01&resource=https://management.azure.com/"
-        url = f"{self._addresses['metadata_url']}/metadata/identity/oauth2/token?{query}"
+        url = f"{self.addresses['metadata_url']}/metadata/identity/oauth2/token?{query}"
         with urllib.request.urlopen(urllib.request.Request(url, headers={"Metadata": "true"})) as answer:
             token: str = json.load(answer)["access_token"]
             return token
