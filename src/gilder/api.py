@@ -84,6 +84,8 @@ class Vm:
 
     site: Site
     machine: Machine
+    auth: Auth
+    """Whom it is connected as."""
 
     @property
     def facts(self) -> VmFacts:
@@ -113,7 +115,7 @@ async def connected(
     name = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
     settled_auth = await settled(auth or Auth(), os.environ, say)
     async with site_on(cloud, settled_auth, machine, name, say) as site:
-        yield Vm(site, machine)
+        yield Vm(site, machine, settled_auth)
 
 
 def load(path: str | Path, vm: VmFacts | None = None, variables: dict[str, str] | None = None) -> list[BuildSpec]:
@@ -146,7 +148,8 @@ async def run(
     """
     must_differ(specs)
     stopping = Stopping(lambda text: None)
-    redactor = Redactor(secret for spec in specs for secret in (*spec.sensitive, spec.auth.client_secret or ""))
+    of_specs = (secret for spec in specs for secret in (*spec.sensitive, *spec.auth.secrets.values()))
+    redactor = Redactor([*of_specs, *vm.auth.secrets.values()])
     async with opened(journal, redactor.text) as book, file_locked(ALIVE / vm.site.run, ephemeral=True):
         await book.run_started(vm.site.run, str(vm.machine.id), "")
         work = Run(vm.site, book, tell, stopping, options or RunOptions(), redactor)

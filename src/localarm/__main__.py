@@ -115,6 +115,13 @@ def _world_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn at random")
     parser.add_argument(
+        "--token-lifetime",
+        type=int,
+        default=86399,
+        metavar="SECONDS",
+        help="how long tokens last (default %(default)s)",
+    )
+    parser.add_argument(
         "--devices", choices=("loop", "none"), default="loop", help="whether attached disks become devices (needs root)"
     )
     parser.add_argument(
@@ -157,7 +164,7 @@ def _passed_on(options: argparse.Namespace) -> list[str]:
     """The options of a lease that its server gets, as arguments."""
     names = (
         "vm_name", "vm_size", "vm_zone", "location", "group", "latency", "scale", "throttle", "concurrent_writes", "seed",
-        "devices", "links", "catalogue",
+        "token_lifetime", "devices", "links", "catalogue",
     )  # fmt: skip
     found = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
     return found + [f"--role={file.absolute()}" for file in options.role]
@@ -171,7 +178,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     settings = Settings(
         group=options.group, location=options.location, latency=options.latency, scale=options.scale, throttle=throttle,
         concurrent_writes=options.concurrent_writes, seed=options.seed, vm_name=options.vm_name, vm_size=options.vm_size,
-        vm_zone=options.vm_zone,
+        vm_zone=options.vm_zone, token_lifetime=options.token_lifetime,
     )  # fmt: skip
     return with_roles(settings, options.role)
 

@@ -154,7 +154,7 @@ def _of_destinations(spec: BuildSpec, machine: Machine) -> Iterator[Need]:
     if spec.image_resource_id is not None:
         yield Need(IMAGE_DESTINATION, group_of(spec.image_resource_id))
     if spec.shared_image_destination is not None:
-        version = spec.shared_image_destination.version_id(machine.id.subscription)
+        version = spec.shared_image_destination.version_id(spec.auth.subscription_id or machine.id.subscription)
         yield Need(VERSION_DESTINATION, str(_gallery(version)))
 
 

@@ -13,7 +13,7 @@ from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
 from gilder.cli.connection import found_cloud
 from gilder.cli.embedded import Lease
-from gilder.cli.secrecy import environment_secrets, errors_hidden
+from gilder.cli.secrecy import environment_secrets, errors_hidden, login_secrets
 from gilder.engine import settled
 from gilder.model.spec import Auth
 from gilder.runtime.redaction import Redactor
@@ -46,4 +46,6 @@ async def errand(lease: Lease | None) -> AsyncIterator[Errand]:
     with errors_hidden(redactor):
         auth = await settled(Auth(), os.environ, lambda text: click.echo(redactor.text(text), err=True))
         cloud = await found_cloud(auth, lease)
+    redactor, _ = Redactor.of(environment_secrets(os.environ) | login_secrets(auth))
+    with errors_hidden(redactor):
         yield Errand(cloud, auth, await this_machine(cloud), redactor)

@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gilder.model.errors import GilderError
+from gilder.model.spec import Auth
 from gilder.runtime.redaction import Redactor
 from gilder.template import Loaded
 
-_SECRET_OPTIONS = ("client_secret", "client_cert_password", "client_jwt", "oidc_request_token")
 _SECRET_VARIABLE = re.compile(
-    r"(?:(?:AZURE|ARM)_\w*(?:SECRET|PASSWORD|TOKEN|JWT|KEY|CONNECTION_STRING|_PAT)|ACTIONS_ID_TOKEN_REQUEST_TOKEN)"
+    r"(?:(?:AZURE|ARM)_\w*(?:SECRET|PASSWORD|TOKEN|JWT|KEY|CONNECTION_STRING|_PAT)|ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+    r"|SYSTEM_ACCESSTOKEN)"
 )
 """Environment variables whose whole name is like this hold a secret; AZURE_FEDERATED_TOKEN_FILE names a file."""
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", re.DOTALL)
 _LONGEST_PATH = 4096
 
 
@@ -26,9 +28,7 @@ def secrets_of(loaded: Loaded, environment: Mapping[str, str]) -> dict[str, str]
     for number, value in enumerate(loaded.sensitive):
         found[f"sensitive variable {number + 1}"] = value
     for spec in loaded.builds:
-        for option in _SECRET_OPTIONS:
-            if value := getattr(spec.auth, option):
-                found[f"{option} of {spec.name}"] = value
+        found |= {f"{option} of {spec.name}": value for option, value in spec.auth.secrets.items()}
         for number, value in enumerate(spec.sensitive):
             found[f"sensitive value {number + 1} of {spec.name}"] = value
     # One warning for each value that is too short, not one for each build.
@@ -38,6 +38,26 @@ def secrets_of(loaded: Loaded, environment: Mapping[str, str]) -> dict[str, str]
 def environment_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     """The secrets among environment variables, by name."""
     return {name: value for name, value in environment.items() if value and _SECRET_VARIABLE.fullmatch(name)}
+
+
+def login_secrets(auth: Auth) -> dict[str, str]:
+    """The secrets of these (settled) options, also what the files hold that they name: an assertion, keys in PEM."""
+    found = dict(auth.secrets)
+    if assertion := _content(auth.client_jwt or ""):
+        found["the file of client_jwt"] = assertion.strip()
+    for number, key in enumerate(_PRIVATE_KEY.findall(_content(auth.client_cert_path or ""))):
+        found[f"private key {number + 1} of client_cert_path"] = key.strip()
+    return found
+
+
+def _content(file: str) -> str:
+    """The text of a file; "" when there is none that can be read (whoever needs it says so)."""
+    if len(file) > _LONGEST_PATH or "\0" in file:
+        return ""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def open_files(loaded: Loaded) -> list[str]:

@@ -24,7 +24,7 @@ from gilder.cli.logs import LogFiles
 from gilder.cli.machine import MachineLines
 from gilder.cli.main import BUILT, FAILED
 from gilder.cli.progress import shown
-from gilder.cli.secrecy import errors_hidden, open_files, secrets_of
+from gilder.cli.secrecy import errors_hidden, login_secrets, open_files, secrets_of
 from gilder.cli.sinks import Together
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
@@ -49,7 +49,7 @@ async def build_all(templates: Templates, options: BuildOptions, lease: Lease | 
     if templates.report(loaded):
         return FAILED
     must_differ(loaded.builds)
-    redactor, short = Redactor.of(secrets_of(loaded, os.environ))
+    redactor, short = Redactor.of(secrets_of(loaded, os.environ) | login_secrets(auth))
     for warning in [f"the value of {name} is too short to be hidden" for name in short] + open_files(loaded):
         _warn(warning)
     with errors_hidden(redactor):

@@ -126,7 +126,7 @@ class GalleryDestination(Spec):
     """The gallery image version to publish."""
 
     subscription: str | None = None
-    """The gallery's subscription; without it that of the VM."""
+    """The gallery's subscription; without it `subscription_id`, else that of the VM."""
     resource_group: str
     """The gallery's resource group."""
     gallery_name: str
@@ -164,15 +164,15 @@ class Auth(Spec):
     client_secret: str | None = Field(default=None, repr=False)
     """The service principal's secret."""
     client_cert_path: str | None = None
-    """The file with the service principal's certificate and key."""
+    """The file with the service principal's certificate and its RSA key, in PEM or PKCS#12."""
     client_cert_password: str | None = Field(default=None, repr=False)
     """What opens that file."""
     client_jwt: str | None = Field(default=None, repr=False)
-    """A signed assertion in place of a secret (RFC 7523)."""
+    """A signed assertion in place of a secret (RFC 7523), or the path of a file with one, read again for each token."""
     object_id: str | None = None
-    """The service principal's object id; accepted for old templates, as tokens say who they are for."""
+    """Where there is no `client_id`, the object id of a user-assigned identity; else compared with what tokens say."""
     tenant_id: str | None = None
-    """The tenant of the service principal and the subscription."""
+    """The tenant of the service principal and the subscription; without it, looked up from the subscription."""
     subscription_id: str | None = None
     """The subscription; the VM says which one it is in."""
     oidc_request_url: str | None = None
@@ -181,6 +181,15 @@ class Auth(Spec):
     """The right to ask there."""
     use_azure_cli_auth: bool = False
     """Whether the login of the Azure CLI is used, and every other option of this section ignored."""
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The values that must never be shown, by option. The path of a file with an assertion is none of them."""
+        hidden = [name for name, field in type(self).model_fields.items() if not field.repr]
+        found = {name: value for name in hidden if (value := getattr(self, name))}
+        if found.get("client_jwt", "").startswith(("/", "./", "../")):
+            del found["client_jwt"]
+        return found
 
 
 class BuildSpec(Spec):

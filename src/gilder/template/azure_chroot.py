@@ -19,7 +19,6 @@ from gilder.template.weak import Unfit
 TYPE = "azure-chroot"
 _DEVICE = Promise(frozenset({"Device"}))
 _MOUNTED = Promise(frozenset({"Device", "MountPath"}))
-_SECRET_OPTIONS = ("client_secret", "client_cert_password", "client_jwt", "oidc_request_token")
 AUTH_OPTIONS = options_of(Auth)
 BUILD_OPTIONS = options_of(
     BuildSpec, "name", "auth", "provisioners", "error_cleanup_provisioner", "post_processors", "sensitive"
@@ -59,8 +58,7 @@ def read_build(name: str, table: Table, reading: Reading, at: Span, **more: Any)
     if reading.notes.errors > before or not decoded.sound:
         return None, decoded
     auth = {key: values.pop(key) for key in AUTH_OPTIONS if key in values}
-    secrets = tuple(str(auth[key]) for key in _SECRET_OPTIONS if key in auth)
-    more["sensitive"] = (*more.get("sensitive", ()), *secrets)
+    more["sensitive"] = (*more.get("sensitive", ()), *Auth.model_validate(auth).secrets.values())
     return built(BuildSpec, {"name": name, "auth": auth, **values, **more}, decoded, reading, at), decoded
 
 
