@@ -35,7 +35,7 @@ from pathlib import Path
 
 from gilder.azure.cloud import PUBLIC, Cloud
 from gilder.azure.metadata import Machine, this_machine
-from gilder.build import Site
+from gilder.build import Attendance, OnError, Site
 from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, settled, site_on
 from gilder.model.diagnostics import Diagnostic, render
 from gilder.model.errors import GilderError, Refused, UserError
@@ -50,6 +50,7 @@ from gilder.template import Inputs
 from gilder.template import load as load_text
 
 __all__ = [
+    "Attendance",
     "Auth",
     "BuildSpec",
     "Built",
@@ -60,6 +61,7 @@ __all__ = [
     "Finished",
     "GilderError",
     "LeftBehind",
+    "OnError",
     "Outcome",
     "OutputLine",
     "Refused",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import replace
+
 import anyio
 import pytest
 
@@ -132,3 +136,52 @@ async def test_shortened_patience_ends_releases_under_way_and_later_ones() -> No
             await anyio.sleep(0.02)
             patience.shorten(0.05)
     assert len(ledger.residues) == 2
+
+
+async def _keep(error: BaseException) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(("handle", "begun", "stays"), [("/id", True, True), ("", True, False), ("/id", False, False)])
+@pytest.mark.parametrize("block", [releasing, undone_on_failure])
+async def test_a_failed_build_may_keep_what_outlives_it_and_was_begun(
+    block: Callable[[MemoryLedger, Release], AbstractAsyncContextManager[None]], handle: str, begun: bool, stays: bool
+) -> None:
+    world, ledger = World(), MemoryLedger(keeps=_keep)
+    how = replace(world.release(), handle=handle, begun=lambda: begun)
+
+    async def fail() -> None:
+        async with block(ledger, how):
+            world.there = True
+            raise HostError("first")
+
+    with pytest.raises(HostError, match="first"):
+        await fail()
+    assert world.there == stays
+    assert [residue.remedy for residue in ledger.residues] == ["rm thing"] * stays
+    assert not ledger.held
+
+
+async def test_a_cancellation_while_a_person_is_asked_gives_back() -> None:
+    asked = anyio.Event()
+
+    async def never_answered(error: BaseException) -> bool:
+        asked.set()
+        await anyio.sleep_forever()
+        return True
+
+    world, ledger = World(takes=0.02), MemoryLedger(keeps=never_answered)
+
+    async def fail() -> None:
+        with suppress(HostError):
+            async with releasing(ledger, replace(world.release(), handle="/id")):
+                world.there = True
+                raise HostError("first")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(fail)
+        await asked.wait()
+        group.cancel_scope.cancel()
+    assert not world.there
+    assert not ledger.held
+    assert not ledger.residues
