@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,6 +42,8 @@ class BuildOptions:
     recover: bool
     deadlines: Deadlines
     look: Look
+    recovery: str
+    """The command that recovers this run."""
 
 
 @click.command(
@@ -163,15 +166,30 @@ def command(
             "gilder build must run as root: it mounts disks and enters chroots", hint="use: sudo -E gilder build …"
         )
     run = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
-    parallel = 1 if debug else parallel_builds
-    attended = has_terminal()
-    deadlines = deadlines_of(deadline, stage_deadlines)
     options = BuildOptions(
-        log_dir / run, journal, run, parallel, fail_fast, on_error, force, debug, attended, recover, deadlines, look
+        logs=log_dir / run,
+        journal=journal,
+        run=run,
+        parallel_builds=1 if debug else parallel_builds,
+        fail_fast=fail_fast,
+        on_error=on_error,
+        force=force,
+        debug=debug,
+        attended=has_terminal(),
+        recover=recover,
+        deadlines=deadlines_of(deadline, stage_deadlines),
+        look=look,
+        recovery=_recovery(run, cloud, cloud_state, journal),
     )
     state = ("--state", cloud_state) if cloud_state else ()
     with leased(state) if cloud == "local" else nullcontext() as lease:
         ctx.exit(_built(templates, options, lease))
+
+
+def _recovery(run: str, cloud: str, cloud_state: str | None, journal: Path) -> str:
+    words = ["gilder", "recover"]
+    words += ["--cloud", cloud] * (cloud != "azure") + (["--cloud-state", cloud_state] if cloud_state else [])
+    return shlex.join([*words, *(["--journal", str(journal)] if journal != JOURNAL else []), run])
 
 
 def _look(progress: str, color: bool, timestamp_ui: bool, machine_readable: bool) -> Look:

@@ -131,7 +131,7 @@ def _tell_results(work: _Work, logs: LogFiles, outcomes: Sequence[Outcome], took
     for line in summary(outcomes, {spec.name: logs.path(spec.name) for spec in builds}, took):
         echo(line)
     if any(outcome.residues for outcome in outcomes):
-        echo(f"           all of it: gilder recover {options.run}")
+        echo(f"           all of it: {options.recovery}")
 
 
 def shared_auth(specs: tuple[BuildSpec, ...]) -> Auth:
