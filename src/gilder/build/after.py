@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import anyio
+
 from gilder.build.manifest import Entry, add_in_turn, artifact_id
 from gilder.build.site import Site
 from gilder.build.story import Story
+from gilder.model.deadlines import duration_told
 from gilder.model.errors import GilderError, HostError
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
@@ -34,19 +37,30 @@ async def post_processed(spec: BuildSpec, source: str, artifacts: Sequence[ArmId
         on_line=story.output,
     )
     failed: list[str] = []
+    limit = story.hourglass.limit(Stage.POST_PROCESS)
     with story.telling(Stage.POST_PROCESS):
-        for chain in spec.post_processors:
-            for processor in chain:
-                name, kind = processor.name or processor.type, processor.type
-                story.say(f"Running post-processor: {name}" + f" (type {kind})" * (name != kind))
-                try:
-                    await _one(processor, artifacts, site, context)
-                except GilderError as error:
-                    failed.append(f"Post-processor failed: {name}: {error.message}")
-                    break
+        with anyio.move_on_after(limit) as scope:
+            for chain in spec.post_processors:
+                failed += await _chain(chain, artifacts, site, context)
+        if scope.cancelled_caught:
+            failed.append(f"{Stage.POST_PROCESS} took longer than {duration_told(limit or 0.0)}")
         if failed:
             there = f"the build itself ended well: {', '.join(map(str, artifacts))}" if artifacts else ""
             raise HostError("\n".join(failed), hint=there or None)
+
+
+async def _chain(
+    chain: Sequence[PostProcessor], artifacts: Sequence[ArmId], site: Site, context: ProvisionContext
+) -> list[str]:
+    """Run one chain up to the first that fails; why it did."""
+    for processor in chain:
+        name, kind = processor.name or processor.type, processor.type
+        context.say(f"Running post-processor: {name}" + f" (type {kind})" * (name != kind))
+        try:
+            await _one(processor, artifacts, site, context)
+        except GilderError as error:
+            return [f"Post-processor failed: {name}: {error.message}"]
+    return []
 
 
 async def _one(processor: PostProcessor, artifacts: Sequence[ArmId], site: Site, context: ProvisionContext) -> None:

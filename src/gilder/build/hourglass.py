@@ -44,6 +44,10 @@ class Hourglass:
         with self._limited(self._deadlines.stages.get(stage), stage.value):
             yield
 
+    def limit(self, stage: Stage) -> float | None:
+        """The seconds of a stage that comes after `running`; None: any time."""
+        return self._deadlines.stages.get(stage)
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Have no deadline run while inside: a person is asked."""
