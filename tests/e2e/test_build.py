@@ -89,6 +89,15 @@ def test_a_disk_that_will_not_mount_leaves_nothing(gilder: Program) -> None:
     assert "partition 9" in ended.out
 
 
+def test_a_deadline_ends_what_hangs_and_only_that(gilder: Program) -> None:
+    builders = [builder("hangs", stage_deadlines={"provision": "3s"}), builder("works")]
+    ended = gilder.build(builders, [shell("test $PACKER_BUILD_NAME = works || sleep 600")], "--deadline=10m")
+    assert ended.status == 1, ended.out
+    assert "provisioning took longer than 3s" in ended.out
+    assert "left behind" not in ended.out
+    assert gilder.images() == ["works-image"]
+
+
 STAGES = [
     "looking up the source",
     "creating the disk",

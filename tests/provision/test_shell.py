@@ -154,3 +154,23 @@ async def test_daemons_of_one_script_serve_the_next(
     await provision(guest, [shell("sleep 83001 >/dev/null 2>&1 &"), shell("echo next")], context)
     assert await guest.box.end_processes() == ["sleep"]
     assert heard.text == ["next"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "hint"),
+    [
+        ("kill -9 $$", "SIGKILL", "ran out of memory"),
+        ("sh -c 'kill -9 $$'", "SIGKILL", "ran out of memory"),
+        ("kill -SEGV $$", "SIGSEGV", None),
+        ("echo 'cat: write error: No space left on device'; false", "ended with status 1", "a disk is full"),
+        ("exit 200", "ended with status 200;", None),
+    ],
+)
+async def test_what_ended_a_script_is_told_by_name(
+    guest: Guest, context: ProvisionContext, line: str, said: str, hint: str | None
+) -> None:
+    """A program that the kernel kills for want of memory gets SIGKILL and says nothing itself."""
+    with pytest.raises(ScriptFailed) as caught:
+        await provision(guest, [shell("echo on it", line)], context)
+    assert said in caught.value.message
+    assert (hint in str(caught.value.hint)) if hint else caught.value.hint is None

@@ -16,6 +16,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from gilder.model.endings import advice, ending
+
 
 class GilderError(Exception):
     """An error with an optional hint: what the user can do about it."""
@@ -95,10 +97,11 @@ class CommandFailed(HostError):
         where: str = "",
         hint: str | None = None,
     ) -> None:
-        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         place = f" ({where})" if where else ""
         said = [line for line in tail if line.strip() and _DMESG not in line][-3:]
-        super().__init__("\n".join([f"{shlex.join(argv)}{place} {how}", *said]), hint=hint)
+        super().__init__(
+            "\n".join([f"{shlex.join(argv)}{place} {ending(status)}", *said]), hint=hint or advice(status, tail)
+        )
         self.argv = tuple(argv)
         self.status = status
         self.tail = tuple(tail)
@@ -120,10 +123,10 @@ class ScriptFailed(HostError):
     """A provisioner's script ended with a status that the template does not allow; `tail` are its last lines."""
 
     def __init__(self, script: str, status: int, allowed: Sequence[int], tail: Sequence[str] = ()) -> None:
-        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         only = f" (allowed: {', '.join(map(str, allowed))})" if tuple(allowed) != (0,) else ""
         last = "".join(f"\n    {line}" for line in tuple(tail)[-8:])
-        super().__init__(f"{script} {how}{only}" + (f"; its last lines:{last}" if last else ""))
+        text = f"{script} {ending(status)}{only}" + (f"; its last lines:{last}" if last else "")
+        super().__init__(text, hint=advice(status, tail))
         self.status = status
         self.tail = tuple(tail)
 

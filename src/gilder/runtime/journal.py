@@ -316,7 +316,8 @@ class Journal:
 
     async def usual_seconds(self) -> dict[str, float]:
         """How long each build took when it was last built, by name."""
-        query = "SELECT name, finished - started FROM build WHERE status = 'built' AND finished IS NOT NULL ORDER BY finished"
+        took = "MAX(0, finished - started)"  # the clock may have been set back meanwhile
+        query = f"SELECT name, {took} FROM build WHERE status = 'built' AND finished IS NOT NULL ORDER BY finished"  # noqa: S608 — constants
         return await self._do(lambda db: dict(db.execute(query).fetchall()))
 
     async def stage_seconds(self) -> dict[str, dict[str, float]]:
