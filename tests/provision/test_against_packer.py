@@ -86,4 +86,4 @@ def _theirs(blocks: list[dict[str, Any]], folder: Path) -> list[str]:
 
 
 def _plain(line: str) -> str:
-    return re.sub(r"/tmp/\S*(packer-shell|gilder-shell)\S*", "SCRIPT", line).removesuffix(" ")
+    return re.sub(r"(/tmp/\S*packer-shell|/mnt/\S*-shell-local)\S*", "SCRIPT", line).removesuffix(" ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -64,11 +63,14 @@ async def test_scripts_commands_and_statuses(
 async def test_the_temporary_script_goes_and_other_systems_are_skipped(
     guest: Guest, context: ProvisionContext, heard: Heard
 ) -> None:
+    volumes = guest.box.seen_from_here(guest.box.volumes)
+    before = sorted(volumes.iterdir())
     with pytest.raises(ScriptFailed):
-        await provision(guest, [local("exit 1")], context)
+        await provision(guest, [local("echo $0; exit 1")], context)
     await provision(guest, [local("echo no", only_on=("windows", "darwin"))], context)
-    assert list(Path(tempfile.gettempdir()).glob("gilder-shell-*")) == []
-    assert heard.text == []
+    assert sorted(volumes.iterdir()) == before
+    (script,) = heard.text
+    assert Path(script).parent == guest.box.volumes, "where it goes with the sandbox, should gilder be killed"
 
 
 async def test_sleep_sleeps(guest: Guest, context: ProvisionContext) -> None:

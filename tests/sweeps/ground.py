@@ -57,6 +57,11 @@ class Ground:
         self.runs += 1
 
     @property
+    def temporary(self) -> Path:
+        """The $TMPDIR of what runs here."""
+        return self.folder / "tmp"
+
+    @property
     def journal(self) -> Path:
         return (self.journals or self.folder) / f"journal-{self.runs}.sqlite"
 
@@ -71,7 +76,12 @@ class Ground:
     def run(self, command: list[str], *, timeout: float = 90.0, env: dict[str, str] | None = None) -> Ended:
         """Run a program to its end; status 124 after `timeout` seconds, when it is killed."""
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=env
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env={**(env or os.environ), "TMPDIR": str(self.temporary)},
         ) as process:
             try:
                 out, err = process.communicate(timeout=timeout)
@@ -119,6 +129,7 @@ class Ground:
         for machine in (r for r in self.resources() if r.kind == "virtualmachines"):
             disks = machine.properties["storageProfile"].get("dataDisks", [])
             things += [f"attachment of {disk['name']} to {machine.name} at LUN {disk['lun']}" for disk in disks]
+        things += [f"temporary file {file.name}" for file in self.temporary.iterdir()]
         return Sight(frozenset([*things, *self._devices(), *self._mounts(), *self._strays()]))
 
     def sight_again(self, before: Sight, patience: float = PATIENCE) -> list[str]:
@@ -184,6 +195,7 @@ def orphans_adopted() -> Iterator[None]:
 def ground(folder: Path, *options: str) -> Iterator[Ground]:
     """A cloud of its own in `folder`, there while inside; what a run left running is ended with it."""
     program = Program(folder)
+    (folder / "tmp").mkdir(parents=True, exist_ok=True)
     with orphans_adopted():
         before = below(os.getpid())
         with world(program, *options):

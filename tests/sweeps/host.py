@@ -100,7 +100,7 @@ def _built(place: Ground, standins: Standins, names: Sequence[str], misdeed: Mis
         str(place.program.logs),
         str(template),
     ]
-    env = standins.environment(misdeed)
+    env = {**standins.environment(misdeed), "TMPDIR": str(place.temporary)}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=env
     ) as run:

@@ -44,7 +44,7 @@ class Scene:
 
     def root(self) -> Path:
         """A way to the first build's mounted root."""
-        (found,) = Path(f"/proc/{self.keeper()}/root/{VOLUMES}").iterdir()
+        (found,) = Path(f"/proc/{self.keeper()}/root/{VOLUMES}").glob("[!.]*")  # scripts of this machine are there too
         return found
 
     def keeper(self) -> int:

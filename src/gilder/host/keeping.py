@@ -21,7 +21,7 @@ from typing import Any
 
 from gilder.host.beneath import LIBC, Root, checked, lstat, unlink
 
-_NOSUID_NODEV_NOEXEC = 0x2 | 0x4 | 0x8
+_NOSUID, _NODEV, _NOEXEC = 0x2, 0x4, 0x8
 _DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 """Names and numbers, from the kernel's list (admin-guide/devices.txt)."""
 _DEVICE_LINKS = (
@@ -33,8 +33,8 @@ _DEVICE_LINKS = (
 )
 
 
-def _mount(kind: str, at: str, data: str) -> None:
-    words = [kind.encode(), at.encode(), kind.encode(), _NOSUID_NODEV_NOEXEC, data.encode() or None]
+def _mount(kind: str, at: str, flags: int, data: str) -> None:
+    words = [kind.encode(), at.encode(), kind.encode(), flags, data.encode() or None]
     checked(LIBC.mount(*words), at)
 
 
@@ -247,8 +247,9 @@ def keep(volumes: str) -> None:
     pid = int(os.readlink("/proc/self"))
     os.chdir("/")
     os.makedirs(volumes, 0o755, exist_ok=True)
-    _mount("proc", "/proc", "")
-    _mount("tmpfs", volumes, "size=16m,mode=755")
+    _mount("proc", "/proc", _NOSUID | _NODEV | _NOEXEC, "")
+    # Not NOEXEC: the scripts that run on this machine are here too, so that they go with the namespace.
+    _mount("tmpfs", volumes, _NOSUID | _NODEV, "size=16m,mode=755")
     # Ignored, so that the kernel reaps orphans; as process 1 this one is immune to signals without a handler.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -7,9 +7,11 @@ what the host mounts shows inside, what it unmounts goes inside too (a private c
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
+import secrets
 import shlex
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -24,7 +26,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from gilder.host.run import Completed, OnLine, end, output, run, start
 from gilder.model.errors import HostError
 from gilder.model.spec import Delayed
-from gilder.runtime.release import Ledger, Release, releasing
+from gilder.runtime.release import Ledger, Release, closing, releasing
 
 VOLUMES = Path("/mnt/packer-amazon-chroot-volumes")
 """Where builds mount their disks by default: inside a sandbox an own tmpfs, for a mount point that other namespaces can
@@ -46,9 +48,10 @@ class FileRefused(HostError):
 class Sandbox:
     """The namespaces of one build, held by the keeper, whose process number on this machine is `pid`."""
 
-    def __init__(self, name: str, process: Process, wrapper: Delayed | None) -> None:
+    def __init__(self, name: str, process: Process, wrapper: Delayed | None, volumes: Path) -> None:
         assert process.stdout is not None
         self.name = name
+        self.volumes = volumes
         self.pid = 0
         self.wrapper = wrapper
         self._process = process
@@ -120,6 +123,20 @@ class Sandbox:
         Returns, when none is left, the names of those that were there. Raises HostError if one cannot be ended.
         """
         return list(await self.ask("end_processes", grace=grace))
+
+    @asynccontextmanager
+    async def file(self, name: str, data: bytes, mode: int) -> AsyncIterator[str]:
+        """Have a file that only this sandbox sees, and that goes with it however gilder ends; yields its path there."""
+        path = f".{secrets.token_hex(6)}-{name}"
+        root = str(self.volumes)
+
+        async def remove() -> None:
+            with suppress(HostError):  # with the sandbox, it is gone too
+                await self.ask("remove", root=root, path=path)
+
+        async with closing(remove, within=10):
+            await self.ask("create", root=root, path=path, data=base64.b64encode(data).decode(), mode=mode)
+            yield str(self.volumes / path)
 
     def mount_points(self, *places: Path) -> list[Path]:
         """Where something is mounted inside, at `places` and beneath them, in the order in which it was mounted."""
@@ -212,7 +229,7 @@ async def sandbox(
         process = await start(
             ["setpriv", "--pdeathsig=KILL", "unshare", *spaces, "--", *keeper], ["unshare", *spaces], talks=True
         )
-        box = Sandbox(name, process, wrapper)
+        box = Sandbox(name, process, wrapper, volumes)
         await box.open()
         yield box
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -37,7 +37,7 @@ async def run_shell_local(
     pairs = [pair.render(data) for pair in spec.environment_vars]
     words = joined(variables(pairs, spec.env, context), spec.env_var_format or IN_LINE)
     inline = "".join(f"{line.render(data)}\n" for line in spec.inline or ())
-    with _scripts(spec, inline) as scripts:
+    async with _scripts(spec, inline, box) as scripts:
         for name, path in scripts:
             context.say(f"Running local shell script: {name}")
             filled = {**data, "Vars": words, "Script": path, "Command": inline.strip()}
@@ -70,19 +70,27 @@ async def _run_one(
         raise ScriptFailed(name, done.status, spec.valid_exit_codes, done.tail)
 
 
-@contextmanager
-def _scripts(spec: ShellLocal, inline: str) -> Iterator[list[tuple[str, str]]]:
-    """The scripts as names to show and paths to run; inline ones are a file while inside."""
+@asynccontextmanager
+async def _scripts(spec: ShellLocal, inline: str, box: Sandbox | None) -> AsyncIterator[list[tuple[str, str]]]:
+    """The scripts as names to show and paths to run; inline ones are a file while inside.
+
+    It may hold secrets, so that of a build is in its sandbox: in /tmp a killed gilder would leave it behind.
+    """
     if spec.inline is None:
         for path in spec.scripts:
             if not Path(path).is_file():
                 raise HostError(f"the script {path} cannot be read: there is no such file")
         yield [(path, path) for path in spec.scripts]
         return
+    data = f"#!{spec.inline_shebang}\n{inline}".encode(errors="surrogateescape")
+    if box is not None:
+        async with box.file("shell-local.sh", data, 0o700) as path:
+            yield [("inline script", path)]
+        return
     handle, path = tempfile.mkstemp(prefix="gilder-shell-", suffix=".sh")
     try:
-        with os.fdopen(handle, "w", errors="surrogateescape") as file:
-            file.write(f"#!{spec.inline_shebang}\n{inline}")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         Path(path).chmod(0o700)
         yield [("inline script", path)]
     finally:
