@@ -142,13 +142,18 @@ async def _keep(error: BaseException) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("handle", "begun", "stays"), [("/id", True, True), ("", True, False), ("/id", False, False)])
+@pytest.mark.parametrize(
+    ("handle", "may_stay", "stays"), [("/id", True, True), ("", True, False), ("/id", False, False)]
+)
 @pytest.mark.parametrize("block", [releasing, undone_on_failure])
-async def test_a_failed_build_may_keep_what_outlives_it_and_was_begun(
-    block: Callable[[MemoryLedger, Release], AbstractAsyncContextManager[None]], handle: str, begun: bool, stays: bool
+async def test_a_failed_build_may_keep_what_outlives_it(
+    block: Callable[[MemoryLedger, Release], AbstractAsyncContextManager[None]],
+    handle: str,
+    may_stay: bool,
+    stays: bool,
 ) -> None:
     world, ledger = World(), MemoryLedger(keeps=_keep)
-    how = replace(world.release(), handle=handle, begun=lambda: begun)
+    how = replace(world.release(), handle=handle, may_stay=lambda: may_stay)
 
     async def fail() -> None:
         async with block(ledger, how):

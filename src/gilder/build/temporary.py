@@ -128,7 +128,7 @@ class Snapshots:
             lambda: self._delete(snapshot),
             _DELETING,
             "" if self._keep else str(snapshot),
-            begun=lambda: snapshot in self._there,
+            may_stay=lambda: snapshot in self._there,
         )
 
 

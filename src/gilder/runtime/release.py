@@ -176,8 +176,8 @@ class Release:
     """What somebody needs who finishes it later."""
     goes_with: str = ""
     """The thing that takes it along: if this release fails and the other succeeds, nothing is left after all."""
-    begun: Callable[[], bool] = lambda: True
-    """Whether the act has been tried: what has not is nothing to keep."""
+    may_stay: Callable[[], bool] = lambda: True
+    """Whether a failed build may keep it: not what was never begun, nor what is on its way out already."""
     must: bool = False
     """Whether the block may not be left as if all were well when the release fails (an unmount before a snapshot)."""
 
@@ -229,7 +229,7 @@ async def _intended(ledger: Ledger, how: Release) -> Entry:
 
 async def _kept(ledger: Ledger, entry: Entry, how: Release, error: BaseException) -> bool:
     """Whether the thing stays, as the ledger decides; only what outlives this process can."""
-    if not entry.handle or not how.begun():
+    if not entry.handle or not how.may_stay():
         return False
     try:
         if not await ledger.keeps(error):

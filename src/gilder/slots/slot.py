@@ -37,12 +37,15 @@ class Slot:
         self.disk = disk
         self.lun = lun
         self.device = device
+        self.leaving = False
+        """Whether its detach was queued."""
         self._writer = writer
         self._devices = devices
 
     def release_soon(self) -> None:
         """Queue the detach without waiting for it; a device still in use stays where it is."""
         if self._devices.is_free(self.device):
+            self.leaving = True
             self._writer.detach_soon(self.disk.id)
 
 
@@ -55,6 +58,7 @@ async def attached(
     On leaving, the disk is detached only when nothing uses its device any more.
     """
     device: BlockDevice | None = None
+    slot: Slot | None = None
 
     async def detach() -> None:
         if device is not None:
@@ -72,7 +76,12 @@ async def attached(
             raise
 
     remedy = f"az vm disk detach --ids {writer.vm} --disk-ids {disk.id}"
-    async with releasing(ledger, Release("attachment", disk.id.name, remedy, detach, _DETACHING, str(disk.id))):
+    name, handle = disk.id.name, str(disk.id)
+    how = Release(
+        "attachment", name, remedy, detach, _DETACHING, handle, may_stay=lambda: slot is None or not slot.leaving
+    )
+    async with releasing(ledger, how):
         settled = await writer.attach(disk.id, disk.caching, announcement)
         device = await wait_device(devices, settled.lun, disk.size_bytes, settled.before, APPEARING)
-        yield Slot(disk, settled.lun, device, writer, devices)
+        slot = Slot(disk, settled.lun, device, writer, devices)
+        yield slot
