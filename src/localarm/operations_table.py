@@ -29,9 +29,12 @@ OTHER_SERVICES = (
     ),
     (
         "GET /metadata/identity/oauth2/token",
-        "a token of the machine's managed identity (`resource`, `client_id`)",
+        "a token of the machine's managed identity (`resource`; `client_id` or `object_id` for a user-assigned one)",
     ),
-    ("POST /{tenant}/oauth2/token, /{tenant}/oauth2/v2.0/token", "a token for a client secret"),
+    (
+        "POST /{tenant}/oauth2/token, /{tenant}/oauth2/v2.0/token",
+        "a token for a client secret, or an assertion signed with a registered certificate or by a trusted issuer",
+    ),
     ("GET /{tenant}/v2.0/.well-known/openid-configuration", "discovery, for azure-identity"),
     ("GET /_localarm/violations", "what a client did that Azure lets happen but no client should do"),
     (

@@ -71,6 +71,7 @@ def test_a_login_that_fails_is_told_once_and_before_anything(gilder: Program, mo
     assert ended.status == 1
     assert ended.err.count("the client secret is wrong (AADSTS7000215)") == 1
     assert "client_secret must be the secret's value, not its id" in ended.err
+    assert "Microsoft Entra ID error" not in ended.err, "azure-identity's log goes past the redactor"
     assert "guessed-wrongly" not in ended.err + ended.out
     assert [entry["status"] for entry in logins] == [401]
     assert gilder.images() == []

@@ -15,7 +15,8 @@ from gilder.azure.arm import Arm
 from gilder.azure.tokens import PAUSE, SharedToken
 from gilder.model.errors import Denied
 from gilder.model.spec import Auth
-from localarm.settings import SUBSCRIPTION
+from localarm.faults import Fault, What
+from localarm.settings import SUBSCRIPTION, TENANT
 
 LIFE = 3
 """Seconds that a token lives."""
@@ -140,3 +141,13 @@ async def test_a_token_is_thrown_away_once_for_all_that_met_its_refusal() -> Non
     assert await many(shared) == {"token 2"}
     shared.forget(clock.now - 1)  # who began before the new one came
     assert await many(shared) == {"token 2"}
+
+
+@pytest.mark.parametrize("what", ["throttle", "refuse", "drop"])
+@pytest.mark.parametrize("auth", [Auth(), Auth(client_id=CLIENT, client_secret=SECRET)], ids=["identity", "secret"])
+async def test_a_token_service_that_has_no_time_is_asked_again(auth: Auth, what: What, keys: Path) -> None:
+    async with served(keys, settings()) as place, place.logged_in(auth) as arm:
+        for path in ("metadata/identity/oauth2/token", f"{TENANT}/oauth2/v2.0/token"):
+            place.application.faults.add(Fault(what, "", path))
+        await arm.read("reading the VM", SUBSCRIPTION, place.vm, "2024-07-01")
+        assert len(place.logins()) == 2

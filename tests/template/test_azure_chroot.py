@@ -292,6 +292,15 @@ WHO: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("option", WHO)
+def test_texts_that_unset_variables_leave_empty_are_no_options(option: str) -> None:
+    empty = {name: "" for name, value in WHO.items() if isinstance(value[name], str)}
+    del empty["cloud_environment_name"]
+    build = spec(read_builder(**empty | WHO[option]))
+    assert getattr(build.auth, option) == WHO[option][option]
+    assert "" not in build.sensitive
+
+
+@pytest.mark.parametrize("option", WHO)
 def test_who_gilder_is(option: str) -> None:
     """Each option arrives where credentials are made, and a secret among the values that are hidden."""
     build = spec(read_builder(**WHO[option]))

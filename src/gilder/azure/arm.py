@@ -16,10 +16,11 @@ from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.core.rest import HttpRequest
 from azure.mgmt.compute.aio import ComputeManagementClient
 
+from gilder.azure.answers import retry_after
 from gilder.azure.budgets import BudgetPolicy, Budgets
 from gilder.azure.clock import ServiceClock
 from gilder.azure.cloud import Cloud
-from gilder.azure.errors import cloud_error, retry_after
+from gilder.azure.errors import cloud_error
 from gilder.azure.operations import Operation, Progress, operation_of, progress_of
 from gilder.azure.tokens import SharedToken
 from gilder.model.errors import CloudError, Conflict, OperationFailed, Throttled, Unreachable
@@ -133,7 +134,7 @@ class Arm:
             except AzureError as error:
                 refusal, asked = cloud_error(error, doing), retry_after(error)
             except CloudError as error:  # asking for a token raises it
-                refusal, asked = error, None
+                refusal, asked = error, error.retry_after if isinstance(error, Throttled) else None
             if refusal.code in _STALE_TOKEN and not renewed and isinstance(self._credential, SharedToken):
                 # The token ended on the way, or this machine's clock is slow: the request had no effect.
                 self._credential.forget(began)

@@ -99,7 +99,8 @@ async def discovered_cloud(
         return Cloud(
             described.get("name") or urlsplit(manager).hostname or host,
             manager.rstrip("/"),
-            authentication["loginEndpoint"].rstrip("/"),
+            # AD FS (Azure Stack Hub) puts its tenant, `adfs`, into the address already.
+            authentication["loginEndpoint"].rstrip("/").removesuffix("/adfs"),
             audiences[0],
             instance_metadata,
             ca_file,

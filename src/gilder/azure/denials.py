@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 
+from gilder.azure.answers import clock_note, retry_after
 from gilder.azure.methods import Method
 from gilder.model.errors import CloudError, Denied, Throttled, Unreachable
 from gilder.model.spec import Auth
-
-CLOCK_TOLERANCE = 120.0
-"""Seconds by which this machine's clock may differ from Azure's unmentioned; tokens and assertions allow for 300."""
 
 _AADSTS = re.compile(r"AADSTS(\d+): (.*?)(?: ?Trace ID:|$)", re.DOTALL)
 _TENANT = re.compile(r"match the tenant 'https://[^/]+/([^/']+)/?'")
@@ -41,7 +36,9 @@ def token_error(error: AzureError, asked: Asked) -> CloudError:
     status = (response.status_code if response is not None else 0) or 0
     text = str(error.message or "")
     if status == 429:
-        return Throttled("too many requests for tokens", code="TooManyRequests", status=429)
+        throttled = Throttled("too many requests for tokens", code="TooManyRequests", status=429)
+        throttled.retry_after = retry_after(error)
+        return throttled
     if status >= 500 or status in (404, 408, 410) or _unanswered(error):
         return Unreachable(
             f"no answer to the request for a token: {_first_line(text)}", status=status, hint=_network(asked)
@@ -62,19 +59,6 @@ AZ_HINT = (
     "log in with `az login` as the user that gilder runs as (under sudo that is root: `sudo -E` with "
     "AZURE_CONFIG_DIR=/home/YOU/.azure uses your login)"
 )
-
-
-def clock_note(headers: Mapping[str, str]) -> str:
-    """What to say when this machine's clock differs from that of the answer; "" when it does not."""
-    try:
-        theirs = parsedate_to_datetime(headers["Date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
-        return ""
-    ahead = time.time() - theirs
-    if abs(ahead) < CLOCK_TOLERANCE:
-        return ""
-    way = "ahead of" if ahead > 0 else "behind"
-    return f"; this machine's clock is {abs(ahead):.0f} s {way} Azure's: correct it (chronyc makestep, timedatectl)"
 
 
 def right_tenant(message: str) -> str | None:

@@ -10,7 +10,8 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from gilder.azure.denials import clock_note, right_tenant
+from gilder.azure.answers import clock_note, retry_after
+from gilder.azure.denials import right_tenant
 from gilder.azure.roles import missing_permission
 from gilder.model.errors import CloudError, Conflict, Denied, NotFound, Throttled, Unreachable
 
@@ -75,13 +76,3 @@ def _code_and_message(error: HttpResponseError) -> tuple[str, str]:
 
 def _first_line(text: str | None) -> str:
     return next((line.strip() for line in (text or "").splitlines() if line.strip()), "no reason given")
-
-
-def retry_after(error: AzureError) -> float | None:
-    """The wait in seconds that the service asked for, if it did (RFC 9110 10.2.3; Azure sends whole seconds)."""
-    response = getattr(error, "response", None)
-    value = response.headers.get("Retry-After") if response is not None else None
-    try:
-        return max(0.0, float(value)) if value is not None else None
-    except ValueError:
-        return None

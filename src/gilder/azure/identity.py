@@ -6,6 +6,7 @@ anew, and what it keeps cannot stand between a refused token and a new one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,10 @@ from gilder.model.spec import Auth
 
 AZ_PATIENCE = 60
 """Seconds for `az` to print a token; azure-identity's 10 are too few for a machine that is busy building."""
+
+# azure-identity logs refusals as warnings, which Python prints where nobody has set up logging: past everything that hides
+# secrets, and a second time. Programs that set up logging hear of them all the same.
+logging.getLogger("azure").addHandler(logging.NullHandler())
 
 _Make = Callable[[], Awaitable[AsyncSupportsTokenInfo]]
 

@@ -39,7 +39,7 @@ def method_of(auth: Auth) -> Method:
         empty = [option for option in _PROOFS if getattr(auth, option) == ""]
         if auth.client_id and empty:
             # Else a CI job that is not given its secret would try a managed identity, and fail with another story.
-            hint = "the variable or environment variable that it comes from is not set"
+            hint = "the variable that it comes from is not set; for a managed identity leave the option out"
             raise UserError(f"{empty[0]} is empty, and client_id is given", hint=hint)
         return Method.MANAGED_IDENTITY
     if not auth.client_id:

@@ -167,18 +167,20 @@ class _Checks:
         if cloud is not None and cloud.lower().removeprefix("azure").removesuffix("cloud") not in _CLOUDS:
             hint = "allowed: Public, China, Germany or USGovernment"
             self.wrong(f'cloud_environment_name: "{cloud}" is not allowed', hint, "cloud_environment_name")
-        if "subscription_id" in self.values:
+        # An empty text is what an unset variable leaves: as good as no option.
+        if self.values.get("subscription_id"):
             self.name("subscription_id", "subscription", self.values["subscription_id"], "subscription_id")
         if self.values.get("use_azure_cli_auth"):
             return
         proofs = ("client_secret", "client_cert_path", "client_jwt")
-        given = [p for p in proofs if p in self.values]
+        given = [p for p in proofs if self.values.get(p)]
         if len(given) > 1:
             self.wrong(f"{' and '.join(given)} exclude each other", "give one of them", given[1])
-        if given and "client_id" not in self.values:
+        client = self.values.get("client_id")
+        if given and not client:
             self.wrong(f"{given[0]} needs client_id", "the application id of the service principal", given[0])
-        oidc = "oidc_request_url" in self.values
-        if "client_id" in self.values and "tenant_id" in self.values and not given and not oidc:
+        named = [p for p in (*proofs, "oidc_request_url") if p in self.values]
+        if client and self.values.get("tenant_id") and not named:
             hint = "without one, client_id names a user-assigned identity of the VM, and tenant_id has no use"
             self.wrong(f"client_id with tenant_id needs one of {', '.join(proofs)}", hint, "client_id")
 
