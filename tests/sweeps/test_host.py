@@ -13,13 +13,13 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 @pytest.mark.timeout(240)
 def test_whatever_program_fails_nothing_is_left_and_the_truth_is_told(tmp_path: Path) -> None:
-    tally = sweep(tmp_path, everything=False, seed=3, sample=4)
+    tally = sweep(tmp_path, everything=False, seed=3, sample=3)
     assert tally.violations == []
-    assert tally.total == 4
+    assert tally.total == 3
 
 
 @pytest.mark.timeout(240)
 def test_in_straits_too(tmp_path: Path) -> None:
-    tally = straits.sweep(tmp_path, everything=False, seed=6, sample=3)
+    tally = straits.sweep(tmp_path, everything=False, seed=6, sample=2)
     assert tally.violations == []
-    assert tally.total == 3
+    assert tally.total == 2
