@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gilder.model.errors import GilderError
@@ -20,6 +21,11 @@ _SECRET_VARIABLE = re.compile(
 """Environment variables whose whole name is like this hold a secret; AZURE_FEDERATED_TOKEN_FILE names a file."""
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", re.DOTALL)
 _LONGEST_PATH = 4096
+_WRITTEN = re.compile(
+    r"""["']?(client_secret|client_cert_password|client_jwt|oidc_request_token)["']?\s*:\s*"""
+    r"""(?:"((?:[^"\\\n]|\\.)*)"|'([^'\n]*)'|([^\s#,{}\[\]"'][^\n#,}]*))"""
+)
+"""An option with a secret and its value, in JSON or YAML."""
 
 
 def secrets_of(loaded: Loaded, environment: Mapping[str, str]) -> dict[str, str]:
@@ -60,16 +66,42 @@ def _content(file: str) -> str:
         return ""
 
 
-def open_files(loaded: Loaded) -> list[str]:
-    """Warnings about files with secrets that every user of this machine may read."""
+def written_secrets(text: str) -> list[str]:
+    """The secrets that stand in a template itself, as its text spells them: read before the template is understood."""
+    found = [next(value for value in match.groups()[1:] if value is not None) for match in _WRITTEN.finditer(text)]
+    # A value with {{ is an expression: what it stands for is secret, not the expression.
+    return [value.strip() for value in found if "{{" not in value]
+
+
+def mistakes_redactor(loaded: Loaded, texts: Iterable[str], environment: Mapping[str, str]) -> Redactor:
+    """Hides what is known to be secret in a template with mistakes: messages quote its lines, and values of variables."""
+    named = secrets_of(loaded, environment)
+    written = {f"written secret {number}": value for number, value in enumerate(_spelled(texts))}
+    return Redactor.of(named | written)[0]
+
+
+def _spelled(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        for value in written_secrets(text):
+            yield value
+            with suppress(ValueError):
+                yield str(json.loads(f'"{value}"'))
+
+
+def open_files(loaded: Loaded, auth: Auth, templates: Mapping[str, str]) -> list[str]:
+    """Warnings about files with secrets that every user of this machine may read.
+
+    `auth` are the settled options, `templates` the texts of the templates by file.
+    """
     files: dict[str, str] = {
         variable.origin: "values of sensitive variables"
         for variable in loaded.variables
         if variable.sensitive and variable.origin not in ("default", "-var")
     }
-    for spec in loaded.builds:
+    files |= {file: "secrets of the login" for file, text in templates.items() if written_secrets(text)}
+    for options in (auth, *(spec.auth for spec in loaded.builds)):
         for option in ("client_cert_path", "client_jwt"):
-            if value := getattr(spec.auth, option):
+            if value := getattr(options, option):
                 files[value] = option
     return [
         f"{file} ({what}) can be read by every user of this machine: chmod 600 {file}"

@@ -50,7 +50,8 @@ async def build_all(templates: Templates, options: BuildOptions, lease: Lease | 
         return FAILED
     must_differ(loaded.builds)
     redactor, short = Redactor.of(secrets_of(loaded, os.environ) | login_secrets(auth))
-    for warning in [f"the value of {name} is too short to be hidden" for name in short] + open_files(loaded):
+    warnings = [f"the value of {name} is too short to be hidden" for name in short]
+    for warning in warnings + open_files(loaded, auth, templates.texts):
         _warn(warning)
     with errors_hidden(redactor):
         return await _built(_Work(options, templates.name, loaded, cloud, auth, machine, redactor), lease, start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import click
 
+from gilder.cli.secrecy import mistakes_redactor
 from gilder.model.diagnostics import Diagnostic, Severity, render
 from gilder.model.errors import UserError
 from gilder.model.vm import VmFacts
@@ -89,6 +91,11 @@ class Templates:
         """The names of all files."""
         return ", ".join(file.name for file in self.files)
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """What the files say, by name."""
+        return {file.name: file.text for file in self.files}
+
     def each(self, vm: VmFacts | None = None) -> list[tuple[TemplateFile, Loaded]]:
         """What each template means; without `vm`, placeholders stand for what only an Azure VM knows."""
         inputs = replace(self.inputs, vm=vm)
@@ -119,11 +126,14 @@ class Templates:
 
     def report(self, loaded: Loaded) -> int:
         """Print the diagnostics to stderr; returns how many errors there are."""
-        sources = dict(self.inputs.var_files) | {file.name: file.text for file in self.files}
+        if not loaded.diagnostics:
+            return 0
+        sources = dict(self.inputs.var_files) | self.texts
+        hide = mistakes_redactor(loaded, sources.values(), os.environ).text
         for diagnostic in loaded.diagnostics:
             text = sources.get(diagnostic.where.file) if diagnostic.where else None
             for line in render(diagnostic, text):
-                click.echo(line, err=True)
+                click.echo(hide(line), err=True)
         return sum(d.severity is Severity.ERROR for d in loaded.diagnostics)
 
 

@@ -1,0 +1,97 @@
+"""What is said of templates with mistakes, and of files that others can read, shows no secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gilder.cli.secrecy import open_files, written_secrets
+from gilder.model.spec import Auth
+from gilder.template import Inputs, load
+
+SECRET = 'hunter2"\\hunter2'
+BUILDER: dict[str, Any] = {
+    "type": "azure-chroot",
+    "source": "Debian:debian-13:13-gen2:latest",
+    "image_resource_id": "/subscriptions/{{vm `subscription_id`}}/resourceGroups/g/providers/Microsoft.Compute/images/i",
+}
+
+
+def said(folder: Path, text: str, *arguments: str, name: str = "t.json", **environment: str) -> str:
+    """What `gilder validate` says of a template with mistakes."""
+    (folder / name).write_text(text)
+    command = [sys.executable, "-m", "gilder", "validate", *arguments, str(folder / name)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment}
+    )
+    assert done.returncode == 1, done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    return done.stderr
+
+
+def legacy(*, variables: dict[str, str] | None = None, **options: Any) -> str:
+    """A template on one line: every message quotes it whole."""
+    more = {"variables": variables, "sensitive-variables": list(variables)} if variables else {}
+    return json.dumps({"builders": [BUILDER | options], **more})
+
+
+def test_a_mistake_beside_a_secret_is_told_without_it(tmp_path: Path) -> None:
+    text = said(tmp_path, legacy(client_secret=SECRET, os_disk_size_gb="large"))
+    assert "os_disk_size_gb" in text
+    assert "<sensitive>" in text
+
+
+def test_a_mistake_beside_a_secret_in_yaml(tmp_path: Path) -> None:
+    options = "{client_secret: hunter2hunter2, os_disk_size_gb: large}"
+    text = said(tmp_path, f"defaults: {options}\nmatrix: {{release: ['13']}}\n", name="t.yaml")
+    assert "os_disk_size_gb" in text
+
+
+@pytest.mark.parametrize("place", ["default", "-var", "-var-file", "environment"])
+def test_the_value_of_a_sensitive_variable_is_not_quoted(tmp_path: Path, place: str) -> None:
+    (tmp_path / "vars.json").write_text(json.dumps({"size": SECRET}))
+    arguments = {"-var": [f"-var=size={SECRET}"], "-var-file": [f"-var-file={tmp_path}/vars.json"]}.get(place, [])
+    value = {"default": SECRET, "environment": "{{env `WHERE_IT_IS`}}"}.get(place, "none")
+    text = legacy(variables={"size": value}, os_disk_size_gb="{{user `size`}}")
+    assert "os_disk_size_gb" in said(tmp_path, text, *arguments, WHERE_IT_IS=SECRET)
+
+
+def test_secrets_of_the_environment_are_not_quoted(tmp_path: Path) -> None:
+    template = {"builders": [BUILDER | {"os_disk_size_gb": "{{user `size`}}"}]}
+    template["variables"] = {"size": "{{env `ARM_CLIENT_SECRET`}}"}  # type: ignore[assignment] # a mapping, not a list
+    assert "os_disk_size_gb" in said(tmp_path, json.dumps(template), ARM_CLIENT_SECRET=SECRET)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"client_secret": "a\\"b"}', ['a\\"b']),
+        ('{"client_secret": "{{user `s`}}", "client_jwt":"x y"}', ["x y"]),
+        ("client_cert_password: p@ss word  # why\n", ["p@ss word"]),
+        ("oidc_request_token: 'it is'\n", ["it is"]),
+        ("client_secret:\n  nested: no\n", ["nested: no"]),
+        ("client_id: x", []),
+    ],
+)
+def test_secrets_are_found_in_the_text_of_a_template(text: str, found: list[str]) -> None:
+    assert written_secrets(text) == found
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, True), (0o640, False), (0o600, False)])
+def test_files_with_secrets_that_everybody_may_read_are_pointed_out(tmp_path: Path, mode: int, warned: bool) -> None:
+    template, certificate, token, variables = (tmp_path / name for name in ("t.json", "c.pem", "token", "vars.json"))
+    text = legacy(variables={"size": ""}, client_secret=SECRET)
+    for file in (template, certificate, token, variables):
+        file.write_text('{"size": "30"}' if file is variables else text)
+        file.chmod(mode)
+    auth = Auth(client_id="x", client_jwt=str(token), client_cert_path=str(certificate))
+    loaded = load(text, file=str(template), inputs=Inputs(var_files=[(str(variables), '{"size": "30"}')]))
+    warnings = "\n".join(open_files(loaded, auth, {str(template): text, "<stdin>": text}))
+    for file in (template, certificate, token, variables):
+        assert (f"chmod 600 {file}" in warnings) is warned
