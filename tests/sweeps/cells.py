@@ -12,7 +12,7 @@ from random import Random
 
 import anyio
 from tests.sweeps.invariants import broken, strangers, untrue
-from tests.sweeps.scenarios import SCENARIOS, furnish_all, mixed, specs_of
+from tests.sweeps.scenarios import SCENARIOS, widest
 from tests.sweeps.scene import Scene, staged
 from tests.virtual.loop import Jumping, in_virtual_time
 
@@ -27,6 +27,9 @@ BOUND = 3 * 3600.0
 
 REAL_BOUND = 120.0
 """Seconds of real time for one cell: more is a loop that spins without time passing."""
+
+_SPINS = 50_000
+"""Steps of the loop in a row that may take no time."""
 
 SLOTS = 4
 """Data disks that the VM takes, one of which is a stranger's: eight builds have to share three LUNs."""
@@ -94,6 +97,7 @@ class Stepping(Jumping):
         self.steps = 0
         self.counting = False
         self.at: dict[int, Callable[[], object]] = {}
+        self._then, self._idle = 0.0, 0
 
     def select(self, timeout: float | None = None) -> list[tuple[object, int]]:  # type: ignore[override]
         if self.counting:
@@ -101,6 +105,10 @@ class Stepping(Jumping):
             if (do := self.at.pop(self.steps, None)) is not None:
                 do()
                 return []
+        self._idle = self._idle + 1 if self.now == self._then else 0
+        self._then = self.now
+        if self._idle > _SPINS:
+            raise RuntimeError("it spins: no time passes")
         return super().select(timeout)  # type: ignore[return-value]
 
 
@@ -164,12 +172,13 @@ async def _run(cell: Cell, folder: Path, selector: Stepping) -> Found:
 
 
 async def _furnished(scene: Scene, cell: Cell) -> list[BuildSpec]:
-    names = list(cell.scenarios)
-    if len(set(names)) == 1:
-        await SCENARIOS[names[0]].furnish(scene)
-        return specs_of(names[0], len(names))
-    await furnish_all(scene)
-    return mixed(names)
+    """Put there what the builds need, at once and without the waits of a run."""
+    names = set(cell.scenarios)
+    lasts, scene.world.lasts = scene.world.lasts, lambda kind: 0.0
+    rng, scene.life.rng = scene.life.rng, None
+    await widest(names)(scene)
+    scene.world.lasts, scene.life.rng = lasts, rng
+    return [SCENARIOS[name].spec(f"image{number}", number) for number, name in enumerate(cell.scenarios)]
 
 
 def _fired(cell: Cell, scene: Scene, struck: int, signals: int) -> bool:

@@ -17,7 +17,7 @@ SCHEDULES = 1_000
 RANDOM_RUNS = 10_000
 SAMPLE = 30
 
-KINDS = ("image", "image", "image", "written back", "scratch", "version", "both", "with data")
+KINDS = ("image", "image", "image", "image", "written back", "scratch", "version", "both", "with data")
 OPERATIONS = (
     ("GET", MACHINE),
     ("POST", BATCH),
@@ -52,9 +52,9 @@ def scheduled(seed: int) -> Cell:
 
 
 def random_cell(seed: int) -> Cell:
-    """One to four builds, one to six faults; sometimes signals, sometimes a kill, sometimes drawn waits and durations."""
+    """One to three builds, one to six faults; sometimes signals, sometimes a kill, sometimes drawn waits and durations."""
     random = Random(f"run {seed}")
-    builds = tuple(random.choice(KINDS) for _ in range(random.choice((1, 1, 2, 3, 4))))
+    builds = tuple(random.choice(KINDS) for _ in range(random.choice((1, 1, 1, 2, 3))))
     faults = tuple(_fault(random) for _ in range(random.randint(1, 6)))
     cancelled: tuple[int, ...] = ()
     if random.random() < 0.15:

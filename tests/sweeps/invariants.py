@@ -106,12 +106,12 @@ def _unlike_outcome(scene: Scene, specs: Sequence[BuildSpec], outcomes: Sequence
             continue
         if isinstance(outcome, Failed) and "mistake in gilder" in (outcome.hint or ""):
             yield f"{spec.name} failed by a mistake in gilder: {outcome.error}"
-        if wanted and len(there) == len(wanted):
-            yield f"{spec.name} is {STATUS[type(outcome)]}, and all that it was to make is there"
         said = f"{[residue.what for residue in outcome.residues]} {_remarks(scene, spec.name)}"
         for id_ in wanted:
             if resource(scene, id_) is not None and id_.name not in said:
                 yield f"{spec.name} is {STATUS[type(outcome)]}, and {id_.name} is there, which nothing says"
+        if wanted and len(there) == len(wanted) and not outcome.residues:
+            yield f"{spec.name} is {STATUS[type(outcome)]}, and all that it was to make is there"
 
 
 def _remarks(scene: Scene, build: str) -> list[str]:

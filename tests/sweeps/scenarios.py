@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from tests.virtual import furnishing
@@ -102,14 +102,10 @@ SCENARIOS = {
 }
 
 
-def specs_of(name: str, builds: int) -> list[BuildSpec]:
-    """The builds of a scenario."""
-    return [SCENARIOS[name].spec(f"image{number}", number) for number in range(builds)]
+def widest(names: Collection[str]) -> Callable[[Place], Awaitable[None]]:
+    """Puts there what any of these scenarios needs."""
+    return max((SCENARIOS[name].furnish for name in names), key=_FROM_LITTLE_TO_MUCH.index)
 
 
-def mixed(names: list[str]) -> list[BuildSpec]:
-    """A build of each of these scenarios; everything of `furnish_all` must be there."""
-    return [SCENARIOS[name].spec(f"image{number}", number) for number, name in enumerate(names)]
-
-
-furnish_all = _all
+_FROM_LITTLE_TO_MUCH = (_nothing, _definition, _all)
+"""Each puts there all that those before it do."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import anyio
-from anyio.abc import TaskStatus
 
 from gilder.azure.arm import Arm
 from gilder.azure.labels import relabel
 from gilder.model.errors import GilderError
 from gilder.model.ids import ArmId
+from gilder.runtime.attended import attended
 
 LEASE = "gilder-lease"
 """The tag: until when, RFC 3339, by the clock of the service; or KEPT."""
@@ -87,14 +87,5 @@ class Leases:
 async def renewed(leases: Leases) -> AsyncIterator[None]:
     """Have leases renewed while inside; shielded, because clean-up may take its time too."""
 
-    async def run(*, task_status: TaskStatus[anyio.CancelScope]) -> None:
-        with anyio.CancelScope(shield=True) as scope:
-            task_status.started(scope)
-            await leases.run()
-
-    async with anyio.create_task_group() as group:
-        scope = await group.start(run)
-        try:
-            yield
-        finally:
-            scope.cancel()
+    async with attended(leases.run, "gilder.build.leases"):
+        yield
