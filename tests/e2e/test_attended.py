@@ -45,7 +45,7 @@ def test_abort_leaves_the_disk_attached_names_it_and_recover_removes_it(gilder: 
             template = gilder.template([builder("tiny")], [shell("exit 3")], **{"error-cleanup-provisioner": LAST_WORD})
             ended = gilder.run(gilder.build_command(template, f"-on-error={policy}"))
             assert ended.status == 1
-            assert "the disk stays attached, as /dev/sd" in ended.err, ended.err
+            assert "(kept as /dev/sd" in ended.err, ended.err
             assert ("the last word of tiny" in ended.err) == (policy == "run-cleanup-provisioner")
             assert "Left behind:\n  attachment" in ended.out
             assert "snapshot" not in ended.out, "none was taken"

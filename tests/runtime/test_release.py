@@ -153,7 +153,7 @@ async def test_a_failed_build_may_keep_what_outlives_it(
     stays: bool,
 ) -> None:
     world, ledger = World(), MemoryLedger(keeps=_keep)
-    how = replace(world.release(), handle=handle, may_stay=lambda: may_stay)
+    how = replace(world.release(), handle=handle, stays=lambda: " here" if may_stay else None)
 
     async def fail() -> None:
         async with block(ledger, how):
@@ -163,7 +163,7 @@ async def test_a_failed_build_may_keep_what_outlives_it(
     with pytest.raises(HostError, match="first"):
         await fail()
     assert world.there == stays
-    assert [residue.remedy for residue in ledger.residues] == ["rm thing"] * stays
+    assert [residue.what for residue in ledger.residues] == ["thing x (kept here, as it was asked for)"] * stays
     assert not ledger.held
 
 

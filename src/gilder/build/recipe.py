@@ -10,7 +10,6 @@ from gilder.build.site import Site
 from gilder.build.story import Story, told
 from gilder.build.temporary import created, created_beside, snapshots_of
 from gilder.build.work import Job, LocalWork, on_this_machine
-from gilder.model.errors import GilderError
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
 from gilder.model.spec import BuildSpec, Caching
@@ -74,14 +73,10 @@ async def _from_plan(
 
 
 async def _worked(job: Job, work: LocalWork) -> None:
-    """Work on the disk; when that fails and the disk stays attached (-on-error=abort), say where."""
+    """Work on the disk."""
     try:
         await work(job)
-    except BaseException as error:
+    except BaseException:
         # Between two stages it ended after the last one, and not in the clean-up that is the next.
         job.story.failed_at = job.story.failed_at or job.story.stage
-        if isinstance(error, GilderError) and await job.story.keeps(error):
-            job.story.say(
-                f"the disk stays attached, as {job.slot.device.path} (LUN {job.slot.lun}), and is not mounted"
-            )
         raise

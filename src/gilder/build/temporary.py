@@ -128,7 +128,7 @@ class Snapshots:
             lambda: self._delete(snapshot),
             _DELETING,
             "" if self._keep else str(snapshot),
-            may_stay=lambda: snapshot in self._there,
+            stays=lambda: "" if snapshot in self._there else None,
         )
 
 

@@ -176,8 +176,8 @@ class Release:
     """What somebody needs who finishes it later."""
     goes_with: str = ""
     """The thing that takes it along: if this release fails and the other succeeds, nothing is left after all."""
-    may_stay: Callable[[], bool] = lambda: True
-    """Whether a failed build may keep it: not what was never begun, nor what is on its way out already."""
+    stays: Callable[[], str | None] = lambda: ""
+    """In words how it stays when a failed build keeps it; None when it cannot: never begun, or on its way out already."""
     must: bool = False
     """Whether the block may not be left as if all were well when the release fails (an unmount before a snapshot)."""
 
@@ -229,7 +229,8 @@ async def _intended(ledger: Ledger, how: Release) -> Entry:
 
 async def _kept(ledger: Ledger, entry: Entry, how: Release, error: BaseException) -> bool:
     """Whether the thing stays, as the ledger decides; only what outlives this process can."""
-    if not entry.handle or not how.may_stay():
+    words = how.stays()
+    if not entry.handle or words is None:
         return False
     try:
         if not await ledger.keeps(error):
@@ -238,7 +239,7 @@ async def _kept(ledger: Ledger, entry: Entry, how: Release, error: BaseException
         # Cancelled while a person was asked. Leaving here would skip the release; what waits next is cancelled too.
         return False
     with anyio.CancelScope(shield=True):
-        await ledger.left(entry, "kept, as it was asked for")
+        await ledger.left(entry, f"kept{words}, as it was asked for")
     return True
 
 

@@ -76,10 +76,14 @@ async def attached(
             raise
 
     remedy = f"az vm disk detach --ids {writer.vm} --disk-ids {disk.id}"
+
+    def stays() -> str | None:
+        if slot is None:
+            return ""
+        return None if slot.leaving else f" as {slot.device.path} on LUN {slot.lun}, not mounted"
+
     name, handle = disk.id.name, str(disk.id)
-    how = Release(
-        "attachment", name, remedy, detach, _DETACHING, handle, may_stay=lambda: slot is None or not slot.leaving
-    )
+    how = Release("attachment", name, remedy, detach, _DETACHING, handle, stays=stays)
     async with releasing(ledger, how):
         settled = await writer.attach(disk.id, disk.caching, announcement)
         device = await wait_device(devices, settled.lun, disk.size_bytes, settled.before, APPEARING)
