@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from gilder.model.events import (
     StageStarted,
     Waiting,
 )
+from gilder.model.gauges import Gauges
 
 
 def after(view: View, events: Iterable[Event]) -> View:
@@ -87,6 +89,24 @@ def test_four_images_at_several_widths(width: int) -> None:
 def test_one_image() -> None:
     view = after(View.of(["tiny"], 0.0), [started("tiny", 0, Stage.MOUNT)])
     assert render(view, 3, 80, 24) == ["▸ tiny   3.0s  mounting", "1 running, 3.0s so far"]
+
+
+GAUGED = {
+    40: "1· 2▸ 1✘ 1m15s",
+    80: "1 queued, 2 running, 1 failed, 1m15s so far; 2 of 32 slots in use",
+    120: "1 queued, 2 running, 1 failed, 1m15s so far; 2 of 32 slots in use; Azure allows 7 VM writes, 44 images more",
+}
+
+
+@pytest.mark.parametrize("width", GAUGED)
+def test_the_totals_tell_what_is_left_where_there_is_room(width: int) -> None:
+    view = replace(FOUR, gauges=Gauges(2, 32, (("VM writes", 7), ("images", 44))))
+    assert render(view, 75, width, 24) == [*EXPECTED[width][:-1], GAUGED[width]]
+
+
+def test_what_is_not_known_yet_is_not_told() -> None:
+    view = replace(FOUR, gauges=Gauges(1, None, (("images", 44),)))
+    assert render(view, 75, 120, 24)[-1] == "1 queued, 2 running, 1 failed, 1m15s so far; Azure allows 44 images more"
 
 
 def test_ascii_where_the_terminal_has_no_more() -> None:

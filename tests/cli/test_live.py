@@ -21,6 +21,7 @@ from gilder.cli.live import LiveBoard, live
 from gilder.cli.terminal import Bottom, Painted, has_colour, is_live, plain, symbols_for
 from gilder.cli.view import View
 from gilder.model.events import Finished, LeftBehind, OutputLine, Stage, StageStarted
+from gilder.model.gauges import Gauges
 
 
 class Terminal(io.StringIO):
@@ -114,6 +115,17 @@ def test_after_the_terminal_became_narrow_nothing_of_the_wide_drawing_stays() ->
     terminal.screen.feed("".join(f"{row}\n" for row in wide.shown))  # terminals wrap what is there already
     bottom.draw(["x" * 15], deque(["above"]))
     assert terminal.screen.everything == ["above", "x" * 15]
+
+
+async def test_what_the_builds_share_is_read_at_each_drawing() -> None:
+    terminal = Terminal()
+    board = board_on(terminal, "a")
+    used = 0
+    board.watch(lambda: Gauges(used, 32))
+    board(began("a"))
+    for used in (1, 2):
+        board.draw_now()
+        assert terminal.screen.shown[-1].endswith(f"; {used} of 32 slots in use")
 
 
 async def test_many_events_are_few_drawings() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gilder.cli.chart import chart
 from gilder.cli.timeline import Span, Timeline
-from gilder.model.events import Stage
+from gilder.model.events import WAITING_FOR, Stage
 from gilder.runtime.journal import TimingRecord
 
 
@@ -67,6 +67,35 @@ def test_a_stage_within_another_counts_for_itself() -> None:
     line = Timeline.of([timing("a", Stage.PUBLISH, 0, 10), timing("a", Stage.CLEAN_UP, 4, 6)], 0, 10)
     stages = [(span.stage, span.start, span.end) for span in line.spans["a"]]
     assert stages == [(Stage.PUBLISH, 0, 4), (Stage.CLEAN_UP, 4, 6), (Stage.PUBLISH, 6, 10)]
+
+
+WAITED = Timeline.of(
+    [
+        timing("a", Stage.ATTACH, 0, 30),
+        TimingRecord("run", "a", WAITING_FOR + "a write to the VM", "", 0, 12, True),
+        TimingRecord("run", "b", WAITING_FOR + "a slot on the VM", "", 0, 30, True),
+        timing("b", Stage.ATTACH, 30, 40),
+    ],
+    0,
+    40,
+)
+
+
+def test_waits_have_their_own_lines_and_count_as_no_work() -> None:
+    assert [(span.stage, span.start, span.end) for span in WAITED.spans["a"]] == [
+        ("waiting for a write to the VM", 0, 12),
+        (Stage.ATTACH, 12, 30),
+    ]
+    assert (WAITED.work, WAITED.waits) == (28, 42)
+    assert [(span.build, span.stage) for span in WAITED.critical_path()] == [
+        ("a", "waiting for a write to the VM"),
+        ("a", Stage.ATTACH),
+        ("b", Stage.ATTACH),
+    ], "b went on when a gave way"
+    lines = list(chart(WAITED, 80))
+    assert lines[0].split()[2].startswith("....")
+    assert any(line.endswith("s: . waiting, a attaching the disk") for line in lines)
+    assert any(line.startswith("waiting for a slot on the VM") for line in lines)
 
 
 def test_a_run_without_stages_has_a_chart_too() -> None:

@@ -146,6 +146,8 @@ class Place:
     """Who hears of events instead of `events`."""
     writer: SlotWriter | None = None
     """Of the run begun last."""
+    site: Site | None = None
+    """Of the run begun last."""
 
     def __post_init__(self) -> None:
         self._cpus = anyio.CapacityLimiter(self.cores)
@@ -178,7 +180,9 @@ class Place:
         self.writer, self.writes = writer, writer.statistics
         machine = ThisMachine(VM, "westeurope", self.zone, "")
         run_id = f"run{next(self.runs)}"
-        site = Site(self.arm, machine, writer, devices, run_id, limits=Limits(self.cores, self.crowded), **self.options)
+        site = self.site = Site(
+            self.arm, machine, writer, devices, run_id, limits=Limits(self.cores, self.crowded), **self.options
+        )
         stopping = stopping or Stopping(lambda text: None)
         await self.journal.run_started(run_id, str(VM), "")
         tell = self.tell or self.events.append

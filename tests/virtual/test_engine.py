@@ -11,7 +11,8 @@ from tests.virtual.place import Place, image_spec, lognormal, placed
 from gilder.build import Job
 from gilder.engine import RunOptions, Stopping
 from gilder.model.errors import HostError
-from gilder.model.events import Stage
+from gilder.model.events import WAITING_FOR, Event, Stage, Waiting
+from gilder.model.gauges import Gauges
 from gilder.model.outcomes import Built, Cancelled, Failed
 
 
@@ -37,6 +38,35 @@ def test_more_builds_than_luns_all_get_one(tmp_path: Path) -> None:
             assert all(isinstance(outcome, Built) for outcome in outcomes), outcomes
             assert place.plugs.violations == []
             assert place.left() == []
+
+    in_virtual_time(main)
+
+
+def test_waits_are_timings_of_their_own_and_gauges_tell_what_is_left(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            place.seconds = lognormal(20, seed=3)
+            seen: list[Gauges] = []
+
+            def tell(event: Event) -> None:
+                place.events.append(event)
+                assert place.site is not None
+                seen.append(place.site.gauges())
+
+            place.tell = tell
+            await place.build([image_spec(f"image{n}") for n in range(12)])
+            timings = [t for t in await place.journal.timings("run1") if t.stage.startswith(WAITING_FOR)]
+            told = [event for event in place.events if isinstance(event, Waiting)]
+            assert {WAITING_FOR + event.what for event in told if event.what} == {t.stage for t in timings}
+            assert {"waiting for a slot on the VM", "waiting for a LUN of the VM"} <= {t.stage for t in timings}
+            assert len([event for event in told if event.what]) == len(timings), "every wait ends, once"
+            assert all(t.seconds >= 0 for t in timings)
+            assert {gauges.slots for gauges in seen} == {None, 4}
+            assert max(gauges.slots_used for gauges in seen) == 4
+            assert seen[-1].slots_used == 0
+            left = dict(seen[-1].requests)
+            assert 0 <= left["VM writes"] < 12
+            assert left["images"] < 60
 
     in_virtual_time(main)
 

@@ -53,9 +53,12 @@ class Limits:
         self._crowded = crowded
         self._turn = anyio.Lock()
         self._left = anyio.Event()
+        self.slots: int | None = None
+        """Data disks that the VM can take from this run; None while that is not known."""
 
     def slots_known(self, free: int) -> None:
         """The VM takes `free` disks more."""
+        self.slots = free
         self._entered.total_tokens = max(1, free + min(free, _AHEAD))
 
     @asynccontextmanager

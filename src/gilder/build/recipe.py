@@ -53,7 +53,7 @@ async def _from_plan(
         snapshots_of(site, snapshot_plans, ledger, story, keep=keep) as snapshots,
     ):
         os_disk = Disk(disk.id, disk.size_bytes, spec.os_disk_cache_type)
-        in_slot = attached(site.writer, site.devices, os_disk, ledger, attach_to_come)
+        in_slot = attached(site.writer, site.devices, os_disk, ledger, attach_to_come, story.waits_for)
         async with told(story, Stage.ATTACH, Stage.DETACH, in_slot) as slot:
             await story.pause(Stage.ATTACH)
             async with site.limits.working(story):

@@ -11,9 +11,17 @@ from gilder.build.attendance import Attendance
 from gilder.build.leases import Leases
 from gilder.build.limits import Limits
 from gilder.host.architecture import architecture, emulates
+from gilder.model.gauges import Gauges
 from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.once import Once
 from gilder.slots import SlotDevices, SlotWriter
+
+_BUDGETS = (
+    ("VM writes", ("AttachDetachVMDisksResource", "PutVMResource")),
+    ("images", ("CreateImagesSubscriptionMaximum",)),
+    ("versions", ("CreateUpdateGalleryImageVersion3Min", "CreateUpdateGalleryImageVersion30Min")),
+)
+"""The limits that a run of many builds can meet, by Azure's names (recorded headers); the rest are far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,13 @@ class Site:
     attendance: Attendance = field(default_factory=Attendance)
     architecture: str = field(default_factory=architecture)
     """Of this machine, in Azure's words: `x64`, `Arm64`."""
+
+    def gauges(self) -> Gauges:
+        """What is left now of what the builds share."""
+        done, left = self.writer.statistics, self.arm.budgets.left
+        known = ((what, min((left[name] for name in names if name in left), default=None)) for what, names in _BUDGETS)
+        requests = tuple((what, count) for what, count in known if count is not None)
+        return Gauges(done.attached - done.detached, self.limits.slots, requests)
 
     def runs(self, wanted: str) -> bool:
         """Whether programs for an architecture run on this machine."""

@@ -14,7 +14,17 @@ from gilder.build.attendance import Attendance, OnError, Verdict
 from gilder.build.hourglass import Hourglass
 from gilder.model.deadlines import Deadlines
 from gilder.model.errors import GilderError, UserError
-from gilder.model.events import LeftBehind, OutputLine, Said, Sink, Stage, StageFinished, StageStarted, Waiting
+from gilder.model.events import (
+    WAITING_FOR,
+    LeftBehind,
+    OutputLine,
+    Said,
+    Sink,
+    Stage,
+    StageFinished,
+    StageStarted,
+    Waiting,
+)
 from gilder.model.outcomes import Residue
 
 T = TypeVar("T")
@@ -22,9 +32,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long a stage took: `start` on the monotonic clock and `seconds`."""
+    """How long a stage took, or a wait (`WAITING_FOR`): `start` on the monotonic clock and `seconds`."""
 
-    stage: Stage
+    stage: str
     detail: str
     start: float
     seconds: float
@@ -50,6 +60,7 @@ class Story:
         """The stage begun last."""
         self.failed_at: Stage | None = None
         self.timings: list[Timing] = []
+        self._wait: tuple[str, float] | None = None
 
     @contextmanager
     def telling(self, stage: Stage, detail: str = "") -> Iterator[None]:
@@ -66,6 +77,7 @@ class Story:
             if not ok and self.failed_at is None:
                 self.failed_at = stage
             now = anyio.current_time()
+            self._end_wait(now)
             self._sink(StageFinished(build=self.build, at=now, stage=stage, seconds=now - start, ok=ok))
             self.timings.append(Timing(stage, detail, start, now - start, ok))
 
@@ -136,15 +148,29 @@ class Story:
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         """Say while inside that the build waits for `what`; "" says nothing."""
-        if what:
-            self._sink(Waiting(build=self.build, at=anyio.current_time(), what=what))
-        yield
-        if what:
-            self._sink(Waiting(build=self.build, at=anyio.current_time(), what=""))
+        if not what:
+            yield
+            return
+        self.waits_for(what)
+        try:
+            yield
+        finally:
+            self.waits_for("")
 
     def waits_for(self, what: str) -> None:
-        """Say that the build waits for `what`, until its next stage."""
-        self._sink(Waiting(build=self.build, at=anyio.current_time(), what=what))
+        """Say that the build waits for `what`, "" when it goes on; the wait becomes a timing of its own."""
+        if not what and self._wait is None:
+            return
+        now = anyio.current_time()
+        self._end_wait(now)
+        self._wait = (what, now) if what else None
+        self._sink(Waiting(build=self.build, at=now, what=what))
+
+    def _end_wait(self, now: float) -> None:
+        if self._wait is not None:
+            what, since = self._wait
+            self._wait = None
+            self.timings.append(Timing(WAITING_FOR + what, "", since, now - since, ok=True))
 
     def say(self, text: str) -> None:
         """Make a remark."""

@@ -13,6 +13,7 @@ from rich.cells import cell_len, set_cell_size
 
 from gilder.cli.plain import seconds
 from gilder.cli.view import Row, State, View, remaining
+from gilder.model.gauges import Gauges
 
 _NAME_MOST = 32
 """Columns for a name; longer ones are cut in the middle, because names of a matrix differ at their ends."""
@@ -121,10 +122,19 @@ def _totals(view: View, now: float, width: int, symbols: Symbols) -> str:
     left = remaining(view, now) or 0.0
     end = f", about {seconds(left)} to go" if left >= 1 else ""
     text = f"{_counted(view.rows.values())}, {seconds(max(0.0, now - view.started))} so far{end}"
-    if cell_len(text) <= width:
-        return text
+    slots, requests = _gauged(view.gauges)
+    for whole in (f"{text}{slots}{requests}", f"{text}{slots}", text):
+        if cell_len(whole) <= width:
+            return whole
     short = " ".join(f"{view.count(state)}{symbols.of(Row('', state))}" for state in State if view.count(state))
     return f"{short} {seconds(max(0.0, now - view.started))}"
+
+
+def _gauged(gauges: Gauges) -> tuple[str, str]:
+    """What the builds share, as two ends of the totals: slots in use, and the requests that Azure still allows."""
+    slots = "" if gauges.slots is None else f"; {gauges.slots_used} of {gauges.slots} slots in use"
+    left = ", ".join(f"{count} {what}" for what, count in gauges.requests)
+    return slots, f"; Azure allows {left} more" if left else ""
 
 
 def _counted(rows: Iterable[Row]) -> str:

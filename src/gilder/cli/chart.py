@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 
 from gilder.cli.plain import seconds
 from gilder.cli.timeline import Span, Timeline
-from gilder.model.events import Stage
+from gilder.model.events import WAITING_FOR, Stage
 
 WAITING = "waiting"
 _MOST_ROWS = 100
@@ -48,22 +48,24 @@ def _bars(line: Timeline, width: int) -> Iterator[str]:
     names = min(names, max(8, width // 4))
     room = max(10, width - names - 12)
     used: dict[str, str] = {}
+    seen: set[str] = set()
     rows = sorted(line.spans.items(), key=lambda item: (_begin(item[1]), item[0]))
     for build, spans in rows[:_MOST_ROWS]:
         bar = "".join(_letter(_at(spans, line, column, room)) for column in range(room)).rstrip()
-        used.update({span.stage: _letter(span.stage) for span in spans if _letter(span.stage) in bar})
-        took = sum(span.seconds for span in spans if span.stage)
+        used.update({_letter(span.stage): WAITING if span.waits else span.stage for span in spans})
+        seen.update(bar)
+        took = sum(span.seconds for span in spans if not span.waits)
         yield f"{set_cell_size(build, names)}  {seconds(took):>6}  {bar}"
     if len(rows) > _MOST_ROWS:
         yield f"… and {len(rows) - _MOST_ROWS} more builds"
-    legend = [f"{letter} {stage or WAITING}" for stage, letter in sorted(used.items(), key=lambda item: item[1])]
+    legend = [f"{letter} {stage}" for letter, stage in sorted(used.items()) if letter in seen]
     yield ""
     yield f"each letter is {line.seconds / room:.2g} s: {', '.join(legend)}"
 
 
 def _begin(spans: Sequence[Span]) -> float:
     """When the first stage began."""
-    return next((span.start for span in spans if span.stage), 0.0)
+    return next((span.start for span in spans if not span.waits), 0.0)
 
 
 def _at(spans: Sequence[Span], line: Timeline, column: int, room: int) -> str | None:
@@ -81,7 +83,7 @@ def _at(spans: Sequence[Span], line: Timeline, column: int, room: int) -> str | 
 def _letter(stage: str | None) -> str:
     if stage is None:
         return " "
-    return _LETTERS.get(stage, "?") if stage else "."
+    return "." if not stage or stage.startswith(WAITING_FOR) else _LETTERS.get(stage, "?")
 
 
 def _stages(line: Timeline) -> Iterator[str]:

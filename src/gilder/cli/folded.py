@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gilder.cli.plain import Blocks, plain_lines, seconds
 from gilder.model.events import Event, Finished, OutputLine
+from gilder.model.gauges import Gauges
 
 MOST = 10_000
 """Lines of a log that are repeated; the rest stays in its file."""
@@ -99,6 +100,9 @@ class FoldedLines:
     def say(self, text: str) -> None:
         """Print a remark about the whole run."""
         self._all([f"==> {text}"])
+
+    def watch(self, gauges: Callable[[], Gauges]) -> None:
+        """Not shown here: lines are for what changes."""
 
     def entered(self) -> None:
         """Nothing moves here."""

@@ -6,6 +6,7 @@ import io
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, redirect_stderr, suppress
+from dataclasses import replace
 
 import anyio
 import anyio.to_thread
@@ -15,6 +16,7 @@ from gilder.cli.plain import Blocks, plain_lines
 from gilder.cli.terminal import Bottom, Painted
 from gilder.cli.view import View, fold
 from gilder.model.events import Event, Finished, LeftBehind
+from gilder.model.gauges import Gauges
 
 INTERVAL = 0.1
 """Seconds between two drawings."""
@@ -35,6 +37,7 @@ class LiveBoard:
         self._above: deque[str] = deque()
         self._changed = True
         self._seen: tuple[int, tuple[int, int]] = (-1, (0, 0))
+        self._gauges: Callable[[], Gauges] = Gauges
         self.broken: Exception | None = None
         """Why it stopped drawing."""
 
@@ -56,6 +59,10 @@ class LiveBoard:
     def say(self, text: str) -> None:
         """Let a line about the whole run scroll by. May be called from any thread."""
         self._above.append(f"==> {text}")
+
+    def watch(self, gauges: Callable[[], Gauges]) -> None:
+        """Show what these say, read at each drawing."""
+        self._gauges = gauges
 
     def entered(self) -> None:
         """Go back to where the board ends: the line that was typed has moved the cursor below."""
@@ -102,6 +109,7 @@ class LiveBoard:
         a drawing that is given up must not take lines with it."""
         try:
             width, lines = self._bottom.size()
+            self._view = replace(self._view, gauges=self._gauges())
             # One line is left for the cursor, and one column because writing to the last one makes some terminals wrap.
             drawn = render(self._view, now, width - 1, min(lines - 1, height or lines), self._painted.symbols)
             board = self._painted(drawn)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gilder.cli.plain import ended_line, plain_lines, spoken
 from gilder.model.events import Event, Finished, LeftBehind, OutputLine
+from gilder.model.gauges import Gauges
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Failed, Outcome
 
@@ -41,6 +42,9 @@ class MachineLines:
     def say(self, text: str) -> None:
         """Print a remark about the whole run."""
         self.tell("", "ui", "say", f"==> {text}")
+
+    def watch(self, gauges: Callable[[], Gauges]) -> None:
+        """Not shown here: lines are for what changes."""
 
     def entered(self) -> None:
         """Nothing moves here."""

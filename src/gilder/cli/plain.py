@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from gilder.model.events import Event, Finished, LeftBehind, OutputLine, Said, StageFinished, StageStarted, Waiting
+from gilder.model.gauges import Gauges
 
 
 class Progress(Protocol):
@@ -18,6 +19,10 @@ class Progress(Protocol):
 
     def say(self, text: str) -> None:
         """Show a remark about the whole run. May be called from any thread."""
+        ...
+
+    def watch(self, gauges: Callable[[], Gauges]) -> None:
+        """From here on, `gauges` can be read: what is left of what the builds share."""
         ...
 
     def entered(self) -> None:
@@ -111,6 +116,9 @@ class PlainLines:
     def say(self, text: str) -> None:
         """Print a remark about the whole run."""
         self._echo(f"==> {text}")
+
+    def watch(self, gauges: Callable[[], Gauges]) -> None:
+        """Not shown here: lines are for what changes."""
 
     def entered(self) -> None:
         """Nothing moves here."""

@@ -103,6 +103,7 @@ class _Work:
             with lease.heard_by(say) if lease else nullcontext():
                 site_of_run = site_on(self.cloud, self.auth, self.machine, run, say)
                 async with site_of_run as site, signals_heard(stopping):
+                    progress.watch(site.gauges)
                     events.run("run-started", run=run, vm=str(self.machine.id), builds=names)
                     await journal.run_started(run, str(self.machine.id), self.template)
                     work = Run(site, journal, sink, stopping, policy, self.redactor)

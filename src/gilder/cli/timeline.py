@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from gilder.model.events import WAITING_FOR
 from gilder.runtime.journal import TimingRecord
 
 _NOTHING = 0.2
@@ -14,7 +15,7 @@ _NOTHING = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time of one build, in a stage or, when `stage` is "", waiting. Seconds since 1970."""
+    """A stretch of time of one build, in a stage or waiting: for what `stage` says, or "" between stages. Since 1970."""
 
     build: str
     stage: str
@@ -25,6 +26,11 @@ class Span:
     def seconds(self) -> float:
         """How long."""
         return self.end - self.start
+
+    @property
+    def waits(self) -> bool:
+        """Whether the build stood still."""
+        return not self.stage or self.stage.startswith(WAITING_FOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +68,12 @@ class Timeline:
     @property
     def work(self) -> float:
         """The seconds of all builds in their stages together."""
-        return sum(span.seconds for own in self.spans.values() for span in own if span.stage)
+        return sum(span.seconds for own in self.spans.values() for span in own if not span.waits)
 
     @property
     def waits(self) -> float:
-        """The seconds in which builds stood between stages: waiting for a slot, a CPU, or their turn."""
-        return sum(span.seconds for own in self.spans.values() for span in own if not span.stage)
+        """The seconds in which builds stood still: waiting for a slot, a write to the VM, a CPU, their turn, or gilder."""
+        return sum(span.seconds for own in self.spans.values() for span in own if span.waits)
 
     def totals(self) -> list[StageTotal]:
         """Each stage over all builds, the costliest first; waiting comes as the stage ""."""
@@ -87,7 +93,7 @@ class Timeline:
             step
             for own in self.spans.values()
             for span in own
-            if span.stage
+            if not span.waits
             for step in ((span.start, 1), (span.end, -1))
         )
         most = now = 0
@@ -108,7 +114,7 @@ class Timeline:
         moment, build = max(ends)
         path: list[Span] = []
         while (span := self._before(build, moment)) is not None:
-            other = None if span.stage else self._gave_way(span, moment)
+            other = self._gave_way(span, moment) if span.waits else None
             if other is not None:
                 build, moment = other.build, other.end
                 continue
@@ -125,7 +131,7 @@ class Timeline:
             for build, own in self.spans.items()
             if build != wait.build
             for span in own
-            if span.stage and wait.start < span.end <= moment
+            if not span.waits and wait.start < span.end <= moment
         ]
         return max(during, key=lambda span: span.end, default=None)
 

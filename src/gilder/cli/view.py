@@ -9,6 +9,7 @@ from enum import StrEnum
 from statistics import median
 
 from gilder.model.events import Event, Finished, LeftBehind, OutputLine, Said, StageFinished, StageStarted, Waiting
+from gilder.model.gauges import Gauges
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 """ECMA-48 control sequences (CSI), operating-system commands (OSC) and two-byte escapes."""
@@ -60,6 +61,7 @@ class View:
     usual: Mapping[str, float] = field(default_factory=dict)
     most: int = 0
     """The most images seen at work at the same time."""
+    gauges: Gauges = field(default_factory=Gauges)
 
     @classmethod
     def of(cls, builds: Sequence[str], started: float, usual: Mapping[str, float] | None = None) -> View:

@@ -28,6 +28,10 @@ class Stage(StrEnum):
     POST_PROCESS = "running post-processors"
 
 
+WAITING_FOR = "waiting for "
+"""How the record of a wait begins, where that of a stage has the stage: `waiting for a slot on the VM`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something happened to the build named; `at` is monotonic time in seconds (anyio.current_time)."""

@@ -31,7 +31,7 @@ class KeyedLocks:
     async def held(self, *keys: str, waiting: Callable[[str], None] = _unheard) -> AsyncIterator[None]:
         """Hold the locks of all keys, taken in sorted order, so that two who want several cannot wait for each other.
 
-        `waiting` is told each key that somebody of this process has at the moment.
+        `waiting` is told each key that somebody of this process has at the moment, and "" once it is free.
         """
         async with AsyncExitStack() as stack:
             for key in sorted(set(keys)):
@@ -43,9 +43,11 @@ class KeyedLocks:
         lock = self._locks.setdefault(key, anyio.Semaphore(1, max_value=1))
         self._users[key] = self._users.get(key, 0) + 1
         try:
-            if not lock.value:
+            if taken := not lock.value:
                 waiting(key)
             async with lock, AsyncExitStack() as stack:
+                if taken:
+                    waiting("")
                 if self._folder is not None:
                     name = hashlib.sha256(key.encode()).hexdigest()[:32]
                     await stack.enter_async_context(file_locked(self._folder / name))

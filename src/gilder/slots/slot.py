@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -51,9 +51,16 @@ class Slot:
 
 @asynccontextmanager
 async def attached(
-    writer: SlotWriter, devices: SlotDevices, disk: Disk, ledger: Ledger, announcement: Announcement
+    writer: SlotWriter,
+    devices: SlotDevices,
+    disk: Disk,
+    ledger: Ledger,
+    announcement: Announcement,
+    waiting: Callable[[str], None] = lambda what: None,
 ) -> AsyncIterator[Slot]:
     """Have a disk attached while inside; raises CloudError, Refused, DeviceMissing.
+
+    `waiting` is told what the attach has to wait for, "" when it goes on.
 
     On leaving, the disk is detached only when nothing uses its device any more.
     """
@@ -85,7 +92,7 @@ async def attached(
     name, handle = disk.id.name, str(disk.id)
     how = Release("attachment", name, remedy, detach, _DETACHING, handle, stays=stays)
     async with releasing(ledger, how):
-        settled = await writer.attach(disk.id, disk.caching, announcement)
+        settled = await writer.attach(disk.id, disk.caching, announcement, waiting)
         device = await wait_device(devices, settled.lun, disk.size_bytes, settled.before, APPEARING)
         slot = Slot(disk, settled.lun, device, writer, devices)
         yield slot

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -36,6 +36,8 @@ class Attach:
     error: Exception | None = None
     tries: int = 0
     settled: anyio.Event = field(default_factory=anyio.Event)
+    waiting: Callable[[str], None] = lambda what: None
+    """Told what the wish waits for, "" when it goes into a write."""
 
 
 @dataclass(slots=True, eq=False)

@@ -100,6 +100,7 @@ class SlotWriter:
         self._working: set[ArmId] = set()
         self._changed = anyio.Event()
         self._hurried = False
+        self._writing = False
         self.announcements = 0
         self.statistics = WriterStatistics()
 
@@ -114,9 +115,22 @@ class SlotWriter:
         finally:
             announcement.arrive()
 
-    async def attach(self, disk: ArmId, caching: Caching, announcement: Announcement) -> Settled:
-        """Attach a disk and wait until the VM lists it; raises CloudError or Refused. Undone by `detach`."""
-        wish = Attach(disk, caching, anyio.current_time())
+    async def attach(
+        self,
+        disk: ArmId,
+        caching: Caching,
+        announcement: Announcement,
+        waiting: Callable[[str], None] = lambda what: None,
+    ) -> Settled:
+        """Attach a disk and wait until the VM lists it; raises CloudError or Refused. Undone by `detach`.
+
+        `waiting` is told when that has to wait for another write to the VM, or a LUN, and "" when it goes on.
+        """
+        wish = Attach(disk, caching, anyio.current_time(), waiting=waiting)
+        if self._pool is not None and self._pool.room <= len(self._attaches):
+            waiting("a LUN of the VM")
+        elif self._writing or self._calls.wait() > 0:
+            waiting("a write to the VM")
         self._attaches.append(wish)
         self._working.add(disk)
         announcement.arrive()
@@ -240,7 +254,12 @@ class SlotWriter:
         for wish in attaches:
             wish.lun = pool.take(wish.disk.name)
             self._leases[wish.disk] = Settled(wish.lun, scenery)
-        await self._change(pool, view, attaches, detaches)
+            wish.waiting("")
+        self._writing = True
+        try:
+            await self._change(pool, view, attaches, detaches)
+        finally:
+            self._writing = False
 
     async def _change(
         self, pool: LunPool, view: VmView, attaches: Sequence[Attach], detaches: Sequence[Detach]

@@ -1,0 +1,20 @@
+"""What a run has left of what its builds share, at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """Of the VM and the subscription.
+
+    Attributes:
+        slots_used: data disks of this run that the VM has.
+        slots: data disks of this run that it can have; None while that is not known.
+        requests: what Azure last said it still allows, by what the requests are for: `VM writes`, `images`, `versions`.
+    """
+
+    slots_used: int = 0
+    slots: int | None = None
+    requests: tuple[tuple[str, int], ...] = ()
