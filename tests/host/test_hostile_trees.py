@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gilder.host.beneath import Root
+from gilder.host.carrying import download, upload
 from gilder.host.keeping import Keeper
 
 pytestmark = pytest.mark.root
@@ -131,6 +134,30 @@ def test_no_tree_leads_outside(world: World, entries: list[tuple[list[str], str]
             keeper.give_back(root, "token")
         with suppress(OSError):
             keeper.remove(root, path)
+    assert world.seen_outside() == before
+
+
+@settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(entries=_ENTRIES, paths=st.lists(_PATHS, min_size=1, max_size=3))
+def test_nothing_is_carried_outside_or_fetched_from_there(
+    world: World, entries: list[tuple[list[str], str]], paths: list[str]
+) -> None:
+    world.build(entries)
+    load = world.folder.parent / "load"
+    (load / "etc/x").mkdir(parents=True, exist_ok=True)
+    (load / "etc/x/file").write_text("load")
+    before = world.seen_outside()
+    with Root(str(world.root)) as root, tempfile.TemporaryDirectory(dir=world.folder.parent) as fetched:
+        for number, path in enumerate(paths):
+            with suppress(OSError):
+                upload(root, f"{load}/", path)
+            with suppress(OSError):
+                upload(root, f"{load}/etc/x/file", path)
+            with suppress(OSError):
+                download(root, path, f"{fetched}/{number}/")
+        for file in Path(fetched).rglob("*"):
+            if not file.is_symlink() and file.is_file():
+                assert file.read_text() != "secret", f"{file} is the host's"
     assert world.seen_outside() == before
 
 
