@@ -17,6 +17,10 @@ def _kill(effort: Effort) -> Tally:
     return kill.sweep(effort.folder, everything=effort.everything, seed=effort.seed, say=effort.say)
 
 
+def _recovery(effort: Effort) -> Tally:
+    return kill.recoveries(effort.folder, everything=effort.everything, seed=effort.seed, say=effort.say)
+
+
 def _interrupt(effort: Effort) -> Tally:
     return kill.interrupts(effort.folder, everything=effort.everything, seed=effort.seed, say=effort.say)
 
@@ -36,6 +40,7 @@ SWEEPS = (
     Sweep("scheduling", "other orders and durations, and a stranger's moves", chance.scheduling),
     Sweep("random", "many faults at once, signals and kills, drawn by the seed", chance.multifault),
     Sweep("kill", "kill -9 of the real program anywhere, then recover", _kill, root=True),
+    Sweep("recovery", "kill -9 of the recovery after a kill, then recover again", _recovery, root=True),
     Sweep("interrupt", "Ctrl-C and its like, once to three times, anywhere", _interrupt, root=True),
     Sweep("host", "programs of this machine that fail, lie, die or hang", _host, root=True),
     Sweep("straits", "full disks, dead devices, stuck processes, meddling outsiders", _straits, root=True),

@@ -51,12 +51,16 @@ def points(place: Ground, builds: int) -> list[Point]:
     ended = _struck(place, f"count:{counts}", names)
     if ended.status != 0:
         raise AssertionError(f"the run without a kill failed:\n{ended.out}{ended.err}")
+    return _counted(counts)
+
+
+def _counted(counts: Path) -> list[Point]:
     seen = json.loads(counts.read_text())
     return [
         Point(kind, side, number)
         for kind in get_args(Kind)
         for side in get_args(Side)
-        for number in range(1, seen[f"{kind}:{side}"] + 1)
+        for number in range(1, seen.get(f"{kind}:{side}", 0) + 1)
     ]
 
 
@@ -73,6 +77,35 @@ def sweep(folder: Path, *, everything: bool, seed: int, sample: int = 10, say: S
             tally.violations += [f"{builds} builds, {point}: {what}" for what in wrong]
             say(f"{builds} builds, {point}: {'; '.join(wrong) or ('ok' if fired else 'not reached')}")
     return tally
+
+
+def recoveries(folder: Path, *, everything: bool, seed: int, sample: int = 4, say: Say = lambda line: None) -> Tally:
+    """Kill four builds, then kill their recovery, at all of its points or a sample of them; then recover again."""
+    tally = Tally()
+    random = Random(seed)
+    with ground(folder) as place:
+        ways = points(place, 4)
+        answers = [point for point in ways if (point.kind, point.side) == ("request", "after")]
+        # Two thirds through, something of everything is there.
+        firsts = [answers[len(answers) * 2 // 3], *(random.sample(ways, 2) if everything else ())]
+        cells = [(first, second) for first in firsts for second in _points_of_recovery(place, first)]
+        for number, (first, second) in enumerate(cells if everything else random.sample(cells, sample)):
+            names = [f"again{number}-{each}" for each in range(4)]
+            fired, wrong = cell(place, names, first, second)
+            tally.cells[f"{second.kind} {second.side} of a recovery"] += fired
+            tally.violations += [f"{first}, recovery {second}: {what}" for what in wrong]
+            say(f"{first}, recovery {second}: {'; '.join(wrong) or ('ok' if fired else 'not reached')}")
+    return tally
+
+
+def _points_of_recovery(place: Ground, first: Point) -> list[Point]:
+    place.next()
+    counts = place.folder / "counts"
+    _struck(place, str(first), [f"counted-{first.kind}{first.side}{first.number}-{number}" for number in range(4)])
+    ended = _recovery_struck(place, f"count:{counts}")
+    if ended.status != 0:
+        raise AssertionError(f"the recovery without a kill failed:\n{ended.out}{ended.err}")
+    return _counted(counts)
 
 
 def interrupts(folder: Path, *, everything: bool, seed: int, sample: int = 6, say: Say = lambda line: None) -> Tally:
@@ -116,16 +149,24 @@ def interrupted(place: Ground, names: Sequence[str], point: Point, signals: Sequ
     return heard == len(signals), [*wrong, (ended.out + ended.err)[-2000:]] if wrong else []
 
 
-def cell(place: Ground, names: Sequence[str], point: Point) -> tuple[bool, list[str]]:
-    """Kill a run at one point, then recover; says whether it was killed, and what is wrong afterwards."""
+def cell(place: Ground, names: Sequence[str], point: Point, second: Point | None = None) -> tuple[bool, list[str]]:
+    """Kill a run at one point (and its recovery at a `second`), then recover.
+
+    Says whether what was to be killed was, and what is wrong afterwards.
+    """
     place.next()
     before = place.sight()
     killed = _struck(place, str(point), names)
     if killed.status != -9:
         wrong = [] if killed.status == 0 else [f"it ended with {killed.status}: {killed.out}{killed.err}"]
         return False, wrong + place.sight_again(before)
+    fired = second is None or _recovery_struck(place, str(second)).status == -9
     wrong = [*unreadable(place), *_recovered(place), *place.sight_again(before), *place.sins()]
-    return True, wrong + untrue(place, names)
+    return fired, wrong + untrue(place, names)
+
+
+def _recovery_struck(place: Ground, point: str) -> Ended:
+    return place.run([sys.executable, "-m", "tests.sweeps.doomed", point, "SIGKILL", "recover", *place.where])
 
 
 def _struck(place: Ground, point: str, names: Sequence[str], signals: Iterable[str] = ("SIGKILL",)) -> Ended:
