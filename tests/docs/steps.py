@@ -60,7 +60,7 @@ def _table(model: type[Spec], durations: frozenset[str]) -> Iterator[str]:
             continue
         is_time = option in durations or option in ("pause_before", "timeout")
         kind = "duration" if is_time else _type(field.annotation)
-        default = "–" if field.default == "" else "0" if field.default in ((0,), 0.0) else _default(field)
+        default = {"": "–", "(0,)": "0", "0.0": "0"}.get(str(field.default)) or _default(field)
         cells = (f"`{option}`", kind, default, words[option].replace(", in seconds", ""))
         yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", "\\n") for cell in cells) + " |"
 
