@@ -37,9 +37,20 @@ from gilder.azure.cloud import PUBLIC, Cloud
 from gilder.azure.metadata import Machine, this_machine
 from gilder.build import Attendance, OnError, Site
 from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, settled, site_on
+from gilder.model.deadlines import Deadlines
 from gilder.model.diagnostics import Diagnostic, render
 from gilder.model.errors import GilderError, Refused, UserError
-from gilder.model.events import Event, Finished, LeftBehind, OutputLine, Said, StageFinished, StageStarted, Waiting
+from gilder.model.events import (
+    Event,
+    Finished,
+    LeftBehind,
+    OutputLine,
+    Said,
+    Stage,
+    StageFinished,
+    StageStarted,
+    Waiting,
+)
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome, Residue
 from gilder.model.spec import Auth, BuildSpec
 from gilder.model.vm import VmFacts
@@ -56,6 +67,7 @@ __all__ = [
     "Built",
     "Cancelled",
     "Cloud",
+    "Deadlines",
     "Event",
     "Failed",
     "Finished",
@@ -68,6 +80,7 @@ __all__ = [
     "Residue",
     "RunOptions",
     "Said",
+    "Stage",
     "StageFinished",
     "StageStarted",
     "UserError",

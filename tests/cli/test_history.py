@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gilder.cli.history import runs, show, timeline
+from gilder.cli.history import run_lines, runs, show, timeline
 from gilder.cli.places import ALIVE
 from gilder.cli.record import is_alive, meant, record
 from gilder.model.errors import UserError
@@ -64,6 +64,15 @@ def test_a_run_is_shown_with_errors_images_and_what_it_left(journal: Path, tmp_p
     assert "built     web after" in text
     assert "          /images/web\n" in text
     assert "Left behind:\n  disk d1, of db (it is attached)\n    remove it with: az disk delete --ids /disks/d1" in text
+
+
+async def test_what_the_cloud_may_still_do_for_a_dead_run_is_told(journal: Path) -> None:
+    async with opened(journal) as book:
+        run = (await book.runs())[-1]
+        await book.operation_started(run.id, "web", "/versions/v", "publishing the image version g/i/1.0.0", "token")
+    lines = list(run_lines(await record(journal, "last"), journal.parent))
+    assert "  publishing the image version g/i/1.0.0, for web" in lines
+    assert f"    follow it with: gilder recover {run.id}" in lines
 
 
 def test_an_interrupted_run_is_called_so(journal: Path) -> None:

@@ -102,6 +102,12 @@ def run_lines(one: Record, logs: Path) -> Iterator[str]:
         yield from (f"          {artifact}" for artifact in build.artifacts)
         if (log := log_file(logs / one.run.id, build.name)).exists():
             yield f"          log: {log}"
+    if one.operations:
+        yield ""
+        yield "The cloud works on:" if one.status == "running" else "The cloud worked on, and may still:"
+        yield from (f"  {operation.doing}, for {operation.build}" for operation in one.operations)
+        if one.status != "running":
+            yield f"    follow it with: gilder recover {one.run.id}"
     if one.residues:
         yield ""
         yield "Held now:" if one.status == "running" else "Left behind:"

@@ -10,18 +10,31 @@ from pathlib import Path
 from gilder.cli.places import ALIVE
 from gilder.model.errors import UserError
 from gilder.runtime.filelock import is_unlocked
-from gilder.runtime.journal import BuildRecord, Journal, ResidueRecord, RunRecord, TimingRecord, boot_id, opened
+from gilder.runtime.journal import (
+    BuildRecord,
+    Journal,
+    OperationRecord,
+    ResidueRecord,
+    RunRecord,
+    TimingRecord,
+    boot_id,
+    opened,
+)
 from gilder.template.spelling import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A run with its builds, the times of their stages, and what it holds or left behind. Times are since 1970."""
+    """A run with its builds, the times of their stages, what it holds or left behind, and what the cloud was doing for it.
+
+    Times are since 1970.
+    """
 
     run: RunRecord
     builds: tuple[BuildRecord, ...]
     timings: tuple[TimingRecord, ...] = ()
     residues: tuple[ResidueRecord, ...] = ()
+    operations: tuple[OperationRecord, ...] = ()
 
     @property
     def status(self) -> str:
@@ -73,12 +86,13 @@ async def record(path: Path, name: str) -> Record:
 
 
 async def _whole(journal: Journal, run: RunRecord) -> Record:
-    builds, timings, residues = (
-        await journal.builds(run.id),
-        await journal.timings(run.id),
-        await journal.residues(run.id),
+    return Record(
+        run,
+        tuple(await journal.builds(run.id)),
+        tuple(await journal.timings(run.id)),
+        tuple(await journal.residues(run.id)),
+        tuple(await journal.operations(run.id)),
     )
-    return Record(run, tuple(builds), tuple(timings), tuple(residues))
 
 
 def meant(runs: Sequence[RunRecord], name: str) -> RunRecord:
