@@ -159,16 +159,13 @@ class Scene(Place):
         try:
             with self.process:
                 outcomes = await self.build(specs, options, stopping)
+                clean = all(isinstance(outcome, Built) and not outcome.residues for outcome in outcomes)
+                await self.journal.run_finished("run1", "done" if clean else "failed")
         except BaseException:
             if self.life.alive:
                 raise
         self.plugs.mounted.clear()
-        if not self.life.alive:
-            return None
-        if outcomes is not None:
-            clean = all(isinstance(outcome, Built) and not outcome.residues for outcome in outcomes)
-            await self.journal.run_finished("run1", "done" if clean else "failed")
-        return outcomes
+        return outcomes if self.life.alive else None
 
     @property
     def record(self) -> Journal:
