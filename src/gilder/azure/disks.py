@@ -8,7 +8,7 @@ from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.operations import Usual, looks
-from gilder.azure.settling import settled
+from gilder.azure.settling import removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
@@ -161,13 +161,5 @@ async def delete_disk(arm: Arm, disk: ArmId) -> None:
             raise Refused(f"the disk {disk.name} is still attached to {facts.attached_to}")
         return "" if facts is None else facts.provisioning
 
-    if not await settled(state, Usual.CREATE_DISK):
-        return
     disks = arm.client(disk.subscription).disks
-    try:
-        operation = await arm.change(
-            f"deleting the disk {disk.name}", disks.begin_delete, disk.resource_group, disk.name
-        )
-        await arm.finished(disk.subscription, operation, looks(Usual.DELETE))
-    except NotFound:
-        return
+    await removed(arm, disk, disks.begin_delete, state, Usual.CREATE_DISK)

@@ -13,7 +13,7 @@ from azure.mgmt.compute import models
 from gilder.azure.arm import Arm
 from gilder.azure.images import security_type
 from gilder.azure.operations import Begun, Usual, looks, unheard
-from gilder.azure.settling import Product, settled
+from gilder.azure.settling import Product, removed
 from gilder.azure.words import word
 from gilder.model.errors import CloudError, NotFound
 from gilder.model.ids import ArmId
@@ -291,15 +291,8 @@ async def delete_version(arm: Arm, version: ArmId, made_of: ArmId | None = None)
         ours = now is not None and (made_of is None or now.of(made_of))
         return now.state if now is not None and ours else ""
 
-    if not await settled(state, Usual.PUBLISH_VERSION):
-        return
     versions = arm.client(version.subscription).gallery_image_versions
-    at = (version.resource_group, *version.names)
-    try:
-        operation = await arm.change(f"deleting the image version {version.name}", versions.begin_delete, *at)
-        await arm.finished(version.subscription, operation, looks(Usual.DELETE))
-    except NotFound:
-        return
+    await removed(arm, version, versions.begin_delete, state, Usual.PUBLISH_VERSION)
 
 
 def misfit(definition: Definition, generation: str, architecture: str = "") -> str | None:

@@ -9,7 +9,7 @@ from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.operations import Begun, Usual, looks, unheard
-from gilder.azure.settling import Product, settled
+from gilder.azure.settling import Product, removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
@@ -151,12 +151,4 @@ async def delete_image(arm: Arm, image: ArmId, made_of: ArmId | None = None) -> 
         ours = now is not None and (made_of is None or now.of(made_of))
         return now.state if now is not None and ours else ""
 
-    if not await settled(state, Usual.CREATE_IMAGE):
-        return
-    try:
-        operation = await arm.change(
-            f"deleting the image {image.name}", images.begin_delete, image.resource_group, image.name
-        )
-        await arm.finished(image.subscription, operation, looks(Usual.DELETE))
-    except NotFound:
-        return
+    await removed(arm, image, images.begin_delete, state, Usual.CREATE_IMAGE)

@@ -1,17 +1,26 @@
-"""Waiting for a resource that is being created or changed: until that has ended, the service refuses to delete it."""
+"""Deleting what may still be being created, changed or deleted: until that has ended, the service refuses to delete it."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 
+from gilder.azure.arm import Arm
 from gilder.azure.operations import Usual, looks
+from gilder.model.errors import Conflict, NotFound
 from gilder.model.ids import ArmId
 
-_UNSETTLED = ("Creating", "Updating")
+_UNSETTLED = ("Creating", "Updating", "Deleting")
 """Provisioning states in which a deletion is refused (409 Conflict)."""
+
+_WORDS = {"disks": "disk", "snapshots": "snapshot", "images": "image", "versions": "image version"}
+
+_TRIES = 5
+"""How often a deletion is sent that meets another change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,7 @@ class Product:
     @property
     def settled(self) -> bool:
         """Whether the cloud works on it no more."""
-        return self.state not in (*_UNSETTLED, "Migrating", "Deleting")
+        return self.state not in (*_UNSETTLED, "Migrating")
 
 
 async def settled(state: Callable[[], Awaitable[str]], usual: Usual) -> bool:
@@ -42,3 +51,28 @@ async def settled(state: Callable[[], Awaitable[str]], usual: Usual) -> bool:
             return now != ""
         await anyio.sleep(wait)
     return True
+
+
+async def removed(
+    arm: Arm, id_: ArmId, begin: Callable[..., Awaitable[Any]], state: Callable[[], Awaitable[str]], usual: Usual
+) -> None:
+    """Delete a resource if it is there, once nothing else changes it; raises CloudError.
+
+    `begin` is the SDK's call, `state` and `usual` are as for `settled`. A change that the state did not show, such as a
+    deletion that another process began a moment ago, refuses this one (409) and is waited for as well.
+    """
+    doing = f"deleting the {_WORDS.get(id_.types[-1].lower(), 'resource')} {id_.name}"
+    for tries in itertools.count(1):
+        if not await settled(state, usual):
+            return
+        try:
+            operation = await arm.change(doing, begin, id_.resource_group, *id_.names)
+            await arm.finished(id_.subscription, operation, looks(Usual.DELETE))
+        except NotFound:
+            return
+        except Conflict:
+            if tries >= _TRIES:
+                raise
+        else:
+            return
+        await anyio.sleep(0.5 * 2.0**tries)

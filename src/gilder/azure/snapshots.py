@@ -8,7 +8,7 @@ from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.operations import Usual, looks
-from gilder.azure.settling import settled
+from gilder.azure.settling import removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound
 from gilder.model.ids import ArmId
@@ -63,15 +63,4 @@ async def delete_snapshot(arm: Arm, snapshot: ArmId) -> None:
     One that is still being taken refuses that (409), so its end is waited for first.
     """
     snapshots = arm.client(snapshot.subscription).snapshots
-    if not await settled(lambda: snapshot_state(arm, snapshot), Usual.TAKE_SNAPSHOT):
-        return
-    try:
-        operation = await arm.change(
-            f"deleting the snapshot {snapshot.name}",
-            snapshots.begin_delete,
-            snapshot.resource_group,
-            snapshot.name,
-        )
-        await arm.finished(snapshot.subscription, operation, looks(Usual.DELETE))
-    except NotFound:
-        return
+    await removed(arm, snapshot, snapshots.begin_delete, lambda: snapshot_state(arm, snapshot), Usual.TAKE_SNAPSHOT)

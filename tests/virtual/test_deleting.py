@@ -1,0 +1,36 @@
+"""Deleting what another process is deleting, or what somebody changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.virtual.furnishing import disk
+from tests.virtual.loop import in_virtual_time
+from tests.virtual.place import placed
+
+from gilder.azure.disks import delete_disk, disk_facts
+from localarm.faults import Fault
+
+
+def test_a_deletion_under_way_is_waited_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            one = await disk(place, "one")
+            await place.arm.client(one.subscription).disks.begin_delete(one.resource_group, one.name, polling=False)
+            await delete_disk(place.arm, one)
+            assert await disk_facts(place.arm, one) is None
+
+    in_virtual_time(main)
+
+
+def test_a_change_that_the_state_does_not_show_is_waited_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            one = await disk(place, "one")
+            fault = Fault("refuse", "DELETE", "disks", status=409, code="Conflict", times=2)
+            refused = place.application.faults.add(fault)
+            await delete_disk(place.arm, one)
+            assert refused.fired == 2
+            assert await disk_facts(place.arm, one) is None
+
+    in_virtual_time(main)
