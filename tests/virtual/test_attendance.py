@@ -10,7 +10,7 @@ import pytest
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import VM, Place, PretendedDevices, image_spec, placed
 
-from gilder.build import Attendance, Job, OnError
+from gilder.build import Attendance, Job, OnError, Story
 from gilder.engine import Recovery, RunOptions, Stopping
 from gilder.model.errors import HostError
 from gilder.model.events import LeftBehind, Stage, StageStarted
@@ -118,3 +118,17 @@ def test_a_person_is_asked_once_and_a_step_may_be_tried_again(
             await recover(place)
 
     in_virtual_time(main)
+
+
+@pytest.mark.parametrize(
+    ("policy", "runs"), [("cleanup", True), ("abort", False), ("run-cleanup-provisioner", True), ("ask", True)]
+)
+async def test_the_error_cleanup_provisioner_runs_unless_the_build_is_aborted(policy: str, runs: bool) -> None:
+    story = Story("web", lambda event: None, Attendance(OnError(policy)))
+
+    async def fail() -> None:
+        raise HostError("no")
+
+    with pytest.raises(HostError):
+        await story.step(Stage.PROVISION, fail)
+    assert story.wants_last_word == runs
