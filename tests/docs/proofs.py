@@ -23,30 +23,35 @@ def _arrives(example: str, option: str) -> Proof:
     return Proof(example, f"tests/virtual/test_destinations.py::test_an_option_arrives[{option}]")
 
 
-def _read(example: str, option: str) -> Proof:
-    return Proof(example, f"tests/template/test_azure_chroot.py::test_who_gilder_is[{option}]")
-
-
 _SCRATCH = "tests/e2e/test_contract.py::test_disks_from_scratch_are_partitioned_formatted_filled_and_published"
 _EXAMPLES = "tests/e2e/test_contract.py::test_the_documented_examples_build"
 _DATA = "tests/virtual/test_destinations.py::test_data_disks_of_a_source_arrive_at_their_luns_of_both_destinations"
 _NAMES = "tests/virtual/test_destinations.py::test_data_disks_and_their_snapshots_have_the_names_asked_for"
 _VERIFIED = "tests/virtual/test_verification.py::test_an_obstacle_is_told_before_anything_is_created"
 
+_ELSEWHERE = "tests/virtual/test_destinations.py::test_a_version_goes_to_a_gallery_of_another_subscription"
+_METHODS = "tests/login/test_methods.py::test_each_method_works_or_says_what_is_wrong"
+_CLOUDS = "tests/login/test_clouds.py"
+
 AUTH: dict[str, Proof] = {
-    "cloud_environment_name": _read('"USGovernment"', "cloud_environment_name"),
-    "metadata_host": _read('"management.local.azurestack.external"', "metadata_host"),
-    "client_id": _read('"{{env `ARM_CLIENT_ID`}}"', "client_id"),
-    "client_secret": _read('"{{user `client_secret`}}"', "client_secret"),
-    "client_cert_path": _read('"/etc/gilder/principal.pem"', "client_cert_path"),
-    "client_cert_password": _read('"{{user `cert_password`}}"', "client_cert_password"),
-    "client_jwt": _read('"{{user `jwt`}}"', "client_jwt"),
-    "object_id": _read('"00000000-0000-0000-0000-000000000000"', "object_id"),
-    "tenant_id": _read('"00000000-0000-0000-0000-000000000000"', "tenant_id"),
-    "subscription_id": _read('"{{vm `subscription_id`}}"', "subscription_id"),
-    "oidc_request_url": _read('"{{user `oidc_url`}}"', "oidc_request_url"),
-    "oidc_request_token": _read('"{{user `oidc_token`}}"', "oidc_request_token"),
-    "use_azure_cli_auth": _read("true", "use_azure_cli_auth"),
+    "cloud_environment_name": Proof('"USGovernment"', f"{_CLOUDS}::test_names_and_long_forms"),
+    "metadata_host": Proof(
+        '"management.local.azurestack.external"', f"{_CLOUDS}::test_a_cloud_that_its_metadata_host_describes"
+    ),
+    "client_id": Proof('"{{env `ARM_CLIENT_ID`}}"', _METHODS),
+    "client_secret": Proof('"{{user `client_secret`}}"', _METHODS),
+    "client_cert_path": Proof('"/etc/gilder/principal.pem"', _METHODS),
+    "client_cert_password": Proof('"{{user `cert_password`}}"', _METHODS),
+    "client_jwt": Proof('"{{user `jwt`}}"', _METHODS),
+    "object_id": Proof('"00000000-0000-0000-0000-000000000000"', _METHODS),
+    "tenant_id": Proof(
+        '"00000000-0000-0000-0000-000000000000"',
+        "tests/login/test_methods.py::test_the_tenant_of_a_subscription_is_asked_of_the_cloud",
+    ),
+    "subscription_id": Proof('"{{vm `subscription_id`}}"', f"{_ELSEWHERE}[subscription_id]"),
+    "oidc_request_url": Proof('"{{user `oidc_url`}}"', _METHODS),
+    "oidc_request_token": Proof('"{{user `oidc_token`}}"', _METHODS),
+    "use_azure_cli_auth": Proof("true", "tests/login/test_methods.py::test_the_azure_cli_is_asked"),
 }
 SOURCE: dict[str, Proof] = {
     "source": Proof('"Debian:debian-13:13-gen2:latest"', _EXAMPLES),
@@ -100,7 +105,7 @@ DESTINATION: dict[str, Proof] = {
 GALLERY: dict[str, Proof] = {
     "subscription": Proof(
         '"00000000-0000-0000-0000-000000000000"',
-        "tests/virtual/test_destinations.py::test_a_version_goes_to_a_gallery_of_another_subscription",
+        f"{_ELSEWHERE}[subscription]",
     ),
     "resource_group": Proof('"{{vm `resource_group`}}"', _EXAMPLES),
     "gallery_name": Proof('"gallery"', _EXAMPLES),

@@ -23,7 +23,7 @@ from gilder.build import Job
 from gilder.model.errors import HostError
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Failed
-from gilder.model.spec import Caching, DiskSku, GalleryVersion, ReplicaSku, TargetRegion
+from gilder.model.spec import Auth, Caching, DiskSku, GalleryVersion, ReplicaSku, TargetRegion
 from localarm.resources import Resource
 from localarm.settings import APPLICATION, APPLICATION_SECRET, SUBSCRIPTION, Principal
 
@@ -136,13 +136,18 @@ def test_a_source_of_another_subscription_is_found_there(tmp_path: Path) -> None
     in_virtual_time(main)
 
 
-def test_a_version_goes_to_a_gallery_of_another_subscription(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["subscription", "subscription_id"])
+def test_a_version_goes_to_a_gallery_of_another_subscription(tmp_path: Path, option: str) -> None:
+    """Named by the destination, or for all the build does."""
+    by_destination = to_gallery(subscription=OTHER_SUBSCRIPTION)
+    by_build = to_gallery() | {"auth": Auth(subscription_id=OTHER_SUBSCRIPTION)}
+
     async def main() -> None:
         async with placed(tmp_path, **_TWO_SUBSCRIPTIONS) as place:
             there: dict[str, Any] = {"subscription": OTHER_SUBSCRIPTION}
             await gallery(place, **there)
             await definition(place, **there)
-            outcome, _ = await built(place, spec(**to_gallery(**there)))
+            outcome, _ = await built(place, spec(**(by_destination if option == "subscription" else by_build)))
             assert isinstance(outcome, Built), outcome
             made = resource(place, "galleries/images/versions", outcome.artifacts[0])
             assert made.id.split("/")[2] == OTHER_SUBSCRIPTION

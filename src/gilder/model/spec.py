@@ -174,7 +174,7 @@ class Auth(Spec):
     tenant_id: str | None = None
     """The tenant of the service principal and the subscription; without it, looked up from the subscription."""
     subscription_id: str | None = None
-    """The subscription; the VM says which one it is in."""
+    """The subscription of a gallery that names none; without it the VM's, in which all else is made."""
     oidc_request_url: str | None = None
     """Where a CI system gives tokens for federated credentials."""
     oidc_request_token: str | None = Field(default=None, repr=False)
