@@ -48,6 +48,7 @@ async def test_further_tries(guest: Guest, context: ProvisionContext, heard: Hea
     ]
     with pytest.raises(ScriptFailed) as caught:
         await provision(guest, [shell("echo y >>/root/tries; false", max_retries=1)], context)
+    assert heard.said[-1] == "retry limit reached."
     assert caught.value.__notes__ == ["the shell provisioner was tried 2 times"]
     assert (await guest.read("/root/tries")).count(b"y") == 2
 

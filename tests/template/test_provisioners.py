@@ -155,6 +155,12 @@ def test_post_processors_may_be_left_out_by_name_or_type() -> None:
     assert select(["web"], (), ["manifets"], ["manifest"])[1], "a typo is told"
 
 
+def test_a_directory_that_is_not_there_is_told_before_the_build() -> None:
+    loaded = after({"type": "manifest", "output": "/nowhere/m.json"}, {"type": "manifest", "output": "/m.json"})
+    assert loaded.ok
+    assert [d.summary for d in loaded.diagnostics] == ["output: there is no directory /nowhere"]
+
+
 def test_keep_input_artifact_false_is_told_to_change_nothing() -> None:
     loaded = after({"type": "manifest", "keep_input_artifact": False})
     assert loaded.ok

@@ -36,6 +36,7 @@ async def _tried(kind: str, wrap: Wrap, context: ProvisionContext, step: Step) -
         except GilderError as error:
             if not left:
                 if wrap.max_retries:
+                    context.say("retry limit reached.")
                     error.add_note(f"the {kind} provisioner was tried {wrap.max_retries + 1} times")
                 raise
             context.say(f"Provisioner failed with {error.message!r}, retrying with {left} trie(s) left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 
 from gilder.model.provisioners import Manifest, PostProcessor, ShellLocalAfter
@@ -21,6 +22,11 @@ def _check_manifest(work: Work) -> None:
     _check_kept(work)
     if not work.values.get("output", "x").strip("/"):
         work.wrong("output: a file name is expected", "output")
+    elif isinstance(output := work.values.get("output"), str):
+        folder = os.path.dirname(work.absolute(output))  # noqa: PTH120 — text
+        if not os.path.isdir(folder):  # noqa: PTH112 — as above
+            hint = "make it before the build ends, or its manifest cannot be written"
+            work.reading.notes.warning(f"output: there is no directory {folder}", work.decoded.place("output"), hint)
 
 
 def _check_script(work: Work) -> None:
