@@ -30,6 +30,7 @@ _NAMES = "tests/virtual/test_destinations.py::test_data_disks_and_their_snapshot
 _VERIFIED = "tests/virtual/test_verification.py::test_an_obstacle_is_told_before_anything_is_created"
 
 _ELSEWHERE = "tests/virtual/test_destinations.py::test_a_version_goes_to_a_gallery_of_another_subscription"
+_EVERY = "tests/virtual/test_destinations.py::test_every_source_reaches_every_destination"
 _METHODS = "tests/login/test_methods.py::test_each_method_works_or_says_what_is_wrong"
 _CLOUDS = "tests/login/test_clouds.py"
 
@@ -54,7 +55,7 @@ AUTH: dict[str, Proof] = {
     "use_azure_cli_auth": Proof("true", "tests/login/test_methods.py::test_the_azure_cli_is_asked"),
 }
 SOURCE: dict[str, Proof] = {
-    "source": Proof('"Debian:debian-13:13-gen2:latest"', _EXAMPLES),
+    "source": Proof('"Debian:debian-13:13-gen2:latest"', _EVERY),
     "from_scratch": Proof("true", _SCRATCH),
 }
 HERE: dict[str, Proof] = {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.template.reading_aids import BUILDER, COMPUTE, IMAGE, errors, read, read_builder, spec, warnings
+from tests.template.reading_aids import BUILDER, COMPUTE, IMAGE, INPUTS, errors, read, read_builder, spec, warnings
 
 from gilder.model.deadlines import Deadlines
 from gilder.model.events import Stage
@@ -21,6 +22,7 @@ from gilder.model.spec import (
     PlatformImage,
     ReplicaSku,
 )
+from gilder.template import load
 
 DISK = f"{COMPUTE}/disks/d"
 VERSION = f"{COMPUTE}/galleries/g/images/i/versions/1.0.0"
@@ -271,6 +273,14 @@ def test_two_builds_have_their_own_names_and_places() -> None:
 def test_a_text_that_is_no_object_is_one_mistake() -> None:
     assert errors(read("[]")) == ["a template is an object, found a list"]
     assert len(errors(read('{"builders": ['))) == 1
+
+
+@pytest.mark.parametrize("name", ["quickstart.json", "from-scratch.json"])
+def test_the_examples_have_no_mistakes(name: str) -> None:
+    path = Path(__file__).parents[2] / "examples" / name
+    loaded = load(path.read_text(), file=str(path), inputs=INPUTS)
+    assert loaded.diagnostics == ()
+    assert len(loaded.builds) == 1
 
 
 GUID = "00000000-0000-4000-8000-000000000000"

@@ -23,7 +23,7 @@ from gilder.build import Job
 from gilder.model.errors import HostError
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Failed
-from gilder.model.spec import Auth, Caching, DiskSku, GalleryVersion, ReplicaSku, TargetRegion
+from gilder.model.spec import Auth, Caching, DiskSku, GalleryVersion, ManagedDisk, ReplicaSku, TargetRegion
 from localarm.resources import Resource
 from localarm.settings import APPLICATION, APPLICATION_SECRET, SUBSCRIPTION, Principal
 
@@ -65,6 +65,45 @@ async def with_data(place: Place) -> dict[int, bytes]:
             file.write(marks[lun])
     await version(place, "2.0.0", await disk(place, "os-source"), data=data)
     return marks
+
+
+SOURCES = ("platform", "disk", "version", "scratch")
+DESTINATIONS = {"image": {"image_resource_id": IMAGE}, "version": to_gallery(), "both": BOTH}
+
+
+async def source(place: Place, kind: str) -> dict[str, Any]:
+    """The options of a build from one kind of source."""
+    match kind:
+        case "disk":
+            return {"source": ManagedDisk(await disk(place, "old"))}
+        case "version":
+            return {"source": GalleryVersion(await version(place, "0.1.0", await disk(place, "old")))}
+        case "scratch":
+            return {"source": None, "from_scratch": True, "os_disk_size_gb": 1}
+    return {}
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS)
+@pytest.mark.parametrize("kind", SOURCES)
+def test_every_source_reaches_every_destination(tmp_path: Path, kind: str, destination: str) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            await gallery(place)
+            await definition(place)
+            options = DESTINATIONS[destination] | await source(place, kind)
+            before = place.left()
+            outcome, written = await built(place, spec(**options))
+            assert isinstance(outcome, Built), outcome
+            assert [str(made).rpartition("/")[2] for made in outcome.artifacts] == {
+                "image": ["made"], "version": ["1.0.0"], "both": ["made", "1.0.0"]
+            }[destination]  # fmt: skip
+            snapshots = {path for path in written if "/snapshots/" in path}
+            assert len(snapshots) == 1, "one snapshot serves both"
+            assert place.left() == before
+            assert place.plugs.violations == []
+            assert place.world.violations == []
+
+    in_virtual_time(main)
 
 
 def test_data_disks_of_a_source_arrive_at_their_luns_of_both_destinations(tmp_path: Path) -> None:

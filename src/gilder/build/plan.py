@@ -51,7 +51,6 @@ class BuildPlan:
 async def planned(spec: BuildSpec, site: Site) -> BuildPlan:
     """Look up the source, check the destination, choose the names; raises Refused before anything is created."""
     _must_be_attachable(spec, site)
-    await checked_room(site)
     found = await origin(spec, site)
     disk = _disk(spec, site, found)
     snapshot = _snapshot(spec, site, _snapshot_id(spec, site), disk.id)
@@ -60,6 +59,7 @@ async def planned(spec: BuildSpec, site: Site) -> BuildPlan:
     snapshots = {one.lun: one.snapshot.id for one in data}
     image, replaced = await _image(spec, site, snapshot.id, snapshots, found)
     version, replaced_too = await _version(spec, site, snapshot.id, snapshots, found)
+    await checked_room(site)  # last: what it asks about is being fetched since the run began
     return BuildPlan(
         disk, snapshot, data, image, version, found.words, site.run, replaced | replaced_too, _remarks(spec, found)
     )
