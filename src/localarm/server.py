@@ -97,6 +97,7 @@ async def _serve(place: Place, settings: Settings) -> None:
             "pid": os.getpid(),
             "state": str(place.state),
             "options": list(place.options),
+            "applications": [each.client_id for each in settings.all_principals],
         }
         leases = Leases(json.dumps(facts).encode() + b"\n", over if place.until_idle else None)
         await leases.open(place.state)

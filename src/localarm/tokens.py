@@ -48,6 +48,12 @@ class Tokens:
         text = f"{head}.{_part(claims)}"
         return f"{text}.{self._signature(text)}", claims
 
+    def revoke(self) -> None:
+        """From now on no token counts that was issued before."""
+        # Not the hash of the key alone: that is what HMAC makes of a long key itself.
+        self._key = hashlib.sha256(b"after " + self._key).digest()
+        self._known.clear()
+
     def principal(self, request: Request) -> Principal:
         """Who sends a request.
 

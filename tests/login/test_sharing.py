@@ -62,8 +62,7 @@ async def test_many_outlive_their_tokens_with_one_refresh_for_each(keys: Path) -
 async def test_a_token_that_azure_refuses_is_replaced_once(keys: Path) -> None:
     async with served(keys, settings()) as place, place.logged_in(Auth()) as arm:
         await arm.read("reading the VM", SUBSCRIPTION, place.vm, "2024-07-01")
-        place.application.tokens._key = b"another"
-        place.application.tokens._known.clear()
+        place.application.tokens.revoke()
         async with anyio.create_task_group() as group:
             for _ in range(8):
                 group.start_soon(arm.read, "reading the VM", SUBSCRIPTION, place.vm, "2024-07-01")
@@ -143,11 +142,22 @@ async def test_a_token_is_thrown_away_once_for_all_that_met_its_refusal() -> Non
     assert await many(shared) == {"token 2"}
 
 
-@pytest.mark.parametrize("what", ["throttle", "refuse", "drop"])
-@pytest.mark.parametrize("auth", [Auth(), Auth(client_id=CLIENT, client_secret=SECRET)], ids=["identity", "secret"])
-async def test_a_token_service_that_has_no_time_is_asked_again(auth: Auth, what: What, keys: Path) -> None:
+async def asked_again(auth: Auth, what: What, keys: Path) -> None:
     async with served(keys, settings()) as place, place.logged_in(auth) as arm:
         for path in ("metadata/identity/oauth2/token", f"{TENANT}/oauth2/v2.0/token"):
             place.application.faults.add(Fault(what, "", path))
-        await arm.read("reading the VM", SUBSCRIPTION, place.vm, "2024-07-01")
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(arm.read, "reading the VM", SUBSCRIPTION, place.vm, "2024-07-01")
         assert len(place.logins()) == 2
+
+
+async def test_a_token_service_that_has_no_time_is_asked_again_by_one(
+    keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gilder.azure.identity.PATIENCE", 3.0)
+    faults: tuple[What, ...] = ("throttle", "refuse", "drop", "hang")
+    async with anyio.create_task_group() as group:
+        for auth in (Auth(), Auth(client_id=CLIENT, client_secret=SECRET)):
+            for what in faults:
+                group.start_soon(asked_again, auth, what, keys)

@@ -76,9 +76,11 @@ class Place:
     def packer(self, template: str) -> Ended:
         return self.run("packer", "build", "-color=false", template)
 
-    def gilder(self, template: str) -> Ended:
+    def gilder(self, template: str, **variables: str) -> Ended:
         where = ["--log-dir", str(self.folder / "logs"), "--journal", str(self.folder / "journal.sqlite")]
-        return self.run(sys.executable, "-m", "gilder", "build", "--progress", "plain", *where, template)
+        environment = [f"{name}={value}" for name, value in variables.items()]
+        build = ["-m", "gilder", "build", "--progress", "plain", *where, template]
+        return self.run("env", *environment, sys.executable, *build)
 
     def template(self, *names: str) -> str:
         """A Packer template with a builder for each name, all from the same source."""

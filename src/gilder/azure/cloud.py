@@ -70,8 +70,11 @@ def named_cloud(name: str) -> Cloud:
 
 
 def tls_context(cloud: Cloud) -> ssl.SSLContext:
-    """Whom to trust when talking to this cloud."""
-    return ssl.create_default_context(cafile=str(cloud.ca_file) if cloud.ca_file else None)
+    """Whom to trust when talking to this cloud and its surroundings: the system's authorities and the cloud's own."""
+    context = ssl.create_default_context()
+    if cloud.ca_file:
+        context.load_verify_locations(cafile=str(cloud.ca_file))
+    return context
 
 
 async def discovered_cloud(

@@ -30,9 +30,11 @@ from gilder.azure.cloud import INSTANCE_METADATA, Cloud, tls_context
 from gilder.azure.denials import Asked, token_error
 from gilder.azure.methods import Method, method_of
 from gilder.azure.tokens import SharedToken
-from gilder.model.errors import UserError
+from gilder.model.errors import Unreachable, UserError
 from gilder.model.spec import Auth
 
+PATIENCE = 60.0
+"""Seconds for the answer to one request for a token."""
 AZ_PATIENCE = 60
 """Seconds for `az` to print a token; azure-identity's 10 are too few for a machine that is busy building."""
 
@@ -55,13 +57,16 @@ def credential_for(auth: Auth, cloud: Cloud, transport: AsyncHttpTransport[Any, 
     make = _Maker(auth, cloud, transport, direct).of(asked.method)
 
     async def ask(scope: str) -> AccessTokenInfo:
-        try:
-            credential = await make()
-            if asked.method is Method.AZURE_CLI:
-                return await _to_its_end(credential, scope)
-            return await credential.get_token_info(scope)
-        except AzureError as error:
-            raise token_error(error, asked) from error
+        # All builds wait for this one answer; azure-core's own limit is five minutes.
+        with anyio.move_on_after(PATIENCE):
+            try:
+                credential = await make()
+                if asked.method is Method.AZURE_CLI:
+                    return await _to_its_end(credential, scope)
+                return await credential.get_token_info(scope)
+            except AzureError as error:
+                raise token_error(error, asked) from error
+        raise Unreachable(f"no answer to the request for a token within {PATIENCE:g} s", hint="check the network")
 
     return SharedToken(ask, direct.close)
 
@@ -133,6 +138,8 @@ class _Maker:
 
     async def _managed_identity(self) -> AsyncSupportsTokenInfo:
         options: dict[str, Any] = {"transport": self.direct, "retry_total": 0, "raw_request_hook": self._redirected}
+        # Else the variables of workload identity take the place of the identity that the template names.
+        options["_exclude_workload_identity_credential"] = True
         if self.auth.client_id:
             options["client_id"] = self.auth.client_id
         elif self.auth.object_id:

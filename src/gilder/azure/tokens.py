@@ -10,13 +10,15 @@ from typing import Any, Self
 import anyio
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
 
-from gilder.model.errors import GilderError
+from gilder.model.errors import GilderError, Throttled, Unreachable
 
 MARGIN = 300.0
 """Seconds before its end at which a token is renewed, but never more than the last fifth of its life: a token that lives
 for seconds would otherwise be asked for with every request."""
 PAUSE = 5.0
 """Seconds for which a refusal is not asked for again: many builds wait for the same answer."""
+MOMENT = 0.5
+"""The same for an answer that did not come, or was "later": those who waited for it share it, then one tries again."""
 
 
 class SharedToken:
@@ -83,7 +85,8 @@ class SharedToken:
             if self._token is not None and now < self._token.expires_on:
                 self._good_until = min(self._token.expires_on, now + PAUSE)
                 return self._token
-            self._refusal = (now + PAUSE, error)
+            passing = isinstance(error, Throttled | Unreachable)
+            self._refusal = (self._now() + (MOMENT if passing else PAUSE), error)
             raise
         self._token, self._refusal, self._asked_at = token, None, now
         life = token.expires_on - now

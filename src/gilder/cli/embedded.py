@@ -30,6 +30,8 @@ class EmbeddedCloud:
     metadata_url: str
     metadata_host: str
     ca_file: Path
+    applications: tuple[str, ...] = ()
+    """The client ids that it knows."""
 
 
 def _echo(text: str) -> None:
@@ -42,6 +44,7 @@ class Lease:
 
     process: subprocess.Popen[str]
     tell: Callable[[str], None] = _echo
+    found: EmbeddedCloud | None = None
 
     def hear(self) -> None:
         """Pass on what the embedded cloud says, until it has ended."""
@@ -61,16 +64,21 @@ class Lease:
 
     def cloud(self) -> EmbeddedCloud:
         """Wait until it is up; raises Refused if it does not come up."""
+        if self.found is not None:
+            return self.found
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], _STARTING)
         line = self.process.stdout.readline() if ready else ""
         try:
             told = json.loads(line)
-            return EmbeddedCloud(told["metadata_url"], told["metadata_host"], Path(told["ca_file"]))
+            self.found = EmbeddedCloud(
+                told["metadata_url"], told["metadata_host"], Path(told["ca_file"]), tuple(told.get("applications", ()))
+            )
         except (ValueError, KeyError):
             raise Refused(
                 "the embedded cloud did not start", hint="see the message above; `localarm status` tells more"
             ) from None
+        return self.found
 
 
 def on_azure() -> bool:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
-from gilder.cli.connection import found_cloud
+from gilder.cli.connection import found_cloud, login_of
 from gilder.cli.doctor import DoctorOptions
 from gilder.cli.embedded import Lease
 from gilder.cli.findings import Findings
 from gilder.cli.secrecy import secrets_of
 from gilder.cli.session import facts_of, shared_auth
 from gilder.cli.templates import Templates
-from gilder.engine import settled, site_on
+from gilder.engine import site_on
 from gilder.engine.checkup import checked, journal_checked, site_checked
 from gilder.host import fitness
 from gilder.model.errors import GilderError
@@ -47,7 +47,7 @@ class Examination:
         specs = loaded.builds if sound else ()
         try:
             given = shared_auth(specs) if specs else Auth()
-            auth = await settled(given, os.environ, lambda text: self.findings.tell(good("credentials", text)))
+            auth = await login_of(given, self.lease, lambda text: self.findings.tell(good("credentials", text)))
             await self._cloud(auth, specs)
         except GilderError as error:
             self.findings.tell(bad("credentials", error.message, error.hint or ""))

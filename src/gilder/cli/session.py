@@ -15,7 +15,7 @@ from gilder.azure.metadata import Machine, this_machine
 from gilder.build import Attendance, OnError
 from gilder.cli.asking import Asker
 from gilder.cli.build import BuildOptions
-from gilder.cli.connection import found_cloud
+from gilder.cli.connection import found_cloud, login_of
 from gilder.cli.earlier import earlier_runs_settled
 from gilder.cli.embedded import Lease
 from gilder.cli.errand import Errand
@@ -28,7 +28,7 @@ from gilder.cli.secrecy import errors_hidden, login_secrets, open_files, secrets
 from gilder.cli.sinks import Together
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
-from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, settled, signals_heard, site_on
+from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, signals_heard, site_on
 from gilder.model.errors import HostError, UserError
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import Auth, BuildSpec
@@ -42,7 +42,7 @@ from gilder.template import Loaded
 async def build_all(templates: Templates, options: BuildOptions, lease: Lease | None) -> int:
     """Build everything that was asked for; returns the exit code."""
     start = anyio.current_time()
-    auth = await settled(shared_auth(templates.loaded().builds), os.environ, _warn)
+    auth = await login_of(shared_auth(templates.loaded().builds), lease, _warn)
     cloud = await found_cloud(auth, lease)
     machine = await this_machine(cloud)
     loaded = templates.loaded(facts_of(machine))

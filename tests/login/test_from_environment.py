@@ -1,0 +1,140 @@
+"""Variables as CI systems and clusters set them, down to a request that Azure answers."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.login.service import (
+    CLIENT,
+    CONNECTION,
+    OTHER_TENANT,
+    PASSWORD,
+    REQUEST_TOKEN,
+    SECRET,
+    SYSTEM,
+    USER,
+    assertion,
+    pair,
+    served,
+    settings,
+)
+
+from gilder.azure.standing import caller
+from gilder.cli.connection import login_of
+from gilder.cli.embedded import EmbeddedCloud, Lease
+from gilder.cli.secrecy import login_secrets
+from gilder.engine.login import settled
+from gilder.model.errors import Denied
+from gilder.model.spec import Auth
+from gilder.runtime.redaction import Redactor
+from localarm.settings import SUBSCRIPTION, TENANT
+
+VARIABLES: dict[str, tuple[dict[str, str], str]] = {
+    "nothing": ({}, SYSTEM),
+    "Terraform's secret": (
+        {"ARM_CLIENT_ID": CLIENT, "ARM_CLIENT_SECRET": SECRET, "ARM_SUBSCRIPTION_ID": SUBSCRIPTION},
+        CLIENT,
+    ),
+    "Terraform's certificate": (
+        {
+            "ARM_CLIENT_ID": CLIENT,
+            "ARM_CLIENT_CERTIFICATE_PATH": "FOLDER/good.p12",
+            "ARM_CLIENT_CERTIFICATE_PASSWORD": PASSWORD,
+        },
+        CLIENT,
+    ),
+    "Terraform's identity": ({"ARM_CLIENT_ID": USER, "ARM_USE_MSI": "true"}, USER),
+    "GitHub Actions": (
+        {
+            "ARM_CLIENT_ID": CLIENT,
+            "ARM_USE_OIDC": "true",
+            "ACTIONS_ID_TOKEN_REQUEST_URL": "CI/github?api-version=2.0",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": REQUEST_TOKEN,
+        },
+        CLIENT,
+    ),
+    "Azure Pipelines": (
+        {
+            "ARM_CLIENT_ID": CLIENT,
+            "ARM_USE_OIDC": "true",
+            "SYSTEM_OIDCREQUESTURI": "CI/_apis/distributedtask/hubs/build/plans/1/jobs/2/oidctoken",
+            "SYSTEM_ACCESSTOKEN": REQUEST_TOKEN,
+            "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID": CONNECTION,
+        },
+        CLIENT,
+    ),
+    "a cluster's workload identity": (
+        {"AZURE_CLIENT_ID": CLIENT, "AZURE_TENANT_ID": TENANT, "AZURE_FEDERATED_TOKEN_FILE": "FOLDER/right.jwt"},
+        CLIENT,
+    ),
+    "Azure's SDKs' certificate": (
+        {"AZURE_CLIENT_ID": CLIENT, "AZURE_CLIENT_CERTIFICATE_PATH": "FOLDER/good.pem"},
+        CLIENT,
+    ),
+    "Azure's SDKs' identity": ({"AZURE_CLIENT_ID": USER}, USER),
+}
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+async def test_variables_are_all_that_it_takes(name: str, keys: Path) -> None:
+    variables, who = VARIABLES[name]
+    async with served(keys, settings()) as place:
+        known = {"FOLDER": str(keys), "CI/": f"{place.ci_url}/"}
+        environment = {
+            variable: next((value.replace(word, known[word]) for word in known if word in value), value)
+            for variable, value in variables.items()
+        }
+        async with place.logged_in(await settled(Auth(), environment, print)) as arm:
+            await arm.read("reading the VM", SUBSCRIPTION, place.vm, "2024-07-01")
+            assert (await caller(arm, lambda: 0.0)).application == who
+
+
+async def test_variables_of_a_cluster_do_not_replace_a_templates_identity(
+    keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in VARIABLES["a cluster's workload identity"][0].items():
+        monkeypatch.setenv(variable, value.replace("FOLDER", str(keys)))
+    monkeypatch.setenv("AZURE_TENANT_ID", OTHER_TENANT)
+    async with served(keys, settings()) as place, place.logged_in(Auth(client_id=USER)) as arm:
+        assert (await caller(arm, lambda: 0.0)).application == USER
+
+
+async def test_a_file_is_read_again_for_each_token(keys: Path, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(assertion())
+    async with served(keys, settings()) as place, place.logged_in(Auth(client_id=CLIENT, client_jwt=str(file))) as arm:
+        await arm.read("reading the VM", SUBSCRIPTION, place.vm, "2024-07-01")
+        file.write_text(assertion(lasts=-900))
+        place.application.tokens.revoke()
+        with pytest.raises(Denied, match="the assertion is not valid now"):
+            await arm.read("reading the VM", SUBSCRIPTION, place.vm, "2024-07-01")
+
+
+def test_what_the_files_of_a_login_hold_is_hidden(keys: Path) -> None:
+    auth = Auth(client_id=CLIENT, client_cert_path=str(keys / "good.pem"), client_jwt=str(keys / "right.jwt"))
+    redactor, short = Redactor.of(login_secrets(auth))
+    assert short == ()
+    key, certificate = pair("good").pem().decode().split("-----BEGIN CERTIFICATE-----")
+    shown = redactor.text(f"{key}\n{certificate}\n{(keys / 'right.jwt').read_text()}\n{auth.client_jwt}")
+    assert not [line for line in key.splitlines() if len(line) == 64 and line in shown]
+    assert (keys / "right.jwt").read_text().strip() not in shown
+    assert certificate.splitlines()[2] in shown, "certificates are public"
+    assert str(auth.client_jwt) in shown, "paths are no secrets"
+    assert Auth(client_id=CLIENT, client_jwt="eyJ.a.b").secrets == {"client_jwt": "eyJ.a.b"}
+
+
+@pytest.mark.parametrize(("client", "counts"), [("known", True), ("stranger", False)])
+async def test_the_embedded_cloud_is_not_asked_for_a_real_application(
+    client: str, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has variables for the real Azure may still try the embedded one."""
+    monkeypatch.setenv("ARM_CLIENT_ID", client)
+    monkeypatch.setenv("ARM_CLIENT_SECRET", SECRET)
+    said: list[str] = []
+    with subprocess.Popen(["true"], text=True) as process:
+        lease = Lease(process, found=EmbeddedCloud("http://m", "h", Path("ca.pem"), ("known",)))
+        assert (await login_of(Auth(), lease, said.append)).client_id == (client if counts else None)
+        assert (await login_of(Auth(), None, said.append)).client_id == client
+    assert len(said) == (0 if counts else 1)

@@ -1,0 +1,31 @@
+"""gilder as on a VM of a cloud that it has never heard of: no embedded cloud, no tenant, an authority of the cloud's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.strangers.conftest import opened
+
+from localarm.settings import APPLICATION, APPLICATION_SECRET, TENANT
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces and loop devices"),
+]
+
+
+def test_a_described_cloud_is_logged_in_to_with_a_secret(folder: Path) -> None:
+    variables = {
+        "ARM_METADATA_HOSTNAME": "localhost",
+        "ARM_CLIENT_ID": APPLICATION,
+        "ARM_CLIENT_SECRET": APPLICATION_SECRET,
+    }
+    with opened(folder) as place:
+        ended = place.gilder(place.template("described"), **variables)
+        assert ended.status == 0, ended.out
+        logins = [entry["path"] for entry in place.asked("audit") if entry["path"].endswith("/token")]
+        assert logins == [f"/{TENANT}/oauth2/v2.0/token"]
+        assert place.asked("violations") == []
+    assert place.file_in("described-image", "/root/mark") == "made by described\n"
