@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
+import pytest
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import Place, image_spec, lognormal, placed
 
@@ -14,6 +15,7 @@ from gilder.model.errors import HostError
 from gilder.model.events import WAITING_FOR, Event, Stage, Waiting
 from gilder.model.gauges import Gauges
 from gilder.model.outcomes import Built, Cancelled, Failed
+from localarm.faults import Fault
 
 
 def test_sixteen_builds_share_few_writes(tmp_path: Path) -> None:
@@ -135,3 +137,18 @@ def test_a_stop_at_any_moment_leaves_nothing(tmp_path: Path) -> None:
         stages, _ = in_virtual_time(lambda step=step, folder=folder: stopped(step * 0.9, folder))  # type: ignore[misc]
         seen.update(stages)
     assert {Stage.ATTACH, Stage.PUBLISH} <= seen, "the moments reach from the beginning to the end"
+
+
+@pytest.mark.parametrize("stale", [1, 2])
+def test_a_disk_that_seems_attached_a_moment_longer_is_deleted_all_the_same(tmp_path: Path, stale: int) -> None:
+    """A disk's own view follows that of the VM, with a delay (azuredisk-csi-driver waits for managedBy to be removed)."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            place.application.faults.add(Fault("stale", "GET", "disks", nth=2, times=stale))
+            (outcome,) = await place.build([image_spec("one")])
+            assert isinstance(outcome, Built), outcome
+            assert outcome.residues == ()
+            assert place.left() == []
+
+    in_virtual_time(main)

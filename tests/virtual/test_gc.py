@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -19,14 +20,16 @@ from tests.virtual.place import VM, Place, PretendedDevices, image_spec, placed
 from gilder.azure.clock import ServiceClock
 from gilder.azure.disks import disk_facts
 from gilder.azure.labels import Labelled, labelled, read_labelled, relabel
+from gilder.azure.snapshots import SnapshotPlan, take_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM, lease_until
 from gilder.engine import Collector, Here
 from gilder.engine.gc import BUILD, CREATED, GRACE, HOST, RUN, judged
+from gilder.model.errors import GilderError
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built
 from gilder.model.spec import GalleryVersion
 from localarm.door_sdk import virtual_clock
-from localarm.faults import Fault
+from localarm.faults import Fault, What
 
 NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
 OTHER_VM = id_of("virtualMachines", "other-host")
@@ -106,14 +109,9 @@ def test_garbage_is_only_what_every_rule_gives_up(resource: Labelled) -> None:
 
 
 def test_what_a_dead_run_left_is_garbage() -> None:
-    whole = {
-        RUN: "run1",
-        BUILD: "tiny",
-        HOST: str(OTHER_VM),
-        CREATED: "x",
-        LEASE: (NOW - timedelta(hours=1)).isoformat(),
-    }
-    verdict = judged(Labelled(id_of("disks", "d"), whole, None, "", 30), NOW, HERE)
+    ran_out = (NOW - timedelta(hours=1)).isoformat()
+    told = {RUN: "run1", BUILD: "tiny", HOST: str(OTHER_VM), CREATED: "x", LEASE: ran_out}
+    verdict = judged(Labelled(id_of("disks", "d"), told, None, "", 30), NOW, HERE)
     assert verdict is not None
     assert verdict.garbage
     assert verdict.why == "the lease of run run1 on other-host ran out 1 h ago"
@@ -122,9 +120,13 @@ def test_what_a_dead_run_left_is_garbage() -> None:
 async def lost(place: Place, name: str, host: ArmId = VM, *, tags: dict[str, str] | None = None) -> ArmId:
     """A disk of a run that died now."""
     made = await disk(place, name)
-    whole = {RUN: "lost", BUILD: "tiny", HOST: str(host), CREATED: "now", LEASE: lease_until(place.arm.clock.now())}
-    await relabel(place.arm, made, whole | (tags or {}))
+    await relabel(place.arm, made, whole(place, host) | (tags or {}))
     return made
+
+
+def whole(place: Place, host: ArmId) -> dict[str, str]:
+    """The tags of what a run makes now."""
+    return {RUN: "lost", BUILD: "tiny", HOST: str(host), CREATED: "now", LEASE: lease_until(place.arm.clock.now())}
 
 
 async def attached(place: Place, made: ArmId) -> int:
@@ -255,3 +257,41 @@ async def test_the_clock_of_the_service_is_not_this_machines() -> None:
     clock.on_response(None, Answer())  # type: ignore[arg-type] # only the headers are read
     assert clock.known
     assert NOW <= clock.now() < NOW + timedelta(minutes=1)
+
+
+_FAULTS = ("refuse", "throttle", "drop", "lose", "delay", "hang", "fail", "cancel", "stale")
+_STEPS = (("GET", "disks"), ("GET", "snapshots"), ("GET", "virtualmachines"), ("DELETE", "disks"), ("DELETE", "snapshots"),
+          ("POST", "virtualmachines/attachdetachdatadisks"))  # fmt: skip
+
+
+@pytest.mark.parametrize("what", _FAULTS)
+def test_whatever_goes_wrong_strangers_stay_and_a_second_collection_finishes(tmp_path: Path, what: What) -> None:
+    """Every kind of request that a collection makes × its first or second occurrence, each in a world of its own."""
+
+    async def cell(folder: Path, method: str, kind: str, nth: int) -> None:
+        async with placed(folder) as place:
+            stranger = await disk(place, "stranger")
+            await attached(place, await disk(place, "plugged-stranger"))
+            await lost(place, "free")
+            plugged = await lost(place, "plugged")
+            await attached(place, plugged)
+            snapshot = SnapshotPlan(
+                id=id_of("snapshots", "shot"), disk=stranger, location="westeurope", tags=whole(place, VM)
+            )
+            await take_snapshot(place.arm, snapshot)
+            await anyio.sleep(TERM + 1 * HOURS)
+            place.application.faults.add(Fault(what, method, kind, nth=nth, status=500, seconds=20))
+            removed: list[str] = []
+            with suppress(GilderError):  # the listing failed: nothing was done
+                removed += await collected(place)
+            removed += await collected(place)
+            assert {"free", "plugged", "shot"} <= set(removed)
+            assert place.left() == ["stranger", "plugged-stranger"]
+            assert place.plugs.violations == []
+
+    first = _FAULTS.index(what) % 2
+    for number, (method, kind) in enumerate(_STEPS):
+        nth = 1 + (number + first) % 2
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        in_virtual_time(partial(cell, folder, method, kind, nth))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import anyio
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
@@ -13,6 +14,9 @@ from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
 from gilder.model.spec import DiskSku, HyperVGeneration
+
+_MANAGED_BY_LAGS = (1.0, 2.0, 4.0)
+"""Seconds between looks at a disk that is detached and does not show it yet (azuredisk-csi-driver polls it likewise)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,19 @@ async def disk_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:
     )
 
 
+async def _free_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:
+    """The disk, once no VM has it; raises Refused when one keeps it.
+
+    What the disk says of it follows what the VM says, with a delay: one look too early would leave the disk behind.
+    """
+    lags = iter(_MANAGED_BY_LAGS)
+    while (facts := await disk_facts(arm, disk)) is not None and facts.attached_to:
+        if (wait := next(lags, None)) is None:
+            raise Refused(f"the disk {disk.name} is still attached to {facts.attached_to}")
+        await anyio.sleep(wait)
+    return facts
+
+
 async def delete_disk(arm: Arm, disk: ArmId) -> None:
     """Delete a disk if it is there; raises CloudError, Refused when a VM still has it.
 
@@ -156,9 +173,7 @@ async def delete_disk(arm: Arm, disk: ArmId) -> None:
     """
 
     async def state() -> str:
-        facts = await disk_facts(arm, disk)
-        if facts is not None and facts.attached_to:
-            raise Refused(f"the disk {disk.name} is still attached to {facts.attached_to}")
+        facts = await _free_facts(arm, disk)
         return "" if facts is None else facts.provisioning
 
     disks = arm.client(disk.subscription).disks

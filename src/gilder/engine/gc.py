@@ -188,6 +188,13 @@ class Collector:
                     return
                 await (delete_disk if resource.is_type("disks") else delete_snapshot)(self._arm, resource)
             except GilderError as error:
-                self._left.append((resource, error.message))
-            else:
-                self._removed.append(resource)
+                if not await self._gone(resource):  # it may have gone although the answer was lost
+                    self._left.append((resource, error.message))
+                    return
+            self._removed.append(resource)
+
+    async def _gone(self, resource: ArmId) -> bool:
+        try:
+            return await read_labelled(self._arm, resource) is None
+        except GilderError:
+            return False
