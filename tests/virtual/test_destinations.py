@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from tests.virtual.furnishing import definition, disk, gallery, id_of, version
 from tests.virtual.loop import in_virtual_time
@@ -20,9 +21,11 @@ from tests.virtual.test_verification import (
 )
 
 from gilder.build import Job
+from gilder.engine import Stopping
 from gilder.model.errors import HostError
+from gilder.model.events import Said, Stage
 from gilder.model.ids import ArmId
-from gilder.model.outcomes import Built, Failed
+from gilder.model.outcomes import Built, Cancelled, Failed
 from gilder.model.spec import Auth, Caching, DiskSku, GalleryVersion, ManagedDisk, ReplicaSku, TargetRegion
 from localarm.resources import Resource
 from localarm.settings import APPLICATION, APPLICATION_SECRET, SUBSCRIPTION, Principal
@@ -130,6 +133,41 @@ def test_data_disks_of_a_source_arrive_at_their_luns_of_both_destinations(tmp_pa
                 assert {lun: blob(place, copy.hidden["blobs"][str(lun)]) for lun in marks} == marks
 
     in_virtual_time(main)
+
+
+MOMENTS = (0.8, 1.4, 9.0, 12.7, 13.4, 60.0)
+
+
+def test_a_stop_at_any_moment_leaves_neither_data_disks_nor_their_snapshots(tmp_path: Path) -> None:
+    async def stopped(moment: float, folder: Path) -> Stage | None:
+        async with placed(folder) as place:
+            await with_data(place)
+            before = place.left()
+            stopping = Stopping(lambda text: None)
+
+            async def stop() -> None:
+                await anyio.sleep(moment)
+                stopping.signalled("SIGINT")
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(stop)
+                (outcome,) = await place.build([spec(**from_version("2.0.0"), **BOTH)], stopping=stopping)
+                group.cancel_scope.cancel()
+            assert isinstance(outcome, Cancelled), outcome
+            assert place.left() == before, f"stopped after {moment} s"
+            assert place.plugs.attached() == {}
+            told = any("was published, and stays" in event.text for event in place.events if isinstance(event, Said))
+            assert told == bool(place.world.all("images")), "an image that was finished before the version is told"
+            assert await place.journal.residues() == []
+            return outcome.stage
+
+    seen = set()
+    for moment in MOMENTS:
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        stage, _ = in_virtual_time(lambda moment=moment, folder=folder: stopped(moment, folder))  # type: ignore[misc]
+        seen.add(stage)
+    assert {Stage.CREATE_DISK, Stage.ATTACH, Stage.SNAPSHOT, Stage.PUBLISH} <= seen
 
 
 def test_data_disks_and_their_snapshots_have_the_names_asked_for(tmp_path: Path) -> None:
