@@ -6,15 +6,16 @@ What the stand-ins print is what lvm2 2.03.16 prints for an image laid out as Az
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import anyio
 import pytest
 from tests.host.disks import do
 
-from gilder.host.devices import BlockDevice, reread_partitions
+from gilder.host.devices import BlockDevice, is_free, reread_partitions
 from gilder.host.filesystems import filesystem
-from gilder.host.lvm import activated, volume_paths
+from gilder.host.lvm import activated, deactivated, volume_paths
 from gilder.model.errors import CommandFailed, Refused, ReleaseFailed
 from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.release import MemoryLedger
@@ -183,7 +184,7 @@ async def test_builds_with_the_same_group_take_turns(lvm: Lvm) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(build)
         group.start_soon(build)
-    assert waited == ["volume group rootvg"]
+    assert waited == ["volume group rootvg", ""]
     assert ledger.held == ()
 
 
@@ -202,3 +203,21 @@ async def test_a_group_that_stays_active_is_left_behind_and_told(lvm: Lvm) -> No
         async with activated(lvm.device, ledger, KeyedLocks(), mapper=lvm.mapper):
             pass
     assert caught.value.remedy == f"vgchange --devices {lvm.device.path}p2 -an rootvg"
+
+
+async def test_what_a_killed_build_left_active_is_deactivated(disk: BlockDevice, lvm: Lvm) -> None:
+    """Nobody else may be asked to: volume groups outlive the sandbox, and recovery could never detach the disk."""
+    await deactivated(disk)
+    assert lvm.called == [], "nothing holds the disk"
+    hold = f"import os, time; os.open({disk.path!r}, os.O_RDONLY | os.O_EXCL); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as volume_group:
+        assert volume_group.stdout is not None
+        volume_group.stdout.readline()
+        lvm.fail("vgchange", "-an")
+        await deactivated(disk)
+        assert not is_free(disk), "it is somebody else's, and stays"
+        (lvm.folder / "vgchange.sh").write_text(f"kill {volume_group.pid}\n")
+        await deactivated(disk)
+        volume_group.wait()
+    assert is_free(disk)
+    assert lvm.called == [f"vgchange --devices {disk.path}p2 -an"] * 2

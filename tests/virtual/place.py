@@ -109,6 +109,9 @@ class PretendedDevices:
     def is_free(self, device: BlockDevice) -> bool:
         return _lun(device) not in self._plugs.mounted
 
+    async def give_up(self, device: BlockDevice) -> None:
+        """Nothing outlives a build here."""
+
     async def wait_free(self, device: BlockDevice, within: float) -> None:
         with anyio.move_on_after(within):
             while not self.is_free(device):

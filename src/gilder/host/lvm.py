@@ -10,16 +10,16 @@ The programs run outside of the build's sandbox: LVM and udev meet at System V s
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
-from gilder.host.devices import BlockDevice, holders_of, partition, partition_numbers, settle
+from gilder.host.devices import BlockDevice, holders_of, is_free, partition, partition_numbers, settle
 from gilder.host.filesystems import filesystem
 from gilder.host.run import output, run
-from gilder.model.errors import Busy, DeviceMissing, Refused
+from gilder.model.errors import Busy, CommandFailed, DeviceMissing, Refused
 from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.release import Ledger, Release, releasing
 
@@ -91,6 +91,18 @@ async def activated(
                 await output(["lvs", *own, "--noheadings", "--separator", ",", "-o", "lv_name,vg_name,lv_path,lv_attr"])
             )
             yield await _existing(await _root_of(volumes, root_device))
+
+
+async def deactivated(device: BlockDevice) -> None:
+    """Deactivate the volume groups of a disk that a killed build has left active: they belong to the machine, not to the
+    build's sandbox, and outlive it. A disk that nothing holds, or without LVM, is not touched; a volume that is mounted
+    stays. Raises DeviceMissing."""
+    if is_free(device):
+        return
+    with suppress(CommandFailed):  # whoever holds it then is told by the next look
+        if paths := await volume_paths(device):
+            await run(["vgchange", "--devices", ",".join(paths), "-an"])
+            await settle()
 
 
 def _volumes(listed: str) -> list[LogicalVolume]:

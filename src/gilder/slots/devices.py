@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 
 from gilder.host.devices import BlockDevice, block_device, is_free, wait_free
+from gilder.host.lvm import deactivated
 from gilder.model.errors import DeviceMissing
 
 _DATA_CONTROLLERS = ("{f8b3781b", "{f8b3781c", "{f8b3781d")
@@ -64,6 +65,10 @@ class SlotDevices(Protocol):
         """Wait until nothing uses a device; raises Busy, or DeviceMissing when it is gone."""
         ...
 
+    async def give_up(self, device: BlockDevice) -> None:
+        """Take down what a killed build left on a device and the kernel does not; raises DeviceMissing when it is gone."""
+        ...
+
     async def rescan(self) -> None:
         """Make the machine look for disks that it may have missed."""
         ...
@@ -103,6 +108,10 @@ class LunDevices:
     async def wait_free(self, device: BlockDevice, within: float) -> None:
         """Wait until nothing uses a device; raises Busy, or DeviceMissing when it is gone."""
         await wait_free(device, within=within)
+
+    async def give_up(self, device: BlockDevice) -> None:
+        """Take down what a killed build left on a device: volume groups, which are the whole machine's."""
+        await deactivated(device)
 
     async def rescan(self) -> None:
         """Make the kernel look for disks on the controllers with data disks; what it refuses is left alone."""

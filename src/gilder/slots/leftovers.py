@@ -86,6 +86,7 @@ async def _in_use(view: VmView, devices: SlotDevices, disk: ArmId) -> GilderErro
     try:
         device = devices.device(entry.lun) if entry else None
         if device is not None:
+            await devices.give_up(device)
             await devices.wait_free(device, within=_FREE_WITHIN)
     except Busy as error:
         return error
