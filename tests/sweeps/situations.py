@@ -203,10 +203,10 @@ def _let_go(place: Ground) -> None:
 
 
 PROCESSES = (
-    Situation("a provisioner is killed (out of memory)", "signal 9|137|[Kk]illed", guest="kill -KILL $$"),
+    Situation("a provisioner is killed (out of memory)", "SIGKILL|signal 9", guest="kill -KILL $$"),
     Situation(
         "the sandbox's first process is killed",
-        "signal 9",
+        "SIGKILL|signal 9",
         local="$READY",
         meanwhile=lambda scene: os.kill(scene.keeper(), signal.SIGKILL),
     ),
