@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.login.service import PASSWORD, assertion, pair
+from tests.login.service import PASSWORD, assertion, elliptic, pair
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +19,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "good.p12").write_bytes(pair("good").pkcs12(PASSWORD))
     (folder / "old.p12").write_bytes(pair("old", -1).pkcs12(PASSWORD))
     (folder / "keyless.pem").write_text(pair("good").registered)
+    (folder / "elliptic.pem").write_bytes(elliptic())
     # The certificate that is registered, with a key that is not its own.
     (folder / "mixed.pem").write_bytes(
         pair("other").pem().partition(b"-----BEGIN CERT")[0] + pair("good").registered.encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ from aiohttp import web
 from azure.core.pipeline.transport import AioHttpTransport
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -38,7 +40,7 @@ from localarm.birth import born
 from localarm.blobs import BlobStore
 from localarm.devices import NoDevices
 from localarm.door_https import Door, tls_context
-from localarm.settings import SUBSCRIPTION, Federation, Issuer, Principal, Settings
+from localarm.settings import SUBSCRIPTION, TENANT, Federation, Issuer, Principal, Settings
 from localarm.state import MemoryState
 
 OTHER_TENANT = "0f0f0f0f-5b1d-4c55-9a53-0c1d6f5e2a10"
@@ -93,6 +95,16 @@ def pair(key: str, days: int = 30) -> Pair:
     )
 
 
+def elliptic() -> bytes:
+    """A certificate with a key that cannot sign assertions."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gilder")])
+    start, end = datetime.now(UTC), datetime.now(UTC) + timedelta(days=1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), start, end)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private + builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
 def assertion(subject: str = SUBJECT, lasts: float = 600, key: str = "provider") -> str:
     """A token of the CI's identity provider."""
     now = int(time.time())
@@ -101,6 +113,23 @@ def assertion(subject: str = SUBJECT, lasts: float = 600, key: str = "provider")
         "iat": now - 5, "nbf": now - 3600, "exp": now + int(lasts),
     }  # fmt: skip
     return jwt.encode(claims, rsa(key), algorithm="RS256")
+
+
+def self_signed(authority: str, key: str = "good", lasts: float = 600, **claims: str) -> str:
+    """An assertion that an application signs with its certificate, as RFC 7523 has it."""
+    now = int(time.time())
+    audience = f"{authority}/{TENANT}/oauth2/v2.0/token"
+    found = {
+        "iss": CLIENT,
+        "sub": CLIENT,
+        "aud": audience,
+        "nbf": now - 3600,
+        "exp": now + int(lasts),
+        "jti": "1",
+        **claims,
+    }
+    thumbprint = base64.urlsafe_b64encode(pair(key).certificate.fingerprint(hashes.SHA1())).rstrip(b"=").decode()
+    return jwt.encode(found, rsa(key), algorithm="RS256", headers={"x5t": thumbprint})
 
 
 def principals(*, vm: str, system: bool = True, users: int = 1) -> tuple[Principal, ...]:

@@ -21,6 +21,7 @@ from tests.login.service import (
     USER,
     Place,
     assertion,
+    self_signed,
     served,
     settings,
 )
@@ -73,6 +74,7 @@ METHODS: dict[str, dict[str, Cell]] = {
     },
     "broken certificate": {
         "wrong": ({"client_cert_path": "FOLDER/mixed.pem"}, "has another key than the one that signed"),
+        "of another kind": ({"client_cert_path": "FOLDER/elliptic.pem"}, "elliptic.pem has no RSA key"),
         "missing": ({"client_cert_path": "FOLDER/keyless.pem"}, "holds no certificate with its private key"),
     },
     "assertion": {
@@ -80,6 +82,16 @@ METHODS: dict[str, dict[str, Cell]] = {
         "wrong": ({"client_jwt": "STRANGER"}, "Assertion failed signature validation"),
         "expired": ({"client_jwt": "STALE"}, "the assertion is not valid now"),
         "missing": ({"client_jwt": ""}, "client_jwt is empty, and client_id is given"),
+    },
+    "assertion signed with a certificate": {
+        "right": ({"client_jwt": "SIGNED"}, ""),
+        "wrong": ({"client_jwt": "SIGNED key=other"}, "the assertion's certificate is not registered"),
+        "expired": ({"client_jwt": "SIGNED lasts=-900"}, "the assertion is not valid now"),
+        "for another tenant": (
+            {"client_jwt": "SIGNED aud=https://login/other"},
+            "the assertion is for another audience",
+        ),
+        "of another application": ({"client_jwt": "SIGNED sub=other"}, "the assertion is not that of the application"),
     },
     "assertion in a file": {
         "right": ({"client_jwt": "FOLDER/right.jwt"}, ""),
@@ -145,6 +157,10 @@ def filled(options: dict[str, Any], place: Place, keys: Path) -> Auth:
             return assertion(
                 lasts=-900 if value == "STALE" else 600, key="other" if value == "STRANGER" else "provider"
             )
+        if value.startswith("SIGNED"):
+            changes: dict[str, Any] = dict(word.split("=") for word in value.split()[1:])
+            changes |= {"lasts": float(changes["lasts"])} if "lasts" in changes else {}
+            return self_signed(place.cloud.authority, **changes)
         return value.replace("FOLDER", str(keys)).replace("CI/", f"{place.ci_url}/")
 
     return Auth(**{name: known(value) for name, value in ({"client_id": CLIENT} | options).items()})
