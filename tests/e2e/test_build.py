@@ -26,6 +26,14 @@ def test_an_image_contains_what_its_provisioners_did(gilder: Program) -> None:
         assert list((root / "tmp").iterdir()) == [], "the script was removed"
 
 
+def test_a_mount_path_may_lead_through_a_link(gilder: Program) -> None:
+    (gilder.folder / "real").mkdir()
+    (gilder.folder / "link").symlink_to("real")
+    ended = gilder.build([builder("tiny", mount_path=f"{gilder.folder}/link/{{{{.Device}}}}")], [shell("true")])
+    assert ended.status == 0, ended.err
+    assert f"at {gilder.folder}/real/sd" in ended.err
+
+
 def test_the_guest_has_the_hosts_resolver_while_provisioned_and_its_own_afterwards(gilder: Program) -> None:
     ended = gilder.build([builder("plain")], [])
     assert ended.status == 0, ended.err

@@ -170,4 +170,5 @@ def mount_path(spec: BuildSpec, device_name: str) -> Path:
     """Where the root filesystem is mounted, seen from this machine."""
     if spec.mount_path is None:
         return VOLUMES / device_name
-    return Path(spec.mount_path.render({"Device": device_name}))
+    # Without links, for the kernel's table of mounts, in which it is looked up, has none.
+    return Path(spec.mount_path.render({"Device": device_name})).resolve()
