@@ -44,6 +44,10 @@ async def _staged(guest: Guest, folder: str, *, keep: bool) -> AsyncIterator[str
     async def remove() -> None:
         if not keep:
             await guest.run(["rm", "-rf", "--", folder])
+            if Path(folder).parent == Path(_STAGING):
+                await guest.run(
+                    ["rmdir", "--", _STAGING], check=False
+                )  # another provisioner may have left its own there
 
     async with closing(remove, within=60):
         yield folder
