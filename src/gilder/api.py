@@ -33,10 +33,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gilder.azure.cloud import PUBLIC, Cloud
+from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
 from gilder.build import Attendance, OnError, Site
-from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, settled, site_on
+from gilder.engine import ALIVE, Run, RunOptions, Stopping, cloud_of, must_differ, settled, site_on
 from gilder.model.deadlines import Deadlines
 from gilder.model.diagnostics import Diagnostic, render
 from gilder.model.errors import GilderError, Refused, UserError
@@ -117,20 +117,21 @@ class Vm:
 
 @asynccontextmanager
 async def connected(
-    auth: Auth | None = None, cloud: Cloud = PUBLIC, say: Callable[[str], None] = lambda text: None
+    auth: Auth | None = None, cloud: Cloud | None = None, say: Callable[[str], None] = lambda text: None
 ) -> AsyncIterator[Vm]:
     """Be connected to the cloud of this VM while inside; raises Refused where this is not an Azure VM.
 
     Logs in as `auth` says, completed from environment variables (docs/authentication.md); raises a GilderError when
-    that is refused.
+    that is refused. Without `cloud`, the one that `auth` names.
 
     `say` hears of waits that a person would wonder about, such as throttling.
     """
+    complete = await settled(auth or Auth(), os.environ, say)
+    cloud = cloud or await cloud_of(complete)
     machine = await this_machine(cloud)
     name = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
-    settled_auth = await settled(auth or Auth(), os.environ, say)
-    async with site_on(cloud, settled_auth, machine, name, say) as site:
-        yield Vm(site, machine, settled_auth)
+    async with site_on(cloud, complete, machine, name, say) as site:
+        yield Vm(site, machine, complete)
 
 
 def load(path: str | Path, vm: VmFacts | None = None, variables: dict[str, str] | None = None) -> list[BuildSpec]:

@@ -15,11 +15,10 @@ from gilder.azure.cloud import discovered_cloud
 pytestmark = pytest.mark.root
 
 
-async def test_specs_are_loaded_built_and_their_outcomes_read(gilder: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_specs_are_loaded_built_and_their_outcomes_read(gilder: Program) -> None:
     template = gilder.template([builder("good"), builder("bad")], [shell("test $PACKER_BUILD_NAME = good")])
     events: list[Event] = []
     with world(gilder) as addresses:
-        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", addresses["metadata_url"])
         cloud = await discovered_cloud(
             addresses["metadata_host"],
             instance_metadata=addresses["metadata_url"],
@@ -36,10 +35,9 @@ async def test_specs_are_loaded_built_and_their_outcomes_read(gilder: Program, m
     assert {event.build for event in events if isinstance(event, StageStarted)} == {"good", "bad"}
 
 
-async def test_cancelling_the_caller_cleans_up(gilder: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancelling_the_caller_cleans_up(gilder: Program) -> None:
     template = gilder.template([builder("tiny")], [shell("sleep 100")])
     with world(gilder) as addresses:
-        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", addresses["metadata_url"])
         cloud = await discovered_cloud(
             addresses["metadata_host"],
             instance_metadata=addresses["metadata_url"],

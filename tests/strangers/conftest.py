@@ -62,6 +62,9 @@ class Place:
             "SSL_CERT_FILE": str(self.state / "tls/ca.pem"), "CHECKPOINT_DISABLE": "1",
             "PACKER_CACHE_DIR": str(self.folder / "packer-cache"),
         }  # fmt: skip
+        env |= {
+            name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ
+        }  # this gilder, not an installed one
         done = subprocess.run(
             [*enter, *argv],
             env=env,

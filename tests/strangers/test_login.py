@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,19 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces and loop devices"),
 ]
+
+FROM_PYTHON = """
+import sys
+import anyio
+from gilder.api import Auth, connected
+
+async def main():
+    auth = Auth(metadata_host="localhost", client_id=sys.argv[1], client_secret=sys.argv[2])
+    async with connected(auth) as vm:
+        print(vm.facts.name, "at", vm.site.arm.cloud.resource_manager)
+
+anyio.run(main)
+"""
 
 
 def test_a_described_cloud_is_logged_in_to_with_a_secret(folder: Path) -> None:
@@ -28,4 +42,6 @@ def test_a_described_cloud_is_logged_in_to_with_a_secret(folder: Path) -> None:
         logins = [entry["path"] for entry in place.asked("audit") if entry["path"].endswith("/token")]
         assert logins == [f"/{TENANT}/oauth2/v2.0/token"]
         assert place.asked("violations") == []
+        ended = place.run(sys.executable, "-c", FROM_PYTHON, APPLICATION, APPLICATION_SECRET)
+        assert ended.out == "build-host at https://localhost\n"
     assert place.file_in("described-image", "/root/mark") == "made by described\n"

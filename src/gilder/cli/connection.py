@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from gilder.azure.cloud import Cloud, discovered_cloud, named_cloud
+from gilder.azure.cloud import Cloud, discovered_cloud
 from gilder.cli.embedded import Lease
-from gilder.engine import settled
+from gilder.engine import cloud_of, settled
 from gilder.model.spec import Auth
 
 
@@ -31,6 +31,4 @@ async def found_cloud(auth: Auth, lease: Lease | None) -> Cloud:
         return await discovered_cloud(
             embedded.metadata_host, instance_metadata=embedded.metadata_url, ca_file=embedded.ca_file
         )
-    if auth.metadata_host:
-        return await discovered_cloud(auth.metadata_host)
-    return named_cloud(auth.cloud_environment_name)
+    return await cloud_of(auth)

@@ -2,7 +2,7 @@
 
 from gilder.engine.connection import site_on, turn_on
 from gilder.engine.gc import Collected, Collector, Here, Judged
-from gilder.engine.login import settled
+from gilder.engine.login import cloud_of, settled
 from gilder.engine.recovery import ALIVE, Recovered, Recovery, crashed_runs
 from gilder.engine.run import Run, RunOptions, must_differ
 from gilder.engine.signals import Stopping, signals_heard
@@ -18,6 +18,7 @@ __all__ = [
     "Run",
     "RunOptions",
     "Stopping",
+    "cloud_of",
     "crashed_runs",
     "must_differ",
     "settled",

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 
-from gilder.azure.cloud import Cloud
+from gilder.azure.cloud import Cloud, discovered_cloud, named_cloud
 from gilder.azure.denials import AZ_HINT
 from gilder.azure.methods import Method, method_of, with_environment
 from gilder.azure.tenants import tenant_of
@@ -31,6 +31,16 @@ async def settled(auth: Auth, environment: Mapping[str, str], say: Callable[[str
         say(f"use_azure_cli_auth: {', '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} ignored")
     account = await _account()
     return Auth(use_azure_cli_auth=True, metadata_host=complete.metadata_host, **account)
+
+
+async def cloud_of(auth: Auth) -> Cloud:
+    """The cloud that (settled) options mean: described by `metadata_host`, or known by name.
+
+    Raises UserError for an unknown name, Refused when the host describes no cloud.
+    """
+    if auth.metadata_host:
+        return await discovered_cloud(auth.metadata_host)
+    return named_cloud(auth.cloud_environment_name)
 
 
 async def with_tenant(auth: Auth, cloud: Cloud, subscription: str) -> Auth:
