@@ -6,12 +6,14 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.host.glass import behind_glass
 
 from gilder.host.beneath import Root
 from gilder.host.carrying import download, upload
@@ -109,7 +111,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @settings(max_examples=600, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(entries=_ENTRIES, paths=st.lists(_PATHS, min_size=1, max_size=4))
-def test_no_tree_leads_outside(world: World, entries: list[tuple[list[str], str]], paths: list[str]) -> None:
+def no_tree_leads_outside(world: World, entries: list[tuple[list[str], str]], paths: list[str]) -> None:
     world.build(entries)
     before = world.seen_outside()
     keeper = Keeper()
@@ -139,7 +141,7 @@ def test_no_tree_leads_outside(world: World, entries: list[tuple[list[str], str]
 
 @settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(entries=_ENTRIES, paths=st.lists(_PATHS, min_size=1, max_size=3))
-def test_nothing_is_carried_outside_or_fetched_from_there(
+def nothing_is_carried_outside_or_fetched_from_there(
     world: World, entries: list[tuple[list[str], str]], paths: list[str]
 ) -> None:
     world.build(entries)
@@ -163,7 +165,7 @@ def test_nothing_is_carried_outside_or_fetched_from_there(
 
 @settings(max_examples=200, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(entries=_ENTRIES, paths=st.lists(_PATHS, min_size=1, max_size=4, unique=True))
-def test_what_was_lent_and_given_back_left_no_trace(
+def what_was_lent_and_given_back_left_no_trace(
     world: World, entries: list[tuple[list[str], str]], paths: list[str]
 ) -> None:
     world.build(entries)
@@ -184,3 +186,27 @@ def _tree(root: Path) -> dict[str, object]:
         link = str(path.readlink()) if path.is_symlink() else None
         found[str(path)] = (status.st_mode, status.st_ino, status.st_mtime_ns, content, link)
     return found
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        no_tree_leads_outside,
+        nothing_is_carried_outside_or_fetched_from_there,
+        what_was_lent_and_given_back_left_no_trace,
+    ],
+)
+def test_whatever_links_an_image_has(world: World, claim: Callable[[World], None]) -> None:
+    """Behind glass: with a safeguard taken away, these trees do reach this machine's /etc and /usr."""
+    behind_glass(world.folder.parent, lambda: claim(world))
+
+
+def test_nothing_can_be_changed_from_behind_glass(tmp_path: Path) -> None:
+    def work() -> None:
+        (tmp_path / "here").write_text("")
+        for place in ("/etc", "/usr", "/run", "/dev/shm"):
+            with pytest.raises(OSError, match="Read-only"):
+                (Path(place) / "behind-glass").touch()
+
+    behind_glass(tmp_path, work)
+    assert (tmp_path / "here").exists()
