@@ -100,26 +100,28 @@ def drawn_bounds(builds: int, slots: int, cores: int, gallery: bool, i: Inputs) 
 
     In each, a write to the VM serves as many builds as there are slots; else every build draws for itself.
     """
-    found = [_drawn(builds, slots, cores, gallery, i, Steps(Latency("recorded", seed=seed))) for seed in range(DRAWS)]
+    found = [drawn(builds, slots, cores, gallery, i, Steps(Latency("recorded", seed=seed))) for seed in range(DRAWS)]
     return quantiles(found, n=10)
 
 
-def _drawn(builds: int, slots: int, cores: int, gallery: bool, i: Inputs, steps: Steps) -> float:
+def drawn(builds: int, slots: int, cores: int, gallery: bool, i: Inputs, steps: Steps) -> float:
+    """The bound in one world, whose durations `steps` draws, in seconds."""
     rounds = math.ceil(builds / slots)
     attach, detach = [[draw() for _ in range(rounds)] for draw in (steps.attach, steps.detach)]
-    heads, tails, creates, deletes = [], [], [], []
+    heads, tails, creates, deletes, publications = [], [], [], [], []
     for build in range(builds):
         creates.append(steps.create())
         deletes.append(steps.delete())
-        published = steps.snapshot() + steps.publish(gallery)
+        publications.append(steps.snapshot() + steps.publish(gallery))
         heads.append(creates[-1] + attach[build // slots])
-        tails.append(max(published, detach[build // slots]) + deletes[-1])
+        tails.append(max(publications[-1], detach[build // slots]) + deletes[-1])
+    tokens = max(0, builds - i.publish_bucket) / i.publish_refill
     in_slots = [came + i.local + gone for came, gone in zip(attach, detach, strict=True)]
     return max(
         max(_sums(heads, tails)) + i.local,
         min(heads) + builds * i.cpu / cores + min(tails),
         min(creates) + sum(in_slots) + min(deletes),
-        min(heads) + i.local + max(0, builds - i.publish_bucket) / i.publish_refill + min(tails),
+        min(heads) + i.local + tokens + min(publications) + min(deletes),
     )
 
 
