@@ -73,7 +73,7 @@ async def activated(
         if taken := sorted(set(groups) & _active_groups(mapper)):
             raise Refused(
                 f"the volume group {taken[0]} of {device.path} has the name of one that is active on this machine",
-                hint="rename one of them (vgrename), or build on a machine without it",
+                hint="gilder recover, if a killed build left it; else rename one of them (vgrename)",
             )
         undo_command = ["vgchange", *own, "-an", *groups]
 
