@@ -58,7 +58,7 @@ def misdeeds(place: Ground, standins: Standins) -> list[Misdeed]:
     ]
 
 
-def sweep(folder: Path, *, everything: bool, seed: int, sample: int = 10, say: Say = lambda line: None) -> Tally:
+def sweep(folder: Path, *, everything: bool, seed: int, sample: int = 6, say: Say = lambda line: None) -> Tally:
     """All misdeeds, or `sample` of them drawn by `seed`, one of which hangs."""
     tally = Tally()
     standins = Standins(folder / "standins")

@@ -79,7 +79,7 @@ def sweep(folder: Path, *, everything: bool, seed: int, sample: int = 10, say: S
     return tally
 
 
-def recoveries(folder: Path, *, everything: bool, seed: int, sample: int = 4, say: Say = lambda line: None) -> Tally:
+def recoveries(folder: Path, *, everything: bool, seed: int, sample: int = 2, say: Say = lambda line: None) -> Tally:
     """Kill four builds, then kill their recovery, at all of its points or a sample of them; then recover again."""
     tally = Tally()
     random = Random(seed)
@@ -108,7 +108,7 @@ def _points_of_recovery(place: Ground, first: Point) -> list[Point]:
     return _counted(counts)
 
 
-def interrupts(folder: Path, *, everything: bool, seed: int, sample: int = 6, say: Say = lambda line: None) -> Tally:
+def interrupts(folder: Path, *, everything: bool, seed: int, sample: int = 4, say: Say = lambda line: None) -> Tally:
     """SIGINT, SIGTERM and SIGHUP, once, twice and three times, over all points of four builds or a sample of them."""
     tally = Tally()
     random = Random(seed)
