@@ -11,7 +11,7 @@ import pytest
 from tests.virtual.furnishing import definition, disk, gallery, id_of, version
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import COMPUTE, GROUP, Place, placed
-from tests.virtual.test_verification import (
+from tests.virtual.wanted import (
     IMAGE,
     OTHER_SUBSCRIPTION,
     built,

@@ -12,51 +12,21 @@ from azure.mgmt.compute import models
 from tests.virtual.furnishing import definition, disk, gallery, id_of, version
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import COMPUTE, GROUP, Place, placed
+from tests.virtual.wanted import IMAGE, OTHER_SUBSCRIPTION, built, from_disk, from_version, spec, to_gallery
 
 from gilder.azure.machines import Attachment, attach_and_detach
 from gilder.azure.operations import Usual, looks
-from gilder.engine import RunOptions
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
-from gilder.model.outcomes import Built, Failed, Outcome
+from gilder.model.outcomes import Built, Failed
 from gilder.model.spec import (
-    BuildSpec,
     Caching,
-    GalleryDestination,
-    GalleryVersion,
-    HyperVGeneration,
-    ManagedDisk,
     PlatformImage,
 )
 
-BUSYBOX = PlatformImage("localarm", "busybox", "1", "latest")
-IMAGE = ArmId.parse(f"{COMPUTE}/images/made")
-OTHER_SUBSCRIPTION = "99999999-1111-4222-8333-444444444444"
 TRUSTED = models.DiskSecurityProfile(security_type="TrustedLaunch")
 CONFIDENTIAL = models.DiskSecurityProfile(security_type="ConfidentialVM_DiskEncryptedWithPlatformKey")
 ARM = models.SupportedCapabilities(architecture="Arm64")
-
-
-def spec(**options: Any) -> BuildSpec:
-    """A build of the busybox image into a managed image, unless `options` say otherwise."""
-    wanted: dict[str, Any] = {"source": BUSYBOX, "image_hyperv_generation": HyperVGeneration.V2} | options
-    if not {"image_resource_id", "shared_image_destination"} & set(options):
-        wanted["image_resource_id"] = IMAGE
-    return BuildSpec(name="one", **wanted)
-
-
-def to_gallery(**options: Any) -> dict[str, Any]:
-    """The options of a build into version 1.0.0 of `linux`."""
-    place = {"resource_group": GROUP, "gallery_name": "gallery", "image_name": "linux", "image_version": "1.0.0"}
-    return {"shared_image_destination": GalleryDestination(**(place | options))}
-
-
-def from_disk(name: str = "old", **options: Any) -> dict[str, Any]:
-    return {"source": ManagedDisk(id_of("disks", name)), **options}
-
-
-def from_version(name: str, **options: Any) -> dict[str, Any]:
-    return {"source": GalleryVersion(id_of("galleries/images/versions", f"gallery/linux/{name}")), **options}
 
 
 Furnish = Callable[[Place], Awaitable[object]]
@@ -223,14 +193,6 @@ CASES = {
 async def _both(place: Place, one: Furnish, other: Furnish) -> None:
     await one(place)
     await other(place)
-
-
-async def built(place: Place, wanted: BuildSpec, *, force: bool = False) -> tuple[Outcome, list[str]]:
-    """Build; how it ended and what was written to the cloud."""
-    before = len(place.application.audit)
-    (outcome,) = await place.build([wanted], RunOptions(force=force))
-    new = list(place.application.audit)[before:]
-    return outcome, [r["path"] for r in new if r["method"] != "GET" and "/oauth2/" not in r["path"]]
 
 
 @pytest.mark.parametrize("name", CASES)
