@@ -11,8 +11,13 @@ from typing import Any
 
 import pytest
 
+from gilder.azure.cloud import PUBLIC
+from gilder.azure.metadata import Machine
+from gilder.cli.errand import Errand
 from gilder.cli.secrecy import open_files, written_secrets
+from gilder.model.ids import ArmId
 from gilder.model.spec import Auth
+from gilder.runtime.redaction import Redactor
 from gilder.template import Inputs, load
 
 SECRET = 'hunter2"\\hunter2'
@@ -95,3 +100,14 @@ def test_files_with_secrets_that_everybody_may_read_are_pointed_out(tmp_path: Pa
     warnings = "\n".join(open_files(loaded, auth, {str(template): text, "<stdin>": text}))
     for file in (template, certificate, token, variables):
         assert (f"chmod 600 {file}" in warnings) is warned
+
+
+def test_what_a_recovery_or_collection_says_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    machine = Machine(
+        ArmId.parse("/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/g/providers/m/t/n"), "", "", ""
+    )
+    here = Errand(PUBLIC, Auth(), machine, Redactor([SECRET]))
+    here.tell(f"LEFT disk: {SECRET}")
+    here.show(f"deleted {SECRET}")
+    said = capsys.readouterr()
+    assert (said.err, said.out) == ("==> LEFT disk: <sensitive>\n", "deleted <sensitive>\n")

@@ -133,6 +133,21 @@ def test_an_operation_that_cannot_be_followed_is_no_obstacle(tmp_path: Path, tok
     crashed(tmp_path, test)
 
 
+@pytest.mark.parametrize(
+    "host", ["elsewhere.example", "management.azure.com.elsewhere.example", "notmanagement.azure.com"]
+)
+def test_no_token_goes_where_a_journal_that_was_tampered_with_says(tmp_path: Path, host: str) -> None:
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await dead.begun(plan(), noted=False)
+        token = Operation("publishing", f"https://{host}/take-my-token").token()
+        await dead.place.journal.operation_started("dead", "tiny", str(VERSION), "publishing", token)
+        await ends_published(dead, puts=1)
+        assert "take-my-token" not in str(dead.place.application.audit)
+
+    crashed(tmp_path, test)
+
+
 def test_what_was_only_intended_is_published_from_its_snapshot(tmp_path: Path) -> None:
     async def test(dead: Crashed) -> None:
         await dead.snapshot()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum, auto
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -87,6 +88,8 @@ async def _ends(
 ) -> None:
     usual = Usual.CREATE_IMAGE if isinstance(plan, ImagePlan) else Usual.PUBLISH_VERSION
     for operation in operations:
+        if not _at_home(arm, operation):
+            continue
         say(f"following: {operation.doing}")
         try:
             await arm.finished(plan.id.subscription, operation, looks(usual))
@@ -94,6 +97,12 @@ async def _ends(
             say(f"it failed: {error.message}")
         except CloudError as error:
             say(f"it cannot be followed: {error.message}")
+
+
+def _at_home(arm: Arm, operation: Operation) -> bool:
+    """Whether an address from the journal is the cloud's: gilder's token goes along, and a file may be tampered with."""
+    home, host = urlsplit(arm.cloud.resource_manager).hostname or "", urlsplit(operation.url).hostname or ""
+    return host == home or host.endswith(f".{home}")
 
 
 async def _settled(arm: Arm, plan: ImagePlan | VersionPlan) -> Product | None:
