@@ -14,8 +14,8 @@ _NO_TRUSTED_LAUNCH = "a managed image can be neither for Trusted Launch nor for 
 
 async def checked_image(image: ArmId, origin: Origin, site: Site) -> bool:
     """Check that a managed image can be made; whether one is there that must be replaced. Raises Refused."""
-    security = origin.security.lower()
-    if origin.architecture.lower() == "arm64" or security in ("trustedlaunch", "confidentialvmsupported"):
+    # The word alone: what is merely `…Supported` serves machines without it too.
+    if origin.architecture.lower() == "arm64" or origin.security.lower() == "trustedlaunch":
         what = "for Arm64" if origin.architecture.lower() == "arm64" else f"of the security type {origin.security}"
         raise Refused(
             f"image_resource_id: the source is {what}, and no managed image can be",
