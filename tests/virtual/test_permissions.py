@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import VM, Place, image_spec, placed
@@ -95,6 +96,7 @@ def tried(folder: Path, spec: BuildSpec, needs: tuple[Need, ...], fault: Fault |
         settings: dict[str, Any] = {"principals": (builder, OWNER), "roles": roles, "other_groups": groups}
         async with placed(folder, throttle=False, **settings) as place:
             _furnish(place)
+            await anyio.sleep(1)  # a gallery image version is Creating for a moment at least, and then no source yet
             place.application.audit.clear()
             if fault is not None:
                 place.application.faults.add(fault)
