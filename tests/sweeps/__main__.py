@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.sweeps import chance, cloud, host, kill, moments, straits
+from tests.sweeps import chance, cloud, host, kill, moments, mutations, reference, straits
 from tests.sweeps.frame import Effort, Sweep, Tally, verdict
 
 
@@ -35,6 +35,8 @@ def _straits(effort: Effort) -> Tally:
 
 SWEEPS = (
     Sweep("cloud", "every Azure operation × every fault × first, middle, last × 1, 8 builds", cloud.sweep),
+    Sweep("reference", "the same faults beside a model of the reference builder", reference.sweep),
+    Sweep("mutations", "the sweeps' own test: every safeguard disabled must show", mutations.sweep),
     Sweep("cancellation", "signals at every step of the event loop", moments.cancellation),
     Sweep("crash", "a killed process at every step of the event loop, then recover", moments.crash),
     Sweep("scheduling", "other orders and durations, and a stranger's moves", chance.scheduling),

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import anyio
-from tests.sweeps.invariants import broken, strangers, untrue
+from tests.sweeps.invariants import Strangers, broken, remains, strangers, untrue
 from tests.sweeps.scenarios import SCENARIOS, widest
-from tests.sweeps.scene import Scene, staged
+from tests.sweeps.scene import CachingPlugs, Scene, staged
 from tests.virtual.loop import Jumping, in_virtual_time
 
 from gilder.engine import Stopping
-from gilder.model.outcomes import Built, Outcome
+from gilder.model.outcomes import Built
 from gilder.model.spec import BuildSpec
 from localarm import mischief
 from localarm.faults import Fault
@@ -58,6 +59,8 @@ class Cell:
     latency: str = "median"
     moves: tuple[tuple[float, Fault], ...] = ()
     """What a stranger does to the VM, and after how many seconds."""
+    linger: float = 0.0
+    """Seconds for which this machine still shows the device of a detached disk; less than 0: only when asked for it."""
     within: float = BOUND
 
     def __str__(self) -> str:
@@ -66,6 +69,7 @@ class Cell:
         shown += [f"stranger at {at:.1f} s: {_shown(fault)}" for at, fault in self.moves]
         shown += [f"signals at step {', '.join(map(str, self.cancelled))}"] if self.cancelled else []
         shown += [f"killed at step {self.killed}"] if self.killed else []
+        shown += [f"devices linger {self.linger:g} s"] if self.linger else []
         shown += [f"seed {self.seed}"] if self.seed is not None else []
         return ", ".join(shown)
 
@@ -87,6 +91,10 @@ class Found:
     steps: int = 0
     requests: tuple[tuple[str, str], ...] = ()
     """Methods and paths."""
+    left: tuple[str, ...] = ()
+    """What was there when the process had ended, and is no use to anybody."""
+    left_in_the_end: tuple[str, ...] = ()
+    """The same after recovery."""
 
 
 class Stepping(Jumping):
@@ -148,30 +156,47 @@ class _Signals:
 async def _run(cell: Cell, folder: Path, selector: Stepping) -> Found:
     rng = None if cell.seed is None else Random(cell.seed)
     settings = {"latency": cell.latency, "seed": cell.seed or 0}
-    async with staged(folder, SLOTS, rng, **settings) as scene:
-        specs = await _furnished(scene, cell)
+    async with staged(folder, SLOTS, rng, abs(cell.linger), **settings) as scene:
+        assert isinstance(scene.plugs, CachingPlugs)
+        scene.plugs.unseen = cell.linger < 0
+        specs = await furnished(scene, cell)
         before = strangers(scene)
         standing = SCENARIOS[cell.scenarios[0]].standing if len(set(cell.scenarios)) == 1 else ()
         scene.strike(*cell.faults, *standing)
-        start = anyio.current_time()
-        outcomes, signals = await _lived(scene, cell, specs, selector)
+        async with _living(scene, cell, specs, selector) as signals:
+            return await _judged(scene, cell, specs, folder, selector, signals, before)
+
+
+async def _judged(
+    scene: Scene,
+    cell: Cell,
+    specs: list[BuildSpec],
+    folder: Path,
+    selector: Stepping,
+    signals: _Signals,
+    before: Strangers,
+) -> Found:
+    """Wait for the end of the process, look, recover, look again."""
+    start = anyio.current_time()
+    with anyio.move_on_after(cell.within) as patience:
+        await scene.ended.wait()
         steps, selector.counting = selector.steps, False
         struck = sum(armed.fired for armed in scene.application.faults.armed[: len(cell.faults)])
-        wrong = [] if outcomes is None else await untrue(scene, specs, outcomes)
+        wrong = [] if scene.outcomes is None else await untrue(scene, specs, scene.outcomes)
+        left = tuple(sorted(remains(scene)))
         scene.application.faults.clear()
-        with anyio.move_on_after(cell.within) as patience:
-            recovered = await scene.recovered(folder / "alive")
-            wrong += await broken(scene, specs, before, recovered)
-        took = anyio.current_time() - start
-        if patience.cancelled_caught or took > cell.within:
-            wrong.append(f"it took {took:.0f} s")
-        fired = _fired(cell, scene, struck, signals.came)
-        failed = sum(not isinstance(outcome, Built) for outcome in outcomes or ())
-        requests = tuple((str(entry["method"]), str(entry["path"])) for entry in scene.application.audit)
-        return Found(fired, tuple(wrong), failed, took, steps, requests)
+        recovered = await scene.recovered(folder / "alive")
+        wrong += await broken(scene, specs, before, recovered)
+    took = anyio.current_time() - start
+    if patience.cancelled_caught:
+        return Found(True, (f"it did not end within {took:.0f} s",))
+    fired = _fired(cell, scene, struck, signals.came)
+    failed = sum(not isinstance(outcome, Built) for outcome in scene.outcomes or ())
+    requests = tuple((str(entry["method"]), str(entry["path"])) for entry in scene.application.audit)
+    return Found(fired, tuple(wrong), failed, took, steps, requests, left, tuple(sorted(remains(scene))))
 
 
-async def _furnished(scene: Scene, cell: Cell) -> list[BuildSpec]:
+async def furnished(scene: Scene, cell: Cell) -> list[BuildSpec]:
     """Put there what the builds need, at once and without the waits of a run."""
     names = set(cell.scenarios)
     lasts, scene.world.lasts = scene.world.lasts, lambda kind: 0.0
@@ -187,23 +212,22 @@ def _fired(cell: Cell, scene: Scene, struck: int, signals: int) -> bool:
     return signals >= bool(cell.cancelled) and (not cell.killed or not scene.life.alive)
 
 
-async def _lived(
-    scene: Scene, cell: Cell, specs: list[BuildSpec], selector: Stepping
-) -> tuple[list[Outcome] | None, _Signals]:
+@asynccontextmanager
+async def _living(scene: Scene, cell: Cell, specs: list[BuildSpec], selector: Stepping) -> AsyncIterator[_Signals]:
+    """Have the process, the strangers and the signals of a cell while inside."""
     soon = asyncio.get_running_loop().call_soon
     signals = _Signals()
     selector.at = {step: lambda: soon(signals.signal) for step in cell.cancelled}
     if cell.killed:
         selector.at[cell.killed] = lambda: soon(scene.kill)
-    outcomes: list[Outcome] | None = None
     async with anyio.create_task_group() as group:
         for at, fault in cell.moves:
             group.start_soon(_move, scene, at, fault)
         selector.counting = True
-        with anyio.move_on_after(cell.within):
-            outcomes = await scene.lived(specs, signals.stopping)
+        group.start_soon(scene.live, specs, signals.stopping)
+        yield signals
+        selector.counting = False
         group.cancel_scope.cancel()
-    return outcomes, signals
 
 
 async def _move(scene: Scene, at: float, fault: Fault) -> None:

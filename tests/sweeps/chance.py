@@ -15,7 +15,7 @@ from localarm.faults import Fault
 
 SCHEDULES = 1_000
 RANDOM_RUNS = 10_000
-SAMPLE = 30
+SAMPLE = 20
 
 KINDS = ("image", "image", "image", "image", "written back", "scratch", "version", "both", "with data")
 OPERATIONS = (
@@ -48,7 +48,14 @@ def scheduled(seed: int) -> Cell:
         for _ in range(random.choice((0, 1, 1, 2)))
     )
     builds = tuple(random.choice(KINDS) for _ in range(random.randint(1, 6)))
-    return Cell(f"{len(builds)} builds", builds, seed=seed, latency="recorded", moves=moves)
+    return Cell(
+        f"{len(builds)} builds",
+        builds,
+        seed=seed,
+        latency="recorded",
+        moves=moves,
+        linger=random.choice((0.0, 3.0, 20.0, -20.0)),
+    )
 
 
 def random_cell(seed: int) -> Cell:

@@ -15,6 +15,9 @@ from tests.sweeps.spread import tallied
 from localarm.arm import Address
 from localarm.faults import Fault
 
+EIGHTFOLD = ("image", "old service", "both")
+"""Scenarios that are also tried with eight builds: the others differ in what concerns one build alone."""
+
 SAMPLE = 60
 """Cells of the quick part."""
 
@@ -105,6 +108,6 @@ def cells(scenarios: Sequence[str] = tuple(SCENARIOS), builds: Sequence[int] = (
 def sweep(effort: Effort) -> Tally:
     """All cells, or a sample of those of few builds."""
     if effort.everything:
-        return tallied(cells(), effort)
+        return tallied([*cells(builds=(1,)), *cells(EIGHTFOLD, (8,))], effort)
     names = ("image", "written back", "old service", "image fails")
     return tallied(Random(effort.seed).sample(cells(names, (1,)), SAMPLE), effort)

@@ -196,6 +196,11 @@ def _harmed(scene: Scene, before: Strangers) -> Iterator[str]:
             yield f"a stranger's {id_.rpartition('/')[2]} has changed"
     if not detached and any(now.plugged.get(lun) != number for lun, number in before.plugged.items()):
         yield "a stranger's disk was taken from the machine"
+    attached = {_name(entry) for entry in _entries(scene)}
+    known = {id_.rpartition("/")[2] for id_ in before.resources}
+    for disk in scene.world.all("disks"):  # those that came meanwhile
+        if disk.name.startswith("stranger-") and not {disk.name} & (attached | known) and not detached:
+            yield f"a stranger's {disk.name} was taken from the machine"
 
 
 def _touched(scene: Scene, specs: Sequence[BuildSpec]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from tests.virtual.place import SIZES, VM, Place, Plugs, PretendedDevices, place
 from gilder.azure.arm import Arm, connected
 from gilder.build import Job
 from gilder.engine import Recovered, Recovery, RunOptions, Stopping, crashed_runs
+from gilder.host.devices import BlockDevice
 from gilder.model.errors import HostError
 from gilder.model.outcomes import Built, Outcome
 from gilder.model.spec import BuildSpec, Caching
@@ -97,11 +98,18 @@ class MortalJournal(Journal):
 
 
 class CachingPlugs(Plugs):
-    """Plugs with a host cache: what is written to a ReadWrite disk is on it only after the detach."""
+    """Plugs with a host cache: what is written to a ReadWrite disk is on it only after the detach.
 
-    def __init__(self) -> None:
+    The devices of detached disks show for `linger` seconds more, and hide what comes to their LUN meanwhile; when they
+    are `unseen`, only to who looks for the device of a LUN.
+    """
+
+    def __init__(self, linger: float = 0.0) -> None:
         super().__init__()
+        self.unseen = False
         self._cached: dict[int, bytes] = {}
+        self._linger = linger
+        self._lingering: dict[int, tuple[float, int, int]] = {}
 
     def write(self, lun: int, mark: bytes, *, cached: bool) -> None:
         """Write to the disk at a LUN."""
@@ -114,10 +122,42 @@ class CachingPlugs(Plugs):
         mark, blob = self._cached.pop(lun, None), self.attached().get(lun)
         if mark is not None and blob is not None:
             _write(blob, mark)
+        if self._linger:
+            self._lingering[lun] = (anyio.current_time() + self._linger, self.sequence[lun], self.sizes[lun])
         return super().detach(lun)
+
+    def old_device(self, lun: int) -> tuple[int, int] | None:
+        """Number and size of the device of a disk that is gone, while this machine still shows it."""
+        until, number, size = self._lingering.get(lun, (0.0, 0, 0))
+        return (number, size) if anyio.current_time() < until else None
+
+
+class LingeringDevices(PretendedDevices):
+    """What gilder sees of plugs whose old devices linger."""
+
+    def __init__(self, plugs: Plugs) -> None:
+        super().__init__(plugs)
+        assert isinstance(plugs, CachingPlugs)
+        self._lingering = plugs
+
+    def shows(self, lun: int) -> bool:
+        old = None if self._lingering.unseen else self._lingering.old_device(lun)
+        return old is not None or super().shows(lun)
+
+    def visible(self, capacity: int) -> frozenset[int]:
+        return frozenset(lun for lun in range(capacity) if self.shows(lun))
+
+    def device(self, lun: int) -> BlockDevice | None:
+        if (old := self._lingering.old_device(lun)) is None:
+            return super().device(lun)
+        number, size = old
+        return BlockDevice(f"/dev/lun{lun}", f"lun{lun}", f"8:{lun}", size, number)
 
 
 def _write(blob: Path, mark: bytes) -> None:
+    """Write to a disk. A snapshot shares the file of its disk, which is read-only from then on: the write is lost."""
+    if blob.stat().st_nlink > 1:
+        return
     with blob.open("r+b") as file:
         file.write(mark)
 
@@ -135,11 +175,19 @@ class Scene(Place):
     application_ticker: Ticker | None = None
     process: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Around all that the process does."""
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    """Set when the process has ended, one way or the other."""
+    outcomes: list[Outcome] | None = None
+    """What the process said at its end; None if it was killed."""
 
     async def work(self, job: Job) -> None:
         """Work, then write the mark. A disk that is torn away gives errors, as of a device that is gone."""
         plugs, lun = self.plugs, job.slot.lun
         assert isinstance(plugs, CachingPlugs)
+        if lun not in plugs.attached():
+            raise HostError(f"{job.slot.device.path}: No such device")
+        if plugs.sequence[lun] != job.slot.device.diskseq:
+            plugs.violations.append(f"{job.spec.name} worked on another disk's device at LUN {lun}")
         await super().work(job)
         if plugs.sequence.get(lun) != job.slot.device.diskseq:
             raise HostError(f"{job.slot.device.path}: Input/output error")
@@ -150,22 +198,25 @@ class Scene(Place):
         self.life.alive = False
         self.plugs.mounted.clear()
         self.process.cancel()
+        self.ended.set()
 
-    async def lived(
-        self, specs: list[BuildSpec], stopping: Stopping, options: RunOptions | None = None
-    ) -> list[Outcome] | None:
-        """Build as one process does, to the end or until killed (None)."""
-        outcomes: list[Outcome] | None = None
+    async def live(self, specs: list[BuildSpec], stopping: Stopping, options: RunOptions | None = None) -> None:
+        """Build as one process does, to the end or until killed.
+
+        The tasks of a killed process may take a while to see that they are dead; what they do has no effect.
+        """
         try:
             with self.process:
                 outcomes = await self.build(specs, options, stopping)
                 clean = all(isinstance(outcome, Built) and not outcome.residues for outcome in outcomes)
                 await self.journal.run_finished("run1", "done" if clean else "failed")
+                self.outcomes = outcomes
         except BaseException:
             if self.life.alive:
                 raise
-        self.plugs.mounted.clear()
-        return outcomes if self.life.alive else None
+        if self.life.alive:
+            self.plugs.mounted.clear()
+            self.ended.set()
 
     @property
     def record(self) -> Journal:
@@ -175,7 +226,7 @@ class Scene(Place):
     async def recovered(self, alive: Path) -> list[Recovered]:
         """Recover once, as a later process does."""
         async with self._another_connection() as arm:
-            recovery = Recovery(arm, VM, self.record, PretendedDevices(self.plugs), _no_turn, lambda text: None)
+            recovery = Recovery(arm, VM, self.record, self.devices(self.plugs), _no_turn, lambda text: None)
             return [await recovery.recover(run) for run in await crashed_runs(self.record, alive)]
 
     @asynccontextmanager
@@ -203,8 +254,13 @@ async def _no_turn() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def staged(folder: Path, slots: int, rng: Random | None = None, **settings: Any) -> AsyncIterator[Scene]:
-    """A world with a stranger's disk attached and another lying about. `rng` draws extra waits."""
+async def staged(
+    folder: Path, slots: int, rng: Random | None = None, linger: float = 0.0, **settings: Any
+) -> AsyncIterator[Scene]:
+    """A world with a stranger's disk attached and another lying about.
+
+    `rng` draws extra waits; the devices of detached disks show for `linger` seconds more.
+    """
     life = Life(rng)
     tickers: list[Ticker] = []
 
@@ -213,7 +269,7 @@ async def staged(folder: Path, slots: int, rng: Random | None = None, **settings
         return MortalTransport(application, ticker, life)
 
     with _few_sizes():
-        async with _played(folder, slots, life, transports, tickers, **settings) as scene:
+        async with _played(folder, slots, life, transports, tickers, linger, **settings) as scene:
             yield scene
 
 
@@ -235,14 +291,16 @@ async def _played(
     life: Life,
     transports: Callable[[Application, Ticker], InProcessTransport],
     tickers: list[Ticker],
+    linger: float,
     **settings: Any,
 ) -> AsyncIterator[Scene]:
-    async with placed(folder, slots, plugs=CachingPlugs(), transports=transports, **settings) as place:
+    async with placed(folder, slots, plugs=CachingPlugs(linger), transports=transports, **settings) as place:
         mischief.stranger_attaches(place.world, STRANGERS_LUN)
         mischief.stranger_attaches(place.world, STRANGERS_LUN + 1)
         mischief.stranger_detaches(place.world, STRANGERS_LUN + 1)
         journal = MortalJournal(place.journal, life)
         scene = Scene(
-            place.world, place.application, place.plugs, place.arm, journal, life=life, application_ticker=tickers[0]
-        )
+            place.world, place.application, place.plugs, place.arm, journal, life=life, application_ticker=tickers[0],
+            devices=LingeringDevices,
+        )  # fmt: skip
         yield scene

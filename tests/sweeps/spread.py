@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -36,8 +36,3 @@ def tallied(cells: Sequence[Cell], effort: Effort) -> Tally:
         f"the longest took {longest:.0f} virtual seconds"
     )
     return tally
-
-
-def first(cells: Iterable[Cell], number: int) -> list[Cell]:
-    """The first cells of many."""
-    return [cell for cell, _ in zip(cells, range(number), strict=False)]

@@ -7,10 +7,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.sweeps import chance, cloud
+from tests.sweeps import chance, cloud, mutations
 from tests.sweeps.cells import Cell, examined
+from tests.sweeps.cloud import BATCH
 from tests.sweeps.frame import Effort
+from tests.sweeps.reference import modelled
 from tests.sweeps.spread import tallied
+
+from localarm.faults import Fault
 
 SEED = 7
 DRAWN: dict[str, Callable[[], list[Cell]]] = {
@@ -32,3 +36,18 @@ def test_a_sample_shows_no_violation(tmp_path: Path, name: str) -> None:
 
 def test_a_kill_that_never_comes_does_not_count() -> None:
     assert not examined(Cell("kill", ("image",), killed=1_000_000)).fired
+
+
+def test_a_disabled_safeguard_shows() -> None:
+    unmatched = next(each for each in mutations.SAFEGUARDS if "If-Match" in each.name)
+    cell = unmatched.cells()[0]
+    assert examined(cell).violations == ()
+    with unmatched.disabled():
+        assert examined(cell).violations
+
+
+def test_the_model_of_the_reference_leaves_nothing_without_a_fault_and_something_with_one() -> None:
+    assert modelled(Cell("calm", ("image",))).left == ()
+    lost = Cell("lost", ("image",), (Fault("lose", "POST", BATCH),))
+    assert modelled(lost).left
+    assert examined(lost).left_in_the_end == ()

@@ -149,6 +149,7 @@ class Place:
     """Who hears of events instead of `events`."""
     writer: SlotWriter | None = None
     """Of the run begun last."""
+    devices: Callable[[Plugs], PretendedDevices] = PretendedDevices
     site: Site | None = None
     """Of the run begun last."""
 
@@ -178,7 +179,7 @@ class Place:
         self, specs: list[BuildSpec], options: RunOptions | None = None, stopping: Stopping | None = None
     ) -> list[Outcome]:
         """Build with gilder's engine."""
-        devices = PretendedDevices(self.plugs)
+        devices = self.devices(self.plugs)
         writer = SlotWriter(self.arm, VM, devices, _no_turn)
         self.writer, self.writes = writer, writer.statistics
         machine = ThisMachine(VM, "westeurope", self.zone, "")
