@@ -162,6 +162,31 @@ async def test_writes_that_failed_are_an_error_although_umount_says_nothing(
         do("umount", tmp_path)
 
 
+async def test_an_unmount_that_fails_for_another_reason_says_which(
+    box: Sandbox, disk: BlockDevice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # The users of this machine's /dev, which the guest has too, were once named as holders.
+    (tmp_path / "umount").write_text("#!/bin/sh\necho no such luck >&2; exit 32\n")
+    (tmp_path / "umount").chmod(0o755)
+    ledger, dev = MemoryLedger(), ChrootMount(type="bind", source="/dev", target="/dev")
+    async with mounted(box, f"{disk.path}p1", VOLUMES / disk.name, ledger=ledger) as root:
+        with pytest.raises(ReleaseFailed, match=r"ended with status 32\nno such luck"), monkeypatch.context() as patch:
+            async with extra_mounted(box, root, [dev], ledger):
+                patch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+async def test_who_holds_this_machines_dev_is_no_holder_of_the_guests(box: Sandbox, disk: BlockDevice) -> None:
+    ledger, dev = MemoryLedger(), ChrootMount(type="bind", source="/dev", target="/dev")
+    async with mounted(box, f"{disk.path}p1", VOLUMES / disk.name, ledger=ledger) as root:
+        with pytest.raises(ReleaseFailed) as caught:
+            async with extra_mounted(box, root, [dev], ledger):
+                held = os.open(box.seen_from_here(root / "dev"), os.O_RDONLY)
+        os.close(held)
+        await box.run(["umount", f"{root}/dev"])
+    assert "is still in use" in str(caught.value)
+    assert " by " not in str(caught.value), "nobody who is known to hold it"
+
+
 async def test_a_mount_that_somebody_else_took_away_is_an_error(
     box: Sandbox, disk: BlockDevice, ledger: MemoryLedger
 ) -> None:

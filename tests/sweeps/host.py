@@ -147,7 +147,9 @@ def _untold(ended: Ended, names: Sequence[str], misdeed: Misdeed) -> list[str]:
         wrong.append(f"an unexpected error: {told[-2000:]}")
     # Who enters namespaces is never named, but what was to run there; nor is what a person gave up waiting for.
     named = (
-        misdeed.program in ended.out or misdeed.program in ("nsenter", "setpriv", "unshare") or misdeed.how in _HANGING
+        misdeed.program in ended.out
+        or misdeed.program in ("nsenter", "setpriv", "unshare", "env")
+        or misdeed.how in _HANGING
     )
     if "while cleaning up" in ended.out:
         wrong.append(f"it did not fail in the clean-up: {ended.out}")
