@@ -88,7 +88,7 @@ def _fault(random: Random) -> Fault:
         method=method,
         kind=kind,
         nth=random.choice((1, 1, 2, 3, random.randint(1, 30))),
-        times=random.choice((1, 1, 1, 2, 3, 5)),
+        times=random.choice((1, 1, 1, 2, 3) if fault.what == "stale" else (1, 1, 1, 2, 3, 5)),
         seconds=fault.seconds * random.choice((0.1, 1, 1, 3)),
         lun=random.randrange(3),
     )

@@ -131,14 +131,14 @@ def _unlike_events(scene: Scene, outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 async def _unlike_journal(scene: Scene, outcomes: Sequence[Outcome]) -> list[str]:
-    status = {build.name: build.status for build in await scene.journal.builds("run1")}
+    status = {build.name: build.status for build in await scene.record.builds("run1")}
     wrong = [
         f"{outcome.build} is {STATUS[type(outcome)]}, and the journal says {status.get(outcome.build)}"
         for outcome in outcomes
         if status.get(outcome.build, "cancelled") != STATUS[type(outcome)]
     ]
     told = {residue.what.partition(" (")[0] for outcome in outcomes for residue in outcome.residues}
-    noted = {f"{record.kind} {record.name}" for record in await scene.journal.residues()}
+    noted = {f"{record.kind} {record.name}" for record in await scene.record.residues()}
     return [*wrong, *([f"told as left: {told}, noted: {noted}"] if told != noted else [])]
 
 

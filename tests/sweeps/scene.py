@@ -195,6 +195,8 @@ class Scene(Place):
 
     def kill(self) -> None:
         """End the process as `kill -9` does: whatever it would do now has no effect; the kernel unmounts its disks."""
+        if self.ended.is_set():
+            return
         self.life.alive = False
         self.plugs.mounted.clear()
         self.process.cancel()

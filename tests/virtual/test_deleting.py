@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from tests.sweeps.cells import Cell, examined
+from tests.sweeps.chance import random_cell
 from tests.virtual.furnishing import disk
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import placed
@@ -34,3 +37,16 @@ def test_a_change_that_the_state_does_not_show_is_waited_for(tmp_path: Path) -> 
             assert await disk_facts(place.arm, one) is None
 
     in_virtual_time(main)
+
+
+@pytest.mark.parametrize("kind", ["disks", "images"])
+def test_a_stale_look_leaves_nothing_behind(kind: str) -> None:
+    stale = Fault("stale", "GET", kind, nth=2 if kind == "images" else 1)
+    failing = Fault("fail", "PUT", kind)
+    found = examined(Cell("", ("image",), (failing, stale)))
+    assert found.violations == ()
+    assert found.failed == 1
+
+
+def test_a_stale_look_after_a_cancellation_leaves_nothing_behind() -> None:
+    assert examined(random_cell(1001787)).violations == ()

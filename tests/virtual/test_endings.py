@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
+import pytest
 from tests.sweeps.cells import Cell, examined
 from tests.virtual.furnishing import disk
 from tests.virtual.loop import in_virtual_time
@@ -17,6 +18,7 @@ from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
 from gilder.slots import SlotWriter, served
 from gilder.slots.leftovers import detach_leftovers
+from localarm import mischief
 from localarm.faults import Fault
 
 
@@ -70,5 +72,37 @@ def test_leftovers_are_detached_although_somebody_else_writes(tmp_path: Path) ->
 def test_what_one_destination_got_is_told_when_the_other_fails() -> None:
     found = examined(Cell("", ("both",), (Fault("fail", "PUT", "galleries/images/versions"),)))
     assert found.fired
+    assert found.violations == ()
+    assert found.failed == 1
+
+
+def test_a_signal_when_all_is_published_leaves_a_built_image() -> None:
+    for step in range(300, 400, 4):
+        found = examined(Cell("", ("image",), cancelled=(step,)))
+        assert found.violations == (), step
+
+
+def test_an_attach_cancelled_while_the_writer_looks_for_room_harms_nobody(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            for lun in range(4):
+                mischief.stranger_attaches(place.world, lun)
+            place.application.faults.add(Fault("delay", "GET", "virtualmachines", nth=2, seconds=20))
+            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), nullcontext)
+            one = await disk(place, "one")
+            async with served(writer):
+                with anyio.move_on_after(5) as scope, writer.announced() as announcement:
+                    await writer.attach(one, Caching.NONE, announcement)
+                assert scope.cancelled_caught
+                await anyio.sleep(60)  # the writer lives: it died of having nobody left to look for
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_disk_with_a_readwrite_cache_that_stays_attached_is_not_published(status: int) -> None:
+    """Its snapshot would lack what the host's cache still holds."""
+    refused = Fault("refuse", "POST", "virtualmachines/attachdetachdatadisks", nth=2, status=status)
+    found = examined(Cell("", ("written back",), (refused,)))
     assert found.violations == ()
     assert found.failed == 1

@@ -177,4 +177,4 @@ async def delete_disk(arm: Arm, disk: ArmId) -> None:
         return "" if facts is None else facts.provisioning
 
     disks = arm.client(disk.subscription).disks
-    await removed(arm, disk, disks.begin_delete, state, Usual.CREATE_DISK)
+    await removed(arm, disk, disks.begin_delete, state, Usual.CREATE_DISK, ours_by_name=True)

@@ -19,6 +19,9 @@ _UNSETTLED = ("Creating", "Updating", "Deleting")
 
 _WORDS = {"disks": "disk", "snapshots": "snapshot", "images": "image", "versions": "image version"}
 
+_LOOK_AGAIN = (0.5, 1.0, 2.0)
+"""Seconds between looks for what may be there although a look does not show it yet."""
+
 _TRIES = 5
 """How often a deletion is sent that meets another change."""
 
@@ -54,17 +57,28 @@ async def settled(state: Callable[[], Awaitable[str]], usual: Usual) -> bool:
 
 
 async def removed(
-    arm: Arm, id_: ArmId, begin: Callable[..., Awaitable[Any]], state: Callable[[], Awaitable[str]], usual: Usual
+    arm: Arm,
+    id_: ArmId,
+    begin: Callable[..., Awaitable[Any]],
+    state: Callable[[], Awaitable[str]],
+    usual: Usual,
+    *,
+    ours_by_name: bool = False,
 ) -> None:
     """Delete a resource if it is there, once nothing else changes it; raises CloudError.
 
     `begin` is the SDK's call, `state` and `usual` are as for `settled`. A change that the state did not show, such as a
     deletion that another process began a moment ago, refuses this one (409) and is waited for as well.
+
+    A look that shows nothing may be older than the creation. What is `ours_by_name` is deleted all the same, which does
+    nothing when there is nothing (204); with other names it is looked for again, lest somebody else's be deleted.
     """
     doing = f"deleting the {_WORDS.get(id_.types[-1].lower(), 'resource')} {id_.name}"
     for tries in itertools.count(1):
-        if not await settled(state, usual):
+        if not ours_by_name and not await _surely_there(state, usual):
             return
+        if ours_by_name:
+            await settled(state, usual)
         try:
             operation = await arm.change(doing, begin, id_.resource_group, *id_.names)
             await arm.finished(id_.subscription, operation, looks(Usual.DELETE))
@@ -76,3 +90,13 @@ async def removed(
         else:
             return
         await anyio.sleep(0.5 * 2.0**tries)
+
+
+async def _surely_there(state: Callable[[], Awaitable[str]], usual: Usual) -> bool:
+    """Whether there is such a resource, looked for more than once."""
+    for pause in (*_LOOK_AGAIN, None):
+        if await settled(state, usual):
+            return True
+        if pause is not None:
+            await anyio.sleep(pause)
+    return False

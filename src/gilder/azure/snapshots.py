@@ -63,4 +63,5 @@ async def delete_snapshot(arm: Arm, snapshot: ArmId) -> None:
     One that is still being taken refuses that (409), so its end is waited for first.
     """
     snapshots = arm.client(snapshot.subscription).snapshots
-    await removed(arm, snapshot, snapshots.begin_delete, lambda: snapshot_state(arm, snapshot), Usual.TAKE_SNAPSHOT)
+    begin, usual = snapshots.begin_delete, Usual.TAKE_SNAPSHOT
+    await removed(arm, snapshot, begin, lambda: snapshot_state(arm, snapshot), usual, ours_by_name=True)

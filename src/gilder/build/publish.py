@@ -55,9 +55,9 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
             if errors:
                 raise errors[0]
         finally:
-            if len(done) < len(
-                wanted
-            ):  # one failed, or the build was cancelled: what there is must be told all the same
+            if len(done) == len(wanted):
+                story.published = tuple(thing.id for thing in wanted)
+            else:  # one failed, or the build was cancelled: what there is must be told all the same
                 for artifact in done:
                     story.say(f"{artifact} was published, and stays")
     return tuple(thing.id for thing in wanted)

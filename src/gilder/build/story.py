@@ -25,6 +25,7 @@ from gilder.model.events import (
     StageStarted,
     Waiting,
 )
+from gilder.model.ids import ArmId
 from gilder.model.outcomes import Residue
 
 T = TypeVar("T")
@@ -60,6 +61,8 @@ class Story:
         """The stage begun last."""
         self.failed_at: Stage | None = None
         self.timings: list[Timing] = []
+        self.published: tuple[ArmId, ...] = ()
+        """All that the build was to make, once it is there."""
         self._wait: tuple[str, float] | None = None
 
     @contextmanager

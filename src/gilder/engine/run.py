@@ -110,8 +110,7 @@ class Run:
             result = _failed(spec, story, error, anyio.current_time() - start, ledger)
         finally:
             if result is None:
-                took = anyio.current_time() - start
-                result = Cancelled(spec.name, story.failed_at or story.stage, took, ledger.residues)
+                result = _interrupted(spec, story, anyio.current_time() - start, ledger)
             result = _hidden(result, self._redactor)
             self._outcomes[spec.name] = result
             with anyio.CancelScope(shield=True):  # in the journal's own thread, a few milliseconds
@@ -170,6 +169,15 @@ def _failed(spec: BuildSpec, story: Story, error: Exception, took: float, ledger
         story.output(line, "stderr")
     hint = "this is a mistake in gilder: please report it with the log of this build"
     return Failed(spec.name, stage, f"{type(cause).__name__}: {cause}", hint, took, ledger.residues)
+
+
+def _interrupted(spec: BuildSpec, story: Story, took: float, ledger: MemoryLedger) -> Outcome:
+    """How a cancelled build ended: built when all was published, and only giving back remained."""
+    if story.published and not spec.post_processors:
+        return Built(spec.name, story.published, took, ledger.residues)
+    for artifact in story.published:
+        story.say(f"{artifact} was published, and stays")
+    return Cancelled(spec.name, story.failed_at or story.stage, took, ledger.residues)
 
 
 def _hidden(outcome: Outcome, redactor: Redactor) -> Outcome:

@@ -90,7 +90,9 @@ async def attached(
         return None if slot.leaving else f" as {slot.device.path} on LUN {slot.lun}, not mounted"
 
     name, handle = disk.id.name, str(disk.id)
-    how = Release("attachment", name, remedy, detach, _DETACHING, handle, stays=stays)
+    # What a ReadWrite cache still holds is on the disk only after the detach: without it, its snapshot would be false.
+    must = disk.caching is Caching.READ_WRITE
+    how = Release("attachment", name, remedy, detach, _DETACHING, handle, must=must, stays=stays)
     async with releasing(ledger, how):
         settled = await writer.attach(disk.id, disk.caching, announcement, waiting)
         device = await wait_device(devices, settled.lun, disk.size_bytes, settled.before, APPEARING)

@@ -239,7 +239,8 @@ class SlotWriter:
         pool.observe(view.luns, self._devices.visible(pool.capacity))
         if pool.room:
             return True
-        if anyio.current_time() - min(wish.since for wish in self._attaches) > _ROOM_WITHIN:
+        now = anyio.current_time()  # and nobody may wait any more: a build that was cancelled while the VM was read
+        if now - min((wish.since for wish in self._attaches), default=now) > _ROOM_WITHIN:
             raise Refused(
                 f"the VM {self.vm.name} has no LUN free for another data disk: {pool.story()}",
                 hint="detach disks that are not needed, or use a VM size that allows more data disks",
