@@ -24,7 +24,7 @@ fi
 # Two halves side by side: tests in virtual time and of pure code, and all that make devices, mounts and namespaces on this
 # machine. The second half stays one process: only one embedded cloud may own /dev/disk/azure, and what a test leaves is
 # looked for on the whole machine.
-pure='azure build cli conformance docs login runtime slots template virtual'
+pure='azure build conformance docs login runtime slots template virtual'
 folders=
 ignored=
 for folder in $pure; do
