@@ -41,7 +41,7 @@ def builders(names: Sequence[str]) -> list[dict[str, Any]]:
     commands = ["true {{.Device}}"]
     return [
         builder(plain, post_mount_commands=["true {{.MountPath}}"]),
-        builder(grown, os_disk_size_gb=1, grow_root=True, pre_mount_commands=commands),
+        builder(grown, os_disk_size_gb=2, grow_root=True, pre_mount_commands=commands),
     ]
 
 

@@ -32,7 +32,7 @@ def builders(names: Sequence[str]) -> list[dict[str, Any]]:
     ways: list[dict[str, Any]] = [
         {},
         {"pre_mount_commands": ["sync {{.Device}}"], "post_mount_commands": ["sleep 0.05; true {{.MountPath}}"]},
-        {"os_disk_size_gb": 1, "grow_root": True},
+        {"os_disk_size_gb": 2, "grow_root": True},
         {"os_disk_cache_type": "ReadWrite"},
     ]
     return [builder(name, **ways[number % len(ways)]) for number, name in enumerate(names)]
