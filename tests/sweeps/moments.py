@@ -11,7 +11,7 @@ from tests.sweeps.spread import tallied
 ONE = ("image",)
 FOUR = ("image", "written back", "both", "with data")
 POINTS_OF_FOUR = 2_000
-SAMPLE = 40
+SAMPLE = 25
 
 
 def _steps(scenarios: tuple[str, ...], seed: int | None = None) -> int:

@@ -46,13 +46,13 @@ def _signals() -> list[Cell]:
 
 def _kills() -> list[Cell]:
     kinds = ("image", "version")
-    return [Cell("kill", (kind,), killed=step) for kind in kinds for step in range(30, 370, 20)]
+    return [Cell("kill", (kind,), killed=step) for kind in kinds for step in range(70, 370, 20)]
 
 
 def _writes() -> list[Cell]:
     """Faults at the writes of the VM, with one build and with four."""
-    faults = [Fault(what, "POST", BATCH, nth=nth) for what in LOST for nth in (1, 2)]
-    faults += [Fault("stranger-attaches", "POST", BATCH, nth=nth) for nth in (1, 2)]
+    faults = [Fault("stranger-attaches", "POST", BATCH, nth=nth) for nth in (1, 2)]
+    faults += [Fault(what, "POST", BATCH, nth=nth) for what in LOST for nth in (1, 2)]
     return [Cell("write", ("image",) * builds, (fault,)) for fault in faults for builds in (1, 4)]
 
 
@@ -63,7 +63,7 @@ def _old_writes() -> list[Cell]:
 
 def _lingering() -> list[Cell]:
     return [
-        Cell("lingering", ("image",) * builds, linger=linger) for builds in (4, 6, 8) for linger in (5.0, 30.0, -30.0)
+        Cell("lingering", ("image",) * builds, linger=linger) for builds in (4, 6, 8) for linger in (-30.0, 30.0, 5.0)
     ]
 
 
