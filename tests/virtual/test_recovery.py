@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -69,7 +69,7 @@ class Crashed:
         return sum(entry["method"] == "PUT" and "/versions/" in str(entry["path"]).lower() for entry in audit)
 
 
-def crashed(folder: Path, test: Callable[[Crashed], Awaitable[None]]) -> float:
+def crashed(folder: Path, test: Callable[[Crashed], Awaitable[None]], noted: VersionPlan | None = None) -> float:
     """Run a test in a place where a run has just died; returns the virtual seconds it took."""
 
     async def main() -> None:
@@ -78,7 +78,7 @@ def crashed(folder: Path, test: Callable[[Crashed], Awaitable[None]]) -> float:
             await definition(place)
             await place.journal.run_started("dead", str(VM), "")
             await place.journal.build_started("dead", "tiny")
-            journal, text = place.journal, plan_text(plan())
+            journal, text = place.journal, plan_text(noted or plan())
             await journal.intend("dead", "tiny", "snapshot", SNAPSHOT.name, str(SNAPSHOT), "az snapshot delete")
             await journal.intend("dead", "tiny", "image version", "1.0.0", str(VERSION), "az delete", text)
             await test(Crashed(place))
@@ -154,6 +154,19 @@ def test_what_was_only_intended_is_published_from_its_snapshot(tmp_path: Path) -
         await ends_published(dead, puts=1)
 
     crashed(tmp_path, test)
+
+
+@pytest.mark.parametrize(("beside", "status"), [(None, "built"), (id_of("images", "never-noted"), "failed")])
+def test_one_of_two_products_is_not_the_build(tmp_path: Path, beside: ArmId | None, status: str) -> None:
+    """Killed between the notes of an image and of a version, the build was taken for built when one was finished."""
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await ends_published(dead, puts=1)
+        (build,) = await dead.place.journal.builds("dead")
+        assert (build.status, build.artifacts) == (status, (str(VERSION),))
+
+    crashed(tmp_path, test, replace(plan(), beside=beside))
 
 
 def test_a_replication_that_failed_is_repeated(tmp_path: Path) -> None:

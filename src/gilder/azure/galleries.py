@@ -71,6 +71,8 @@ class VersionPlan:
     encryption_set: ArmId | None = None
     """Encrypts the replicas of `location`; a set serves one region only."""
     tags: dict[str, str] = field(default_factory=dict)
+    beside: ArmId | None = None
+    """As of an image's plan."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ class ImagePlan:
     data_sku: DiskSku = DiskSku.STANDARD_LRS
     encryption_set: ArmId | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    beside: ArmId | None = None
+    """What the same build makes of the same snapshots besides, so that a recovery that knows of one knows of both."""
 
 
 async def platform_version(arm: Arm, subscription: str, location: str, image: PlatformImage) -> PlatformVersion:

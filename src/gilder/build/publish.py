@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import anyio
 from pydantic import TypeAdapter
@@ -31,7 +32,7 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
     """
     done: list[ArmId] = []
     errors: list[GilderError] = []
-    wanted = [thing for thing in (plan.image, plan.version) if thing is not None]
+    wanted = _wanted(plan)
     story.hourglass.images_to_come = len(wanted)
 
     async def make(thing: ImagePlan | VersionPlan) -> None:
@@ -61,6 +62,15 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
                 for artifact in done:
                     story.say(f"{artifact} was published, and stays")
     return tuple(thing.id for thing in wanted)
+
+
+def _wanted(plan: BuildPlan) -> list[ImagePlan | VersionPlan]:
+    """What to make. Of two, each names the other: a crash may come when only one of them is in the journal, and recovery must
+    not take that one for the whole build."""
+    image, version = plan.image, plan.version
+    if image is not None and version is not None:
+        return [replace(image, beside=version.id), replace(version, beside=image.id)]
+    return [thing for thing in (image, version) if thing is not None]
 
 
 def plan_text(plan: ImagePlan | VersionPlan) -> str:

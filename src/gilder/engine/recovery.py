@@ -6,7 +6,7 @@ Everything is done by observation, so that it may be interrupted and done again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -205,13 +205,23 @@ class Recovery:
                 continue
             wanted = products.get(build.name, [])
             there = [product.handle for product in wanted if product.state == "kept"]
-            if wanted and len(there) == len(wanted):
+            if wanted and not _all_of(wanted) - set(there):
                 await self._journal.build_finished(run.id, build.name, "built", "", "", there)
             else:
                 why = "gilder was killed or the machine went down"
                 await self._journal.build_finished(run.id, build.name, "failed", build.stage, why, there)
         if not self._left:
             await self._journal.run_finished(run.id, "recovered")
+
+
+def _all_of(products: Sequence[ResidueRecord]) -> set[str]:
+    """The ids of all that a build was to make, also of what was not noted yet when it was killed."""
+    found = {product.handle for product in products}
+    for product in products:
+        with suppress(ValueError):  # of an older gilder, or tampered with
+            beside = plan_from(product.data).beside
+            found |= {str(beside)} if beside else set()
+    return found
 
 
 def _snapshots_of(plan: ImagePlan | VersionPlan) -> set[ArmId]:
