@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -91,7 +90,6 @@ class Stranger(threading.Thread):
         anyio.run(self._move_about)
 
     async def _move_about(self) -> None:
-        os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = self._addresses["metadata_url"]
         ca_file = Path(self._addresses["ca_file"])
         cloud = await discovered_cloud(
             self._addresses["metadata_host"], instance_metadata=self._addresses["metadata_url"], ca_file=ca_file
@@ -135,8 +133,9 @@ class Stranger(threading.Thread):
 
 
 @pytest.mark.timeout(240)
-def test_two_gilders_and_a_stranger_share_a_vm(gilder: Program) -> None:
+def test_two_gilders_and_a_stranger_share_a_vm(gilder: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     with world(gilder, "--vm-size", "Standard_D16s_v5") as addresses:
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", addresses["metadata_url"])  # for the stranger's login
         commands = []
         for half in ("one", "two"):
             names = [f"{half}{number}" for number in range(8)]

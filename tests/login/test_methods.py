@@ -196,6 +196,12 @@ async def test_each_method_works_or_says_what_is_wrong(method: str, case: str, k
         assert bool(told) == bool(words), told
 
 
+async def test_another_clouds_metadata_service_is_not_asked(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")
+    async with served(keys, settings()) as place:
+        assert await refusal(place, filled({"client_id": None}, place, keys)) == ""
+
+
 async def test_refusals_are_told_apart(keys: Path) -> None:
     seen: dict[str, str] = {}
     async with served(keys, settings()) as place:

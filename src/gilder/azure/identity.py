@@ -147,9 +147,12 @@ class _Maker:
         return ManagedIdentityCredential(**options)
 
     def _redirected(self, request: PipelineRequest[Any]) -> None:
-        """To the cloud's metadata service: azure-identity knows Azure's address, and a variable of the whole process."""
+        """To the cloud's metadata service where it has one of its own: azure-identity knows only Azure's address, and
+        AZURE_POD_IDENTITY_AUTHORITY_HOST, which speaks of another cloud then."""
         asked = request.http_request
-        asked.url = asked.url.replace(INSTANCE_METADATA, self.cloud.instance_metadata, 1)
+        before, path, query = asked.url.partition("/metadata/identity")
+        if self.cloud.instance_metadata != INSTANCE_METADATA and before.count("/") == 2:
+            asked.url = f"{self.cloud.instance_metadata}{path}{query}"
 
 
 _CERTIFICATE_HINT = (
