@@ -10,6 +10,7 @@ import pytest
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import Place, image_spec, placed
 
+from gilder.engine import Stopping
 from gilder.model.outcomes import Built, Failed, Outcome
 from localarm.faults import Armed, Fault
 
@@ -168,6 +169,31 @@ def test_a_device_that_never_comes_fails_one_image_and_its_lun_is_given_back(tmp
             assert failed
             assert len(failed) < len(outcomes)
             assert "LUN" in failed[0].error
+            assert place.left() == []
+
+    in_virtual_time(main)
+
+
+def test_an_attach_that_nobody_saw_is_undone(tmp_path: Path) -> None:
+    """Answers were lost and the look after them was stale: the writer gave the disk up, and it stayed attached."""
+    troubles = [Fault("lose", "POST", BATCH, times=99), Fault("stale", "GET", "virtualmachines", nth=3)]
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            stopping = Stopping(lambda text: None)
+            for fault in troubles:
+                place.application.faults.add(fault)
+            async with anyio.create_task_group() as group:
+
+                async def stop() -> None:
+                    await anyio.sleep(13)
+                    stopping.signalled("SIGINT")
+                    place.application.faults.clear()
+
+                group.start_soon(stop)
+                await place.build([image_spec("image")], stopping=stopping)
+                group.cancel_scope.cancel()
+            assert place.plugs.attached() == {}
             assert place.left() == []
 
     in_virtual_time(main)

@@ -98,6 +98,8 @@ class SlotWriter:
         self._detaches: list[Detach] = []
         self._leases: dict[ArmId, Settled] = {}
         self._working: set[ArmId] = set()
+        self._in_doubt: set[ArmId] = set()
+        """Disks whose attach was sent and has not been seen in the VM's list."""
         self._changed = anyio.Event()
         self._hurried = False
         self._writing = False
@@ -154,12 +156,22 @@ class SlotWriter:
         self.poke()
 
     async def detach(self, disk: ArmId) -> None:
-        """Detach a disk if a lease of ours says that the VM may have it, and wait until it is gone; raises CloudError."""
+        """Detach a disk if the VM may have it by our doing, and wait until it is gone; raises CloudError."""
         self.detach_soon(disk)
-        while (wish := next((w for w in self._detaches if w.disk == disk), None)) is not None:
-            await wish.settled.wait()
-            if wish.error is not None:
-                raise wish.error
+        while True:
+            while (wish := next((w for w in self._detaches if w.disk == disk), None)) is not None:
+                await wish.settled.wait()
+                if wish.error is not None:
+                    raise wish.error
+            if disk not in self._in_doubt:
+                return
+            # No answer came, and the look after it may have been stale: what took effect late is seen now.
+            self._in_doubt.discard(disk)
+            entry = (await vm_view(self._arm, self.vm)).lists(disk)
+            if entry is None:
+                return
+            self._detaches.append(Detach(disk, entry.lun, anyio.current_time()))
+            self.poke()
 
     def abandon(self, disk: ArmId, why: str) -> None:
         """Give up a disk that cannot be detached: its LUN is not handed out again."""
@@ -287,6 +299,7 @@ class SlotWriter:
             return
         self.statistics.writes += 1
         self.statistics.largest_batch = max(self.statistics.largest_batch, len(wanted) + len(gone))
+        self._in_doubt.update(a.disk for a in wanted)
         operation = await self._calls.send(view, wanted, gone)
         try:
             await self._arm.finished(self.vm.subscription, operation, looks(Usual.CHANGE_DISKS))
@@ -307,6 +320,7 @@ class SlotWriter:
         if entry is None or entry.leaving or entry.lun != wish.lun:
             return False
         self.statistics.attached += 1
+        self._in_doubt.discard(wish.disk)
         self._settle(wish)
         return True
 
