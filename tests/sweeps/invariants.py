@@ -168,15 +168,23 @@ async def broken(
         *_touched(scene, specs),
         *_published_wrong(scene, specs),
         *await _journal_in_the_end(scene, specs),
-        *(f"on this machine: {what}" for what in scene.plugs.violations),
+        *(f"on this machine: {what}" for what in scene.plugs.violations if not _torn_away(scene, what)),
         *(f"in the cloud: {what}" for what in scene.world.violations if not _strangers_doing(scene, what)),
         *_inconsistent(scene),
     ]
 
 
 def _strangers_doing(scene: Scene, violation: dict[str, Any]) -> bool:
-    stranger = any("stranger-detaches" in entry.get("faults", ()) for entry in scene.application.audit)
-    return stranger and str(violation["law"]).startswith("detached")
+    return _stranger_detached(scene) and str(violation["law"]).startswith("detached")
+
+
+def _torn_away(scene: Scene, violation: str) -> bool:
+    """Whether somebody else took a mounted disk of ours: the same deed as seen from the machine."""
+    return _stranger_detached(scene) and violation.endswith("was detached while mounted")
+
+
+def _stranger_detached(scene: Scene) -> bool:
+    return any("stranger-detaches" in entry.get("faults", ()) for entry in scene.application.audit)
 
 
 def _leftovers(scene: Scene, recovered: Sequence[Recovered]) -> Iterator[str]:
@@ -188,7 +196,7 @@ def _leftovers(scene: Scene, recovered: Sequence[Recovered]) -> Iterator[str]:
 
 def _harmed(scene: Scene, before: Strangers) -> Iterator[str]:
     now = strangers(scene)
-    detached = any("stranger-detaches" in entry.get("faults", ()) for entry in scene.application.audit)
+    detached = _stranger_detached(scene)
     for id_, content in before.resources.items():
         if id_ not in now.resources:
             yield f"a stranger's {id_.rpartition('/')[2]} is gone"
