@@ -1,0 +1,50 @@
+"""`tests/run.sh` tells the truth by its exit status: 0 exactly when the checkers and both halves of the tests passed."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "run.sh"
+CHECKS = ["ruff", "mypy", "lint-imports", "devices", "pure"]
+
+PYTHON = """#!/bin/sh
+case "$*" in
+*cache_dir=.pytest_cache/pure*) half=pure ;;
+*) half=devices ;;
+esac
+[ "$FAILING" != "$half" ]
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose set-up does nothing and whose checkers fail when `$FAILING` names them."""
+    for folder in ("tests", "examples", "bin", "tmp"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(SCRIPT, tmp_path / "tests/run.sh")
+    functions = "".join(f"{name}() {{ :; }}\n" for name in ("need_root", "need_packages", "need_venv"))
+    (tmp_path / "examples/setup.sh").write_text(functions + "GILDER_PACKAGES=\n")
+    programs = {name: f'#!/bin/sh\n[ "$FAILING" != {name} ]\n' for name in ("ruff", "mypy", "lint-imports")}
+    for name, text in {**programs, "python": PYTHON}.items():
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    return tmp_path
+
+
+def run(checkout: Path, failing: str) -> int:
+    given = {**os.environ, "FAILING": failing, "GILDER_VENV": str(checkout), "TMPDIR": str(checkout / "tmp")}
+    return subprocess.run(["sh", "tests/run.sh"], cwd=checkout, env=given, capture_output=True, timeout=30).returncode
+
+
+def test_a_run_in_which_all_passes_ends_with_zero_and_leaves_no_file(checkout: Path) -> None:
+    assert run(checkout, failing="nothing") == 0
+    assert list((checkout / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("failing", CHECKS)
+def test_whatever_fails_makes_the_run_fail(checkout: Path, failing: str) -> None:
+    assert run(checkout, failing) != 0
+    assert list((checkout / "tmp").iterdir()) == []
