@@ -62,6 +62,8 @@ class Cell:
     linger: float = 0.0
     """Seconds for which this machine still shows the device of a detached disk; less than 0: only when asked for it."""
     within: float = BOUND
+    passing: bool = False
+    """Whether what goes wrong passes: then it may cost time, and no build."""
 
     def __str__(self) -> str:
         shown = [f"{len(self.scenarios)} × {'/'.join(sorted(set(self.scenarios)))}"]
@@ -191,9 +193,13 @@ async def _judged(
     if patience.cancelled_caught:
         return Found(True, (f"it did not end within {took:.0f} s",))
     fired = _fired(cell, scene, struck, signals.came)
-    failed = sum(not isinstance(outcome, Built) for outcome in scene.outcomes or ())
+    unbuilt = [outcome for outcome in scene.outcomes or () if not isinstance(outcome, Built)]
+    if cell.passing:
+        wrong += [
+            f"passing trouble cost {outcome.build}: {getattr(outcome, 'error', 'cancelled')}" for outcome in unbuilt
+        ]
     requests = tuple((str(entry["method"]), str(entry["path"])) for entry in scene.application.audit)
-    return Found(fired, tuple(wrong), failed, took, steps, requests, left, tuple(sorted(remains(scene))))
+    return Found(fired, tuple(wrong), len(unbuilt), took, steps, requests, left, tuple(sorted(remains(scene))))
 
 
 async def furnished(scene: Scene, cell: Cell) -> list[BuildSpec]:

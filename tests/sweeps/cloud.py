@@ -18,6 +18,9 @@ from localarm.faults import Fault
 EIGHTFOLD = ("image", "old service", "both")
 """Scenarios that are also tried with eight builds: the others differ in what concerns one build alone."""
 
+DOOMED = ("image fails", "version fails")
+"""Scenarios whose builds fail anyway."""
+
 SAMPLE = 60
 """Cells of the quick part."""
 
@@ -81,6 +84,17 @@ def faults_of(operation: Operation) -> Iterator[Fault]:
             yield from DEVICES
 
 
+PASSING = {"throttle", "drop", "lose", "delay", "hang", "preempt", "stale", "device-late"}
+PASSING_CODES = {"InternalServerError", "ServiceUnavailable", "AnotherOperationInProgress", "RetryableError"}
+
+
+def passes(fault: Fault) -> bool:
+    """Whether the same request may succeed a little later, so that a fault of one occurrence is no reason to lose a build."""
+    if fault.what == "refuse":
+        return fault.code in PASSING_CODES
+    return fault.what in PASSING or (fault.what == "fail" and fault.code == "RetryableError")
+
+
 def places(operation: Operation, times: int) -> list[int]:
     """Which occurrences are struck: first, middle and last; of polls, which stand for many operations, eight."""
     parts = 8 if operation[1] == POLL else 3
@@ -101,7 +115,8 @@ def cells(scenarios: Sequence[str] = tuple(SCENARIOS), builds: Sequence[int] = (
                 for fault in faults_of(operation):
                     for nth in places(operation, times):
                         aimed = replace(fault, method=method, kind=kind, nth=nth)
-                        found.append(Cell(f"{method} {kind}", names, (aimed,)))
+                        passing = passes(fault) and name not in DOOMED
+                        found.append(Cell(f"{method} {kind}", names, (aimed,), passing=passing))
     return found
 
 

@@ -28,6 +28,12 @@ class Tally:
     def total(self) -> int:
         return sum(self.cells.values())
 
+    def add(self, more: Tally) -> None:
+        """Count what another found as well."""
+        self.cells += more.cells
+        self.violations += more.violations
+        self.remarks += more.remarks
+
 
 @dataclass(frozen=True)
 class Effort:

@@ -23,11 +23,12 @@ from gilder.azure.labels import Labelled, labelled, read_labelled, relabel
 from gilder.azure.snapshots import SnapshotPlan, take_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM, lease_until
 from gilder.engine import Collector, Here
-from gilder.engine.gc import BUILD, CREATED, GRACE, HOST, RUN, judged
+from gilder.engine.gc import GRACE, judged
 from gilder.model.errors import GilderError
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built
 from gilder.model.spec import GalleryVersion
+from gilder.model.tags import BUILD, CREATED, HOST, RUN
 from localarm.door_sdk import virtual_clock
 from localarm.faults import Fault, What
 

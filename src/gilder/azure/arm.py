@@ -23,6 +23,7 @@ from gilder.azure.cloud import Cloud
 from gilder.azure.errors import cloud_error
 from gilder.azure.operations import Operation, Progress, operation_of, progress_of
 from gilder.azure.tokens import SharedToken
+from gilder.azure.transport import AnswerWithin
 from gilder.model.errors import CloudError, Conflict, OperationFailed, Throttled, Unreachable
 from gilder.runtime.backoff import retry_delays
 from gilder.runtime.release import closing
@@ -38,14 +39,13 @@ THROTTLE_PATIENCE = 3600.0
 _WORTH_TELLING = 3.0
 """Seconds of waiting for another try from which on a person hears of it."""
 
-_PASSING = {
+PASSING = {
     "RetryableError",
     "InternalExecutionError",
     "ConflictingConcurrentWriteNotAllowed",
     "AnotherOperationInProgress",
 }
 """Error codes of a 409 that ask to try again (wire recordings and issues; see azure-cli and bosh-azure-cpi reports)."""
-
 
 _STALE_TOKEN = {"ExpiredAuthenticationToken", "InvalidAuthenticationToken"}
 """Error codes of a 401 after which a new token may help."""
@@ -90,7 +90,7 @@ class Arm:
                 retry_connect=0,
                 retry_read=0,
                 retry_status=0,
-                per_call_policies=[BudgetPolicy(self.budgets), self.clock],
+                per_call_policies=[BudgetPolicy(self.budgets), self.clock, AnswerWithin()],
             )
         return self._clients[key]
 
@@ -124,7 +124,7 @@ class Arm:
     async def _persistently(
         self, doing: str, call: Callable[[], Awaitable[T]], *, repeatable: bool, through_throttle: bool
     ) -> T:
-        waits = retry_delays(self._rng)
+        waits = self.backoff()
         start = anyio.current_time()
         renewed = False
         while True:
@@ -184,6 +184,10 @@ class Arm:
 
         return await self.ask(doing, call)
 
+    def backoff(self, first: float = 0.5) -> Iterator[float]:
+        """Endless waits between tries, in seconds."""
+        return retry_delays(self._rng, first=first)
+
     async def token(self) -> tuple[str, float]:
         """A token for Resource Manager, and when it ends (seconds since 1970); raises Denied or Unreachable."""
 
@@ -221,7 +225,7 @@ class Arm:
             try:
                 return await self.ask(f"waiting: {operation.doing}", call)
             except (Throttled, Unreachable):
-                await anyio.sleep(next(retry_delays(self._rng, first=30.0)))
+                await anyio.sleep(next(self.backoff(30.0)))
 
     async def close(self) -> None:
         """Close the clients and what they share."""
@@ -238,7 +242,7 @@ def _worth_repeating(refusal: CloudError, repeatable: bool) -> bool:
         case Unreachable():
             return repeatable
         case Conflict():
-            return repeatable and refusal.code in _PASSING
+            return repeatable and refusal.code in PASSING
         case _:
             return False
 

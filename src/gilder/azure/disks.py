@@ -8,12 +8,14 @@ import anyio
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
-from gilder.azure.operations import Usual, looks
+from gilder.azure.creating import Creation, created
+from gilder.azure.operations import Usual
 from gilder.azure.settling import removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
 from gilder.model.spec import DiskSku, HyperVGeneration
+from gilder.model.tags import BUILD, RUN
 
 _MANAGED_BY_LAGS = (1.0, 2.0, 4.0)
 """Seconds between looks at a disk that is detached and does not show it yet (azuredisk-csi-driver polls it likewise)."""
@@ -122,10 +124,15 @@ def _body(plan: DiskPlan) -> models.Disk:
 
 async def create_disk(arm: Arm, plan: DiskPlan) -> None:
     """Create a disk and wait until it is there; raises CloudError."""
-    disks = arm.client(plan.id.subscription).disks
-    doing = f"creating the disk {plan.id.name}"
-    operation = await arm.change(doing, disks.begin_create_or_update, plan.id.resource_group, plan.id.name, _body(plan))
-    await arm.finished(plan.id.subscription, operation, looks(Usual.CREATE_DISK))
+    begin, doing = arm.client(plan.id.subscription).disks.begin_create_or_update, f"creating the disk {plan.id.name}"
+
+    async def state() -> str:
+        facts = await disk_facts(arm, plan.id)
+        ours = facts is not None and all(facts.tags.get(tag) == plan.tags.get(tag) for tag in (RUN, BUILD))
+        return facts.provisioning if facts is not None and ours else ""
+
+    what = Creation(id=plan.id, begin=begin, body=_body(plan), state=state, usual=Usual.CREATE_DISK, doing=doing)
+    await created(arm, what)
 
 
 async def disk_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:

@@ -11,8 +11,9 @@ from azure.core.exceptions import AzureError
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
+from gilder.azure.creating import Creation, created
 from gilder.azure.images import security_type
-from gilder.azure.operations import Begun, Usual, looks, unheard
+from gilder.azure.operations import Begun, Usual, unheard
 from gilder.azure.settling import Product, removed
 from gilder.azure.words import word
 from gilder.model.errors import CloudError, NotFound
@@ -137,10 +138,9 @@ async def version_made(arm: Arm, version: ArmId) -> Product | None:
     return Product(word(told.provisioning_state if told else None) or "Unknown", source or "")
 
 
-async def version_state(arm: Arm, version: ArmId) -> str:
-    """The provisioning state of a version, such as Succeeded or Creating; "" when there is none."""
+async def _state(arm: Arm, version: ArmId, made_of: ArmId | None) -> str:
     made = await version_made(arm, version)
-    return made.state if made else ""
+    return made.state if made and (made_of is None or made.of(made_of)) else ""
 
 
 def _facts(version: ArmId, found: models.GalleryImageVersion) -> VersionFacts:
@@ -245,16 +245,19 @@ async def publish_version(
     `tell` hears of the replication from time to time, `begun` of the operation.
     """
     versions = arm.client(plan.id.subscription).gallery_image_versions
-    at = (plan.id.resource_group, *plan.id.names)
-    doing = f"publishing the image version {'/'.join(plan.id.names)}"
-    operation = await arm.change(doing, versions.begin_create_or_update, *at, _body(plan))
-    if operation is not None:
-        await begun(operation)
+    what = Creation(
+        id=plan.id,
+        begin=versions.begin_create_or_update,
+        body=_body(plan),
+        state=lambda: _state(arm, plan.id, plan.snapshot),
+        usual=Usual.PUBLISH_VERSION,
+        doing=f"publishing the image version {'/'.join(plan.id.names)}",
+    )
     failure: CloudError | None = None
     async with anyio.create_task_group() as group:
         group.start_soon(_watch, arm, plan.id, tell)
         try:
-            await arm.finished(plan.id.subscription, operation, looks(Usual.PUBLISH_VERSION))
+            await created(arm, what, begun)
         except CloudError as error:
             failure = error
         group.cancel_scope.cancel()
@@ -287,14 +290,8 @@ async def delete_version(arm: Arm, version: ArmId, made_of: ArmId | None = None)
 
     One that is still being replicated refuses that (409), so its end is waited for first.
     """
-
-    async def state() -> str:
-        now = await version_made(arm, version)
-        ours = now is not None and (made_of is None or now.of(made_of))
-        return now.state if now is not None and ours else ""
-
-    versions = arm.client(version.subscription).gallery_image_versions
-    await removed(arm, version, versions.begin_delete, state, Usual.PUBLISH_VERSION)
+    begin = arm.client(version.subscription).gallery_image_versions.begin_delete
+    await removed(arm, version, begin, lambda: _state(arm, version, made_of), Usual.PUBLISH_VERSION)
 
 
 def misfit(definition: Definition, generation: str, architecture: str = "") -> str | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
-from gilder.azure.operations import Begun, Usual, looks, unheard
+from gilder.azure.creating import Creation, created
+from gilder.azure.operations import Begun, Usual, unheard
 from gilder.azure.settling import Product, removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
@@ -108,13 +109,15 @@ def _body(plan: ImagePlan) -> models.Image:
 async def create_image(arm: Arm, plan: ImagePlan, begun: Begun = unheard) -> None:
     """Make a managed image and wait until it is there; raises CloudError. `begun` hears of the operation."""
     images = arm.client(plan.id.subscription).images
-    doing = f"creating the image {plan.id.name}"
-    operation = await arm.change(
-        doing, images.begin_create_or_update, plan.id.resource_group, plan.id.name, _body(plan)
+    what = Creation(
+        id=plan.id,
+        begin=images.begin_create_or_update,
+        body=_body(plan),
+        state=lambda: _state(arm, plan.id, plan.snapshot),
+        usual=Usual.CREATE_IMAGE,
+        doing=f"creating the image {plan.id.name}",
     )
-    if operation is not None:
-        await begun(operation)
-    await arm.finished(plan.id.subscription, operation, looks(Usual.CREATE_IMAGE))
+    await created(arm, what, begun)
 
 
 async def image_made(arm: Arm, image: ArmId) -> Product | None:
@@ -130,15 +133,9 @@ async def image_made(arm: Arm, image: ArmId) -> Product | None:
     return Product(word(told.provisioning_state if told else None) or "Unknown", source or "")
 
 
-async def image_state(arm: Arm, image: ArmId) -> str:
-    """The provisioning state of a managed image, such as Succeeded or Creating; "" when there is none."""
+async def _state(arm: Arm, image: ArmId, made_of: ArmId | None = None) -> str:
     made = await image_made(arm, image)
-    return made.state if made else ""
-
-
-async def image_exists(arm: Arm, image: ArmId) -> bool:
-    """Whether there is such a managed image."""
-    return await image_state(arm, image) != ""
+    return made.state if made and (made_of is None or made.of(made_of)) else ""
 
 
 async def delete_image(arm: Arm, image: ArmId, made_of: ArmId | None = None) -> None:
@@ -146,11 +143,5 @@ async def delete_image(arm: Arm, image: ArmId, made_of: ArmId | None = None) -> 
 
     One that is still being created refuses that (409), so its end is waited for first.
     """
-    images = arm.client(image.subscription).images
-
-    async def state() -> str:
-        now = await image_made(arm, image)
-        ours = now is not None and (made_of is None or now.of(made_of))
-        return now.state if now is not None and ours else ""
-
-    await removed(arm, image, images.begin_delete, state, Usual.CREATE_IMAGE)
+    begin = arm.client(image.subscription).images.begin_delete
+    await removed(arm, image, begin, lambda: _state(arm, image, made_of), Usual.CREATE_IMAGE)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
-from gilder.azure.operations import Usual, looks
+from gilder.azure.creating import Creation, created
+from gilder.azure.operations import Usual
 from gilder.azure.settling import removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound
@@ -35,12 +36,19 @@ async def take_snapshot(arm: Arm, plan: SnapshotPlan) -> None:
         properties.encryption = models.Encryption(disk_encryption_set_id=str(plan.encryption_set))
     body = models.Snapshot(location=plan.location, tags=dict(plan.tags), properties=properties)
     doing = f"taking the snapshot {plan.id.name}"
-    operation = await arm.change(doing, snapshots.begin_create_or_update, plan.id.resource_group, plan.id.name, body)
-    await arm.finished(plan.id.subscription, operation, looks(Usual.TAKE_SNAPSHOT))
+    what = Creation(
+        id=plan.id,
+        begin=snapshots.begin_create_or_update,
+        body=body,
+        state=lambda: snapshot_state(arm, plan.id, plan.disk),
+        usual=Usual.TAKE_SNAPSHOT,
+        doing=doing,
+    )
+    await created(arm, what)
 
 
-async def snapshot_state(arm: Arm, snapshot: ArmId) -> str:
-    """The provisioning state of a snapshot, such as Succeeded or Updating; "" when there is none."""
+async def snapshot_state(arm: Arm, snapshot: ArmId, disk: ArmId | None = None) -> str:
+    """The provisioning state of a snapshot, such as Succeeded or Updating; "" when there is none, or none of `disk`."""
     snapshots = arm.client(snapshot.subscription).snapshots
     try:
         found = await arm.ask(
@@ -48,6 +56,9 @@ async def snapshot_state(arm: Arm, snapshot: ArmId) -> str:
             lambda: snapshots.get(snapshot.resource_group, snapshot.name),
         )
     except NotFound:
+        return ""
+    source = (found.properties.creation_data.source_resource_id or "") if found.properties else ""
+    if disk is not None and source.lower() != str(disk).lower():
         return ""
     return word(found.properties.provisioning_state if found.properties else None) or "Unknown"
 

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aiohttp
+from azure.core.pipeline import PipelineRequest
+from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.core.pipeline.transport import AioHttpTransport
 
 from gilder.azure.cloud import Cloud, tls_context
+
+_TO_READ = 60.0
+"""Seconds until a read without an answer is given up: Resource Manager itself gives up after 60 (504 GatewayTimeout)."""
+
+_TO_WRITE = 120.0
+"""The same for a write, whose fate must be found out then."""
+
+
+class AnswerWithin(SansIOHTTPPolicy[Any, Any]):
+    """Gives up a request without an answer early enough for others: azure-core waits 300 s, which is all our patience."""
+
+    def on_request(self, request: PipelineRequest[Any]) -> None:
+        """Set how long the transport waits."""
+        within = _TO_READ if request.http_request.method == "GET" else _TO_WRITE
+        request.context.options.setdefault("read_timeout", within)
 
 
 class PooledTransport(AioHttpTransport):  # type: ignore[misc]  # azure-core hands it out by a module __getattr__

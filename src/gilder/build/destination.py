@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gilder.azure.galleries import definition_facts, misfit, same_region, version_state
-from gilder.azure.images import image_state
+from gilder.azure.galleries import definition_facts, misfit, same_region, version_made
+from gilder.azure.images import image_made
 from gilder.build.origin import Origin
 from gilder.build.site import Site
 from gilder.model.errors import Refused
@@ -21,7 +21,7 @@ async def checked_image(image: ArmId, origin: Origin, site: Site) -> bool:
             f"image_resource_id: the source is {what}, and no managed image can be",
             hint=f"{_NO_TRUSTED_LAUNCH}: use shared_image_destination",
         )
-    if not await image_state(site.arm, image):
+    if await image_made(site.arm, image) is None:
         return False
     if not site.force:
         raise Refused(
@@ -48,7 +48,7 @@ async def checked_version(version: ArmId, origin: Origin, site: Site) -> bool:
             f"{site.machine.location}: a version is made from a snapshot in its own region",
             hint="use a gallery of this region, and target_regions to replicate its images",
         )
-    if not await version_state(site.arm, version):
+    if await version_made(site.arm, version) is None:
         return False
     if not site.force:
         raise Refused(

@@ -6,9 +6,7 @@ from gilder.azure.disks import disk_facts
 from gilder.azure.machines import max_data_disks, vm_view
 from gilder.build.site import Site
 from gilder.model.errors import Refused
-
-OUR_TAG = "gilder-run"
-"""The tag of every temporary disk: one that has it will be detached some day."""
+from gilder.model.tags import RUN
 
 
 async def checked_room(site: Site) -> None:
@@ -32,7 +30,7 @@ async def _looked(site: Site) -> bool:
         if entry.leaving or entry.disk is None:
             return True
         facts = await disk_facts(site.arm, entry.disk)
-        if facts is None or OUR_TAG in facts.tags:
+        if facts is None or RUN in facts.tags:  # every temporary disk has the tag, and will be detached some day
             return True
     raise Refused(
         f"this VM is full: its size {vm.size} takes {most} data disks and it has {len(vm.disks)}, none of them gilder's",

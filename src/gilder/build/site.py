@@ -12,6 +12,7 @@ from gilder.build.leases import Leases
 from gilder.build.limits import Limits
 from gilder.host.architecture import architecture, emulates
 from gilder.model.gauges import Gauges
+from gilder.model.tags import BUILD, CREATED, HOST, RUN
 from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.once import Once
 from gilder.slots import SlotDevices, SlotWriter
@@ -70,8 +71,8 @@ class Site:
     def tags(self, build: str) -> dict[str, str]:
         """The tags by which a temporary resource is known as ours, even when everything else is lost."""
         return {
-            "gilder-run": self.run,
-            "gilder-build": build[:256],
-            "gilder-host": str(self.machine.id),
-            "gilder-created": self.created.isoformat(timespec="seconds"),
+            RUN: self.run,
+            BUILD: build[:256],
+            HOST: str(self.machine.id),
+            CREATED: self.created.isoformat(timespec="seconds"),
         }

@@ -19,10 +19,9 @@ from gilder.azure.snapshots import delete_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM
 from gilder.model.errors import GilderError, Refused
 from gilder.model.ids import ArmId
+from gilder.model.tags import BUILD, CREATED, HOST, RUN
 from gilder.slots.devices import SlotDevices
 from gilder.slots.leftovers import detach_leftovers
-
-RUN, BUILD, HOST, CREATED = "gilder-run", "gilder-build", "gilder-host", "gilder-created"
 
 GRACE = timedelta(minutes=15)
 """How long a lease must have run out: a renewal may be on its way."""

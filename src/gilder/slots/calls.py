@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import anyio
 
-from gilder.azure.arm import Arm
+from gilder.azure.arm import PASSING, Arm
 from gilder.azure.machines import Attachment, VmView, attach_and_detach, update_disks
 from gilder.azure.operations import Operation
 from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, Throttled, Unreachable
@@ -16,14 +16,7 @@ from gilder.model.ids import ArmId
 _UNKNOWN_CALL = {"InvalidResourceType", "NoRegisteredProviderFound", "InvalidApiVersionParameter", "NotImplemented"}
 """Codes by which a service says that it does not know attachDetachDataDisks."""
 
-_OURS_TO_REPEAT = {
-    "AttachDiskWhileBeingDetached",
-    "Conflict",
-    "ConflictingConcurrentWriteNotAllowed",
-    "ConflictingUserInput",
-    "OperationPreempted",
-    "RetryableError",
-}
+_OURS_TO_REPEAT = {*PASSING, "AttachDiskWhileBeingDetached", "Conflict", "ConflictingUserInput", "OperationPreempted"}
 """Codes of a write that collided with another's: read again and choose again (issue reports, see docs/architecture.md)."""
 
 _REFILL = 15.0

@@ -1,0 +1,87 @@
+"""Creating a resource and waiting until it is there, whatever passing trouble comes between."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from gilder.azure.arm import PASSING, PATIENCE, Arm
+from gilder.azure.operations import Begun, Usual, looks, unheard
+from gilder.azure.settling import settled
+from gilder.model.errors import CloudError, Conflict, OperationFailed, Unreachable
+from gilder.model.ids import ArmId
+
+_MAY_SUCCEED_AGAIN = {*PASSING, "OperationPreempted"}
+"""Codes of a failed operation after which the same request may succeed (Azure calls the first of them retryable itself)."""
+
+_TRIES = 3
+"""How many operations are begun before the failure of one counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creation:
+    """A resource to create.
+
+    Attributes:
+        begin: the SDK's call that creates or updates it, given its resource group, its names and `body`.
+        state: reads its provisioning state; "" when there is none that this creation can have made.
+        usual: how long it usually takes.
+        doing: completes "while …".
+    """
+
+    id: ArmId
+    begin: Callable[..., Awaitable[Any]]
+    body: Any
+    state: Callable[[], Awaitable[str]]
+    usual: Usual
+    doing: str
+
+
+async def created(arm: Arm, creation: Creation, begun: Begun = unheard) -> None:
+    """Create it and wait until it is there; raises CloudError. `begun` hears of each operation.
+
+    When no answer comes, the request may have had its effect all the same: sending it again would then be refused as a
+    conflict with itself, and the build lost. So the resource is looked at first. An operation that ends in a failure that
+    passes is begun again.
+    """
+    in_doubt, start, waits = False, anyio.current_time(), arm.backoff()
+    for tries in itertools.count(1):
+        try:
+            at = (creation.id.resource_group, *creation.id.names)
+            operation = await arm.change(creation.doing, creation.begin, *at, creation.body, repeatable=False)
+            if operation is not None:
+                await begun(operation)
+            await arm.finished(creation.id.subscription, operation, looks(creation.usual))
+        except CloudError as error:
+            late = anyio.current_time() > start + PATIENCE
+            if not _may_pass(error, in_doubt=in_doubt, last=tries >= _TRIES, late=late):
+                raise
+            in_doubt = in_doubt or isinstance(error, Unreachable)
+        else:
+            return
+        await anyio.sleep(next(waits))
+        if in_doubt and await _there(creation):
+            return
+
+
+def _may_pass(error: CloudError, *, in_doubt: bool, last: bool, late: bool) -> bool:
+    match error:
+        case OperationFailed():
+            return error.code in _MAY_SUCCEED_AGAIN and not last
+        case Unreachable():
+            return not late
+        case Conflict():  # in doubt it may be a conflict with the request whose answer was lost
+            return (in_doubt or error.code in PASSING) and not late
+        case _:
+            return False
+
+
+async def _there(creation: Creation) -> bool:
+    """Whether a request without an answer made it after all; waits while that is being done."""
+    if not await settled(creation.state, creation.usual):
+        return False
+    return await creation.state() == "Succeeded"

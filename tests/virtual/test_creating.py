@@ -1,0 +1,81 @@
+"""What is created is created once, and is there in the end, whatever passing trouble comes between."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.sweeps.cells import Cell, examined
+from tests.virtual.furnishing import id_of
+from tests.virtual.loop import in_virtual_time
+from tests.virtual.place import placed
+
+from gilder.azure.disks import DiskPlan, Empty, create_disk, disk_facts
+from gilder.model.errors import CloudError, Conflict
+from gilder.model.spec import DiskSku
+from gilder.model.tags import BUILD, RUN
+from localarm.faults import Fault
+
+TROUBLES = {
+    "dropped": Fault("drop", "PUT"),
+    "answer lost": Fault("lose", "PUT"),
+    "no answer": Fault("hang", "PUT"),
+    "server error": Fault("refuse", "PUT", status=503, code="ServiceUnavailable"),
+    "busy": Fault("refuse", "PUT", status=409, code="AnotherOperationInProgress", times=3),
+    "preempted": Fault("preempt", "PUT"),
+    "failed, retryable": Fault("fail", "PUT", code="RetryableError"),
+    "answers lost twice": Fault("lose", "PUT", times=2),
+}
+"""By what a person would call it."""
+
+KINDS = {"disks": "image", "snapshots": "image", "images": "image", "galleries/images/versions": "version"}
+"""A resource, and the kind of build that creates it."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_passing_trouble_costs_no_build(trouble: str, kind: str) -> None:
+    cell = Cell(trouble, (KINDS[kind],), (replace(TROUBLES[trouble], kind=kind),), passing=True)
+    found = examined(cell)
+    assert found.fired
+    assert not found.violations
+
+
+def test_a_read_without_an_answer_is_made_again() -> None:
+    for nth in (1, 2, 3):
+        found = examined(Cell("hang", ("image",), (Fault("hang", "GET", nth=nth),), passing=True))
+        assert found.fired
+        assert not found.violations
+
+
+def test_a_failure_that_does_not_pass_counts_at_once() -> None:
+    found = examined(Cell("fail", ("image",), (Fault("fail", "PUT", "snapshots"),)))
+    assert found.failed == 1
+    assert sum(method == "PUT" and "/snapshots/" in path for method, path in found.requests) == 1
+
+
+def test_a_lost_answer_does_not_make_a_strangers_disk_ours(tmp_path: Path) -> None:
+    """Somebody made a disk of that name: the request was refused, and its answer lost."""
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            plan = DiskPlan(
+                id=id_of("disks", "wanted"),
+                location="westeurope",
+                zone="",
+                source=Empty(),
+                sku=DiskSku.STANDARD_LRS,
+                size_gb=1,
+                tags={RUN: "theirs", BUILD: "theirs"},
+            )
+            await create_disk(place.arm, plan)
+            before = await disk_facts(place.arm, plan.id)
+            place.application.faults.add(Fault("refuse", "PUT", "disks", status=409, code="Conflict", nth=2, times=99))
+            place.application.faults.add(Fault("drop", "PUT", "disks"))
+            with pytest.raises(CloudError) as refused:
+                await create_disk(place.arm, replace(plan, tags={RUN: "ours", BUILD: "ours"}))
+            assert isinstance(refused.value, Conflict)
+            assert await disk_facts(place.arm, plan.id) == before
+
+    in_virtual_time(main)
