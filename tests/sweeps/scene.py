@@ -27,6 +27,7 @@ from gilder.model.errors import HostError
 from gilder.model.outcomes import Built, Outcome
 from gilder.model.spec import BuildSpec, Caching
 from gilder.runtime.journal import Journal
+from gilder.slots import Slot
 from localarm import mischief, sizes
 from localarm.app import Application
 from localarm.door_sdk import InProcessTransport
@@ -180,17 +181,17 @@ class Scene(Place):
     outcomes: list[Outcome] | None = None
     """What the process said at its end; None if it was killed."""
 
-    async def work(self, job: Job) -> None:
+    async def work(self, job: Job, slot: Slot) -> None:
         """Work, then write the mark. A disk that is torn away gives errors, as of a device that is gone."""
-        plugs, lun = self.plugs, job.slot.lun
+        plugs, lun = self.plugs, slot.lun
         assert isinstance(plugs, CachingPlugs)
         if lun not in plugs.attached():
-            raise HostError(f"{job.slot.device.path}: No such device")
-        if plugs.sequence[lun] != job.slot.device.diskseq:
+            raise HostError(f"{slot.device.path}: No such device")
+        if plugs.sequence[lun] != slot.device.diskseq:
             plugs.violations.append(f"{job.spec.name} worked on another disk's device at LUN {lun}")
-        await super().work(job)
-        if plugs.sequence.get(lun) != job.slot.device.diskseq:
-            raise HostError(f"{job.slot.device.path}: Input/output error")
+        await super().work(job, slot)
+        if plugs.sequence.get(lun) != slot.device.diskseq:
+            raise HostError(f"{slot.device.path}: Input/output error")
         plugs.write(lun, mark_of(job.spec.name), cached=job.spec.os_disk_cache_type is Caching.READ_WRITE)
 
     def kill(self) -> None:

@@ -16,7 +16,7 @@ from azure.identity.aio import ClientSecretCredential
 from gilder.azure.arm import Arm, connected
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine as ThisMachine
-from gilder.build import Job, Site
+from gilder.build import Job, LocalWork, Site
 from gilder.build.limits import Limits
 from gilder.engine import Run, RunOptions, Stopping
 from gilder.host.devices import BlockDevice
@@ -26,7 +26,8 @@ from gilder.model.ids import ArmId
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import BuildSpec, GalleryDestination, HyperVGeneration, PlatformImage
 from gilder.runtime.journal import Journal, in_loop
-from gilder.slots import SlotWriter
+from gilder.runtime.release import Ledger
+from gilder.slots import Slot, SlotWriter
 from gilder.slots.devices import Scenery
 from gilder.slots.writer import WriterStatistics
 from localarm.app import Application
@@ -119,6 +120,9 @@ class PretendedDevices:
         if not self.is_free(device):
             raise Busy(device.path)
 
+    async def flush(self, device: BlockDevice) -> None:
+        """What is written is there at once."""
+
     async def rescan(self) -> None:
         """There is nothing to find."""
 
@@ -160,9 +164,14 @@ class Place:
         """Whether work waits for the pretended CPUs."""
         return self._cpus.available_tokens <= 0
 
-    async def work(self, job: Job) -> None:
+    @asynccontextmanager
+    async def workplace(self, spec: BuildSpec, ledger: Ledger) -> AsyncIterator[LocalWork]:
+        """Where this place works."""
+        yield self.work
+
+    async def work(self, job: Job, slot: Slot) -> None:
         """Pretend to work on a disk: mounted all the time, on a CPU for part of it."""
-        lun = _lun(job.slot.device)
+        lun = _lun(slot.device)
         if lun not in self.plugs.attached():
             self.plugs.violations.append(f"LUN {lun} was mounted without a disk")
         self.plugs.mounted.add(lun)
@@ -190,7 +199,7 @@ class Place:
         stopping = stopping or Stopping(lambda text: None)
         await self.journal.run_started(run_id, str(VM), "")
         tell = self.tell or self.events.append
-        run = Run(site, self.journal, tell, stopping, options or RunOptions(), work=self.work)
+        run = Run(site, self.journal, tell, stopping, options or RunOptions(), workplace=self.workplace)
         return await run.outcomes(specs)
 
     def left(self) -> list[str]:

@@ -15,6 +15,7 @@ from gilder.engine import Recovery, RunOptions, Stopping
 from gilder.model.errors import HostError
 from gilder.model.events import LeftBehind, Stage, StageStarted
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome
+from gilder.slots import Slot
 from localarm.faults import Fault
 
 ABORT = RunOptions(attendance=Attendance(OnError.ABORT))
@@ -45,7 +46,7 @@ def named(place: Place, outcome: Outcome) -> set[str]:
     return {residue.remedy.rpartition("/")[2] for residue in outcome.residues} - {"img"}
 
 
-async def fails(job: Job) -> None:
+async def fails(job: Job, slot: Slot) -> None:
     raise HostError("a provisioner failed")
 
 

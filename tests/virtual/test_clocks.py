@@ -21,6 +21,7 @@ from gilder.build.leases import LEASE
 from gilder.engine import RunOptions
 from gilder.model.deadlines import Deadlines
 from gilder.model.outcomes import Built, Outcome
+from gilder.slots import Slot
 
 
 class Jumping(ModuleType):
@@ -79,7 +80,7 @@ def test_a_lease_is_by_the_clock_of_the_service(tmp_path: Path, jumping: None) -
             seen: list[timedelta] = []
 
             class Looking(Place):
-                async def work(self, job: object) -> None:
+                async def work(self, job: object, slot: Slot) -> None:
                     for one in await labelled(self.arm, VM.subscription, VM.resource_group):
                         if LEASE in one.tags:
                             service = datetime.fromtimestamp(self.world.clock(), UTC)

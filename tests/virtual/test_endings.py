@@ -92,7 +92,11 @@ def test_an_attach_cancelled_while_the_writer_looks_for_room_harms_nobody(tmp_pa
             one = await disk(place, "one")
             async with served(writer):
                 with anyio.move_on_after(5) as scope, writer.announced() as announcement:
-                    await writer.attach(one, Caching.NONE, announcement)
+                    wish = writer.attach_soon(one, Caching.NONE, announcement)
+                    try:
+                        await writer.settled(wish)
+                    finally:
+                        writer.withdraw(wish)
                 assert scope.cancelled_caught
                 await anyio.sleep(60)  # the writer lives: it died of having nobody left to look for
 

@@ -15,6 +15,7 @@ from gilder.model.errors import HostError
 from gilder.model.events import WAITING_FOR, Event, Stage, Waiting
 from gilder.model.gauges import Gauges
 from gilder.model.outcomes import Built, Cancelled, Failed
+from gilder.slots import Slot
 from localarm.faults import Fault
 
 
@@ -76,8 +77,8 @@ def test_waits_are_timings_of_their_own_and_gauges_tell_what_is_left(tmp_path: P
 class Troubled(Place):
     """A place where the work on one image fails."""
 
-    async def work(self, job: Job) -> None:
-        await super().work(job)
+    async def work(self, job: Job, slot: Slot) -> None:
+        await super().work(job, slot)
         if job.spec.name == "bad":
             raise HostError("no luck")
 

@@ -197,19 +197,21 @@ class Arm:
 
         return await self.ask("signing in", call)
 
-    async def finished(self, subscription: str, operation: Operation | None, looks: Iterator[float]) -> None:
-        """Wait for an operation; raises OperationFailed if it ends as Failed or Canceled.
+    async def finished(
+        self, subscription: str, operation: Operation | None, looks: Iterator[float]
+    ) -> Mapping[str, Any]:
+        """Wait for an operation; raises OperationFailed if it ends as Failed or Canceled. Returns its output, if it tells.
 
         A throttled or lost look does not end the wait: the operation goes on regardless.
         """
         if operation is None:
-            return
+            return {}
         while True:
             progress = await self._look(subscription, operation)
             if progress.done:
                 if progress.error is not None:
                     raise OperationFailed(progress.error.message, code=progress.error.code, status=200)
-                return
+                return progress.output
             await anyio.sleep(next(looks))
 
     async def _look(self, subscription: str, operation: Operation) -> Progress:

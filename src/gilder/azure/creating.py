@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +41,10 @@ class Creation:
     doing: str
 
 
-async def created(arm: Arm, creation: Creation, begun: Begun = unheard) -> None:
-    """Create it and wait until it is there; raises CloudError. `begun` hears of each operation.
+async def created(arm: Arm, creation: Creation, begun: Begun = unheard) -> Mapping[str, Any]:
+    """Create it and wait until it is there; returns it as far as the service tells. Raises CloudError.
+
+    `begun` hears of each operation.
 
     When no answer comes, the request may have had its effect all the same: sending it again would then be refused as a
     conflict with itself, and the build lost. So the resource is looked at first. An operation that ends in a failure that
@@ -55,17 +57,16 @@ async def created(arm: Arm, creation: Creation, begun: Begun = unheard) -> None:
             operation = await arm.change(creation.doing, creation.begin, *at, creation.body, repeatable=False)
             if operation is not None:
                 await begun(operation)
-            await arm.finished(creation.id.subscription, operation, looks(creation.usual))
+            return await arm.finished(creation.id.subscription, operation, looks(creation.usual))
         except CloudError as error:
             late = anyio.current_time() > start + PATIENCE
             if not _may_pass(error, in_doubt=in_doubt, last=tries >= _TRIES, late=late):
                 raise
             in_doubt = in_doubt or isinstance(error, Unreachable)
-        else:
-            return
         await anyio.sleep(next(waits))
         if in_doubt and await _there(creation):
-            return
+            return {}
+    raise AssertionError("the loop has no end")
 
 
 def _may_pass(error: CloudError, *, in_doubt: bool, last: bool, late: bool) -> bool:

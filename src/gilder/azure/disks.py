@@ -122,8 +122,8 @@ def _body(plan: DiskPlan) -> models.Disk:
     )
 
 
-async def create_disk(arm: Arm, plan: DiskPlan) -> None:
-    """Create a disk and wait until it is there; raises CloudError."""
+async def create_disk(arm: Arm, plan: DiskPlan) -> int:
+    """Create a disk and wait until it is there; returns its size in bytes. Raises CloudError."""
     begin, doing = arm.client(plan.id.subscription).disks.begin_create_or_update, f"creating the disk {plan.id.name}"
 
     async def state() -> str:
@@ -132,7 +132,13 @@ async def create_disk(arm: Arm, plan: DiskPlan) -> None:
         return facts.provisioning if facts is not None and ours else ""
 
     what = Creation(id=plan.id, begin=begin, body=_body(plan), state=state, usual=Usual.CREATE_DISK, doing=doing)
-    await created(arm, what)
+    told = (await created(arm, what)).get("properties") or {}
+    if "diskSizeBytes" in told:
+        return int(told["diskSizeBytes"])
+    facts = await disk_facts(arm, plan.id)
+    if facts is None:
+        raise Refused(f"the disk {plan.id} was created and is not there: somebody deleted it")
+    return facts.size_bytes
 
 
 async def disk_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -108,6 +108,8 @@ class Progress:
 
     done: bool
     error: Failure | None = None
+    output: Mapping[str, Any] = field(default_factory=dict)
+    """The resource that came of it, where the service tells: it does for disks and snapshots (recorded operation bodies)."""
 
 
 def operation_of(doing: str, status: int, headers: Mapping[str, str]) -> Operation | None:
@@ -126,7 +128,7 @@ def progress_of(operation: Operation, response: Any) -> Progress:
     body = response.json()
     status = str(body.get("status", ""))
     if status == "Succeeded":
-        return Progress(done=True)
+        return Progress(done=True, output=(body.get("properties") or {}).get("output") or {})
     if status in ("Failed", "Canceled"):
         error = body.get("error") or {}
         message = error.get("message") or f"the operation ended as {status}"

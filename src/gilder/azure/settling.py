@@ -70,14 +70,14 @@ async def removed(
     `begin` is the SDK's call, `state` and `usual` are as for `settled`. A change that the state did not show, such as a
     deletion that another process began a moment ago, refuses this one (409) and is waited for as well.
 
-    A look that shows nothing may be older than the creation. What is `ours_by_name` is deleted all the same, which does
+    A look that shows nothing may be older than the creation. What is `ours_by_name` is deleted without a look, which does
     nothing when there is nothing (204); with other names it is looked for again, lest somebody else's be deleted.
     """
     doing = f"deleting the {_WORDS.get(id_.types[-1].lower(), 'resource')} {id_.name}"
     for tries in itertools.count(1):
         if not ours_by_name and not await _surely_there(state, usual):
             return
-        if ours_by_name:
+        if ours_by_name and tries > 1:
             await settled(state, usual)
         try:
             operation = await arm.change(doing, begin, id_.resource_group, *id_.names)

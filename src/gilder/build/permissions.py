@@ -41,7 +41,7 @@ MACHINE = _role(
     {
         "virtualMachines/read": "which data disks the VM has",
         "virtualMachines/attachDetachDataDisks/action": "to attach and detach",
-        "disks/read": "the size of the new disk; whether it is gone",
+        "disks/read": "what became of one whose creation was not answered; whether it is gone",
         "disks/write": "to create and to attach the temporary disk",
         "disks/delete": "to remove it",
         "disks/beginGetAccess/action": "to take a snapshot of it",

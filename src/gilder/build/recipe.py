@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 from gilder.build.after import post_processed
 from gilder.build.limits import Entry
-from gilder.build.plan import BuildPlan, planned
+from gilder.build.plan import planned
 from gilder.build.publish import publish
 from gilder.build.site import Site
 from gilder.build.story import Story, told
 from gilder.build.temporary import created, created_beside, snapshots_of
-from gilder.build.work import Job, LocalWork, on_this_machine
+from gilder.build.work import Job, Workplace, on_this_machine
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
 from gilder.model.spec import BuildSpec, Caching
 from gilder.runtime.release import Ledger
-from gilder.slots import Announcement, Disk, attached
+from gilder.slots import Announcement, Disk, Place, Slot, place_for
 
 
 async def build_image(
-    spec: BuildSpec, site: Site, ledger: Ledger, story: Story, work: LocalWork = on_this_machine
+    spec: BuildSpec, site: Site, ledger: Ledger, story: Story, workplace: Workplace = on_this_machine
 ) -> tuple[ArmId, ...]:
-    """Build one image and return what was published. `work` is what happens on the disk while it is attached.
+    """Build one image and return what was published. `workplace` is where the disk is worked on.
 
     Raises GilderError. However it ends, what it made is given back, or is a residue in `ledger`.
     """
@@ -30,37 +32,27 @@ async def build_image(
                 plan = await planned(spec, site)
             for remark in plan.remarks:
                 story.say(remark)
-            artifacts = await _from_plan(spec, plan, site, ledger, story, entry, attach_to_come, work)
+            job = Job(spec, plan, site, ledger, story)
+            artifacts = await _from_plan(job, entry, attach_to_come, workplace)
     await post_processed(spec, plan.source, artifacts, site, story)
     return artifacts
 
 
-async def _from_plan(
-    spec: BuildSpec,
-    plan: BuildPlan,
-    site: Site,
-    ledger: Ledger,
-    story: Story,
-    entry: Entry,
-    attach_to_come: Announcement,
-    work: LocalWork,
-) -> tuple[ArmId, ...]:
-    keep = spec.skip_cleanup
+async def _from_plan(job: Job, entry: Entry, attach_to_come: Announcement, workplace: Workplace) -> tuple[ArmId, ...]:
+    spec, plan, site, ledger, story = job.spec, job.plan, job.site, job.ledger, job.story
+    keep, caching = spec.skip_cleanup, spec.os_disk_cache_type
     snapshot_plans = [plan.snapshot, *(one.snapshot for one in plan.data)]
     async with (
-        created(site, plan.disk, ledger, story, keep=keep) as disk,
+        created(site, plan.disk, ledger, story, keep=keep) as size,
         created_beside(site, [one.disk for one in plan.data], ledger, story, keep=keep),
         snapshots_of(site, snapshot_plans, ledger, story, keep=keep) as snapshots,
     ):
-        os_disk = Disk(disk.id, disk.size_bytes, spec.os_disk_cache_type)
-        in_slot = attached(site.writer, site.devices, os_disk, ledger, attach_to_come, story.waits_for)
-        async with told(story, Stage.ATTACH, Stage.DETACH, in_slot) as slot:
-            await story.pause(Stage.ATTACH)
-            async with site.limits.working(story):
-                await _worked(Job(spec, plan, site, slot, ledger, story), work)
+        disk = Disk(plan.disk.id, size, caching)
+        async with told(story, None, Stage.DETACH, place_for(disk, site.writer, site.devices, ledger)) as place:
+            slot = await _worked(job, place, attach_to_come, workplace)
             if spec.skip_create_image:
                 return ()
-            if spec.os_disk_cache_type is not Caching.READ_WRITE:
+            if caching is not Caching.READ_WRITE:
                 await snapshots.take()  # still attached: the detach is off the critical path
                 slot.release_soon()
                 entry.leave()  # what follows needs no slot
@@ -72,11 +64,20 @@ async def _from_plan(
         return await publish(plan, site, ledger, story)
 
 
-async def _worked(job: Job, work: LocalWork) -> None:
-    """Work on the disk."""
-    try:
-        await work(job)
-    except BaseException:
-        # Between two stages it ended after the last one, and not in the clean-up that is the next.
-        job.story.failed_at = job.story.failed_at or job.story.stage
-        raise
+async def _worked(job: Job, place: Place, attach_to_come: Announcement, workplace: Workplace) -> Slot:
+    """Attach the disk and work on it; when this returns, it is unmounted and everything is on it."""
+    site, story = job.site, job.story
+    async with AsyncExitStack() as ready:
+        with story.telling(Stage.ATTACH):
+            place.attach_soon(attach_to_come, story.waits_for)
+            work = await ready.enter_async_context(workplace(job.spec, job.ledger))  # while the VM attaches the disk
+            slot = await place.slot()
+        await story.pause(Stage.ATTACH)
+        with story.ending_in_its_stage():
+            async with site.limits.working(story):
+                await work(job, slot)
+    with story.ending_in_its_stage():
+        # The kernel's word that nobody holds it, in whatever namespace: the snapshot of a mounted disk is broken.
+        await site.devices.wait_free(slot.device, within=10.0)
+        await site.devices.flush(slot.device)
+    return slot

@@ -84,6 +84,15 @@ class Story:
             self._sink(StageFinished(build=self.build, at=now, stage=stage, seconds=now - start, ok=ok))
             self.timings.append(Timing(stage, detail, start, now - start, ok))
 
+    @contextmanager
+    def ending_in_its_stage(self) -> Iterator[None]:
+        """What ends the build inside, between two stages, ends it in the one begun last, not in the clean-up that follows."""
+        try:
+            yield
+        except BaseException:
+            self.failed_at = self.failed_at or self.stage
+            raise
+
     async def step(self, stage: Stage, act: Callable[[], Awaitable[T]], detail: str = "", look: str = "") -> T:
         """Be in a stage while `act` runs, again when it fails and a person wants that (-on-error=ask).
 
@@ -189,10 +198,18 @@ class Story:
 
 
 class told(AbstractAsyncContextManager[T]):  # noqa: N801 — reads as the block it is: `async with told(…)`
-    """A block whose entering and leaving are stages of the story: `attached`, told as attaching and detaching."""
+    """A block whose entering and leaving are stages of the story: `mounted`, told as mounting and unmounting.
+
+    With None, nothing is told of the entering.
+    """
 
     def __init__(
-        self, story: Story, entering: Stage, leaving: Stage, block: AbstractAsyncContextManager[T], detail: str = ""
+        self,
+        story: Story,
+        entering: Stage | None,
+        leaving: Stage,
+        block: AbstractAsyncContextManager[T],
+        detail: str = "",
     ) -> None:
         self._story = story
         self._entering = entering
@@ -201,6 +218,8 @@ class told(AbstractAsyncContextManager[T]):  # noqa: N801 — reads as the block
         self._detail = detail
 
     async def __aenter__(self) -> T:
+        if self._entering is None:
+            return await self._block.__aenter__()
         with self._story.telling(self._entering, self._detail):
             return await self._block.__aenter__()
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import anyio
 
-from gilder.azure.disks import DiskFacts, DiskPlan, create_disk, delete_disk, disk_facts
+from gilder.azure.disks import DiskPlan, create_disk, delete_disk
 from gilder.azure.snapshots import SnapshotPlan, delete_snapshot, take_snapshot
 from gilder.build.leases import KEPT, LEASE
 from gilder.build.site import Site
 from gilder.build.story import Story
-from gilder.model.errors import GilderError, Refused
+from gilder.model.errors import GilderError
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
 from gilder.runtime.release import Ledger, Release, releasing
@@ -23,15 +23,12 @@ _DELETING = 600.0
 
 
 @asynccontextmanager
-async def created(site: Site, plan: DiskPlan, ledger: Ledger, story: Story, *, keep: bool) -> AsyncIterator[DiskFacts]:
-    """Have a disk while inside; with `keep` it stays (the option skip_cleanup)."""
+async def created(site: Site, plan: DiskPlan, ledger: Ledger, story: Story, *, keep: bool) -> AsyncIterator[int]:
+    """Have a disk while inside, and its size in bytes; with `keep` it stays (the option skip_cleanup)."""
     async with releasing(ledger, _deletion(site, plan, story, keep=keep)):
         with story.telling(Stage.CREATE_DISK, plan.id.name):
-            await create_disk(site.arm, replace(plan, tags=_leased(site, plan, keep=keep)))
-            facts = await disk_facts(site.arm, plan.id)
-        if facts is None:
-            raise Refused(f"the disk {plan.id} was created and is not there: somebody deleted it")
-        yield facts
+            size = await create_disk(site.arm, replace(plan, tags=_leased(site, plan, keep=keep)))
+        yield size
 
 
 @asynccontextmanager

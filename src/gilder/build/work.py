@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,34 +29,39 @@ from gilder.slots import Slot
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One disk to work on, and all that the work needs."""
+    """One build, and all that its steps need."""
 
     spec: BuildSpec
     plan: BuildPlan
     site: Site
-    slot: Slot
     ledger: Ledger
     story: Story
 
 
-LocalWork = Callable[[Job], Awaitable[None]]
-"""Works on a disk in its slot; when it returns, the disk is unmounted and everything is on it."""
+LocalWork = Callable[[Job, Slot], Awaitable[None]]
+"""Works on a disk in its slot; when it returns, the disk is unmounted."""
+
+Workplace = Callable[[BuildSpec, Ledger], AbstractAsyncContextManager[LocalWork]]
+"""Has for one build what its work needs while inside, before there is a disk: so it is made ready while that is attached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench(Job):
-    """Where a job is done."""
+    """Where a job is done, and the disk that it is done on."""
 
+    slot: Slot
     box: Sandbox
 
 
-async def on_this_machine(job: Job) -> None:
-    """Do what the template asks for, in a sandbox of this machine."""
-    async with sandbox(job.spec.name, job.ledger, wrapper=job.spec.command_wrapper) as box:
-        await work(Bench(job.spec, job.plan, job.site, job.slot, job.ledger, job.story, box))
-    # The kernel's word that nobody holds it, in whatever namespace: a snapshot of a mounted disk looks well and is broken.
-    await job.site.devices.wait_free(job.slot.device, within=10.0)
-    await flush(job.slot.device)
+@asynccontextmanager
+async def on_this_machine(spec: BuildSpec, ledger: Ledger) -> AsyncIterator[LocalWork]:
+    """Have a sandbox of this machine, in which is done what the template asks for."""
+    async with sandbox(spec.name, ledger, wrapper=spec.command_wrapper) as box:
+
+        async def in_box(job: Job, slot: Slot) -> None:
+            await work(Bench(job.spec, job.plan, job.site, job.ledger, job.story, slot, box))
+
+        yield in_box
 
 
 async def work(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from gilder.build import Attendance, LocalWork, Site, Story, build_image, on_this_machine
+from gilder.build import Attendance, Site, Story, Workplace, build_image, on_this_machine
 from gilder.build.leases import renewed
 from gilder.engine.order import in_order
 from gilder.engine.signals import Stopping
@@ -51,7 +51,7 @@ class Run:
         stopping: Stopping,
         options: RunOptions,
         redactor: Redactor | None = None,
-        work: LocalWork = on_this_machine,
+        workplace: Workplace = on_this_machine,
     ) -> None:
         self._site = replace(site, force=options.force, attendance=options.attendance)
         self._journal = journal
@@ -59,7 +59,7 @@ class Run:
         self._tell = redacted(tell, self._redactor, LONGEST_LINE)
         self._stopping = stopping
         self._options = options
-        self._work = work
+        self._workplace = workplace
         self._limit = anyio.CapacityLimiter(options.parallel_builds or 10_000)
         self._outcomes: dict[str, Outcome] = {}
 
@@ -104,7 +104,7 @@ class Run:
         result: Outcome | None = None
         try:
             await self._journal.build_started(self._site.run, spec.name)
-            artifacts = await build_image(spec, self._site, ledger, story, self._work)
+            artifacts = await build_image(spec, self._site, ledger, story, self._workplace)
             result = Built(spec.name, artifacts, anyio.current_time() - start, ledger.residues)
         except Exception as error:  # noqa: BLE001 — the failure of one image, whatever it is, must not end the others
             result = _failed(spec, story, error, anyio.current_time() - start, ledger)

@@ -2,7 +2,7 @@
 
 from gilder.slots.devices import LunDevices, SlotDevices
 from gilder.slots.serving import served
-from gilder.slots.slot import Disk, Slot, attached
+from gilder.slots.slot import Disk, Place, Slot, place_for
 from gilder.slots.writer import Announcement, SlotWriter
 
-__all__ = ["Announcement", "Disk", "LunDevices", "Slot", "SlotDevices", "SlotWriter", "attached", "served"]
+__all__ = ["Announcement", "Disk", "LunDevices", "Place", "Slot", "SlotDevices", "SlotWriter", "place_for", "served"]

@@ -65,6 +65,10 @@ class SlotDevices(Protocol):
         """Wait until nothing uses a device; raises Busy, or DeviceMissing when it is gone."""
         ...
 
+    async def flush(self, device: BlockDevice) -> None:
+        """Return once all that was written is on the disk; raises HostError."""
+        ...
+
     async def give_up(self, device: BlockDevice) -> None:
         """Take down what a killed build left on a device and the kernel does not; raises DeviceMissing when it is gone."""
         ...
@@ -108,6 +112,9 @@ class LunDevices:
     async def wait_free(self, device: BlockDevice, within: float) -> None:
         """Wait until nothing uses a device; raises Busy, or DeviceMissing when it is gone."""
         await wait_free(device, within=within)
+
+    async def flush(self, device: BlockDevice) -> None:
+        """Return once all that was written is on the disk; raises HostError."""
 
     async def give_up(self, device: BlockDevice) -> None:
         """Take down what a killed build left on a device: volume groups, which are the whole machine's."""

@@ -12,6 +12,7 @@ from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
 from gilder.runtime.release import Ledger, Release, releasing
 from gilder.slots.devices import SlotDevices, wait_device
+from gilder.slots.wishes import Attach
 from gilder.slots.writer import Announcement, SlotWriter
 
 APPEARING = 180.0
@@ -31,7 +32,7 @@ class Disk:
 
 
 class Slot:
-    """A disk attached to this VM, with its device. Comes only out of `attached`."""
+    """A disk attached to this VM, with its device. Comes only out of `Place.slot`."""
 
     def __init__(self, disk: Disk, lun: int, device: BlockDevice, writer: SlotWriter, devices: SlotDevices) -> None:
         self.disk = disk
@@ -49,52 +50,74 @@ class Slot:
             self._writer.detach_soon(self.disk.id)
 
 
-@asynccontextmanager
-async def attached(
-    writer: SlotWriter,
-    devices: SlotDevices,
-    disk: Disk,
-    ledger: Ledger,
-    announcement: Announcement,
-    waiting: Callable[[str], None] = lambda what: None,
-) -> AsyncIterator[Slot]:
-    """Have a disk attached while inside; raises CloudError, Refused, DeviceMissing.
+class Place:
+    """Where a disk is to be attached. Comes only out of `place_for`."""
 
-    `waiting` is told what the attach has to wait for, "" when it goes on.
+    def __init__(self, writer: SlotWriter, devices: SlotDevices, disk: Disk) -> None:
+        self._writer = writer
+        self._devices = devices
+        self._disk = disk
+        self._wish: Attach | None = None
+        self._device: BlockDevice | None = None
+        self._slot: Slot | None = None
 
-    On leaving, the disk is detached only when nothing uses its device any more.
-    """
-    device: BlockDevice | None = None
-    slot: Slot | None = None
+    def attach_soon(self, announcement: Announcement, waiting: Callable[[str], None] = lambda what: None) -> None:
+        """Have the disk attached, without waiting for it: it takes seconds, in which other things can be made ready.
 
-    async def detach() -> None:
-        if device is not None:
+        `waiting` is told what the attach has to wait for, "" when it goes on.
+        """
+        self._wish = self._writer.attach_soon(self._disk.id, self._disk.caching, announcement, waiting)
+
+    async def slot(self) -> Slot:
+        """Wait until the disk is attached and its device is here; raises CloudError, Refused, DeviceMissing."""
+        assert self._wish is not None
+        settled = await self._writer.settled(self._wish)
+        wanted = self._disk.size_bytes
+        self._device = await wait_device(self._devices, settled.lun, wanted, settled.before, APPEARING)
+        self._slot = Slot(self._disk, settled.lun, self._device, self._writer, self._devices)
+        return self._slot
+
+    def withdraw(self) -> None:
+        """Nobody waits for the disk any more."""
+        if self._wish is not None:
+            self._writer.withdraw(self._wish)
+
+    async def detach(self) -> None:
+        """Have the disk detached, but only when nothing uses its device; raises GilderError."""
+        disk = self._disk.id
+        if self._device is not None:
             try:
-                await devices.wait_free(device, within=10.0)
+                await self._devices.wait_free(self._device, within=10.0)
             except Busy:
-                writer.abandon(disk.id, "its device is still in use")
+                self._writer.abandon(disk, "its device is still in use")
                 raise
             except DeviceMissing:
                 pass  # gone already: the detach queued by `release_soon` was served meanwhile
         try:
-            await writer.detach(disk.id)
+            await self._writer.detach(disk)
         except GilderError as error:
-            writer.abandon(disk.id, error.message)
+            self._writer.abandon(disk, error.message)
             raise
 
-    remedy = f"az vm disk detach --ids {writer.vm} --disk-ids {disk.id}"
-
-    def stays() -> str | None:
+    def stays(self) -> str | None:
+        """As what the disk is still there after a failure, for `Release`."""
+        slot = self._slot
         if slot is None:
             return ""
         return None if slot.leaving else f" as {slot.device.path} on LUN {slot.lun}, not mounted"
 
+
+@asynccontextmanager
+async def place_for(disk: Disk, writer: SlotWriter, devices: SlotDevices, ledger: Ledger) -> AsyncIterator[Place]:
+    """Have a place in which a disk is attached at will; it is detached on leaving."""
+    place = Place(writer, devices, disk)
+    remedy = f"az vm disk detach --ids {writer.vm} --disk-ids {disk.id}"
     name, handle = disk.id.name, str(disk.id)
     # What a ReadWrite cache still holds is on the disk only after the detach: without it, its snapshot would be false.
     must = disk.caching is Caching.READ_WRITE
-    how = Release("attachment", name, remedy, detach, _DETACHING, handle, must=must, stays=stays)
+    how = Release("attachment", name, remedy, place.detach, _DETACHING, handle, must=must, stays=place.stays)
     async with releasing(ledger, how):
-        settled = await writer.attach(disk.id, disk.caching, announcement, waiting)
-        device = await wait_device(devices, settled.lun, disk.size_bytes, settled.before, APPEARING)
-        slot = Slot(disk, settled.lun, device, writer, devices)
-        yield slot
+        try:
+            yield place
+        finally:
+            place.withdraw()

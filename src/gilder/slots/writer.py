@@ -42,6 +42,10 @@ _VANISHING = 10.0
 _WATCHING = 10.0
 """Seconds between looks for a LUN that a stranger may free."""
 
+_FRESH = 3.0
+"""Seconds for which a look at the VM serves the next write. Who changes the VM meanwhile is met as one who does so between
+look and write: the write is refused, and tried again after another look."""
+
 _ROOM_WITHIN = 600.0
 """Seconds that an attach waits for strangers to free a LUN."""
 
@@ -100,6 +104,8 @@ class SlotWriter:
         self._working: set[ArmId] = set()
         self._in_doubt: set[ArmId] = set()
         """Disks whose attach was sent and has not been seen in the VM's list."""
+        self._seen: tuple[VmView, float] | None = None
+        """The last look at the VM that found all as it should be, and when it was begun."""
         self._changed = anyio.Event()
         self._hurried = False
         self._writing = False
@@ -117,14 +123,14 @@ class SlotWriter:
         finally:
             announcement.arrive()
 
-    async def attach(
+    def attach_soon(
         self,
         disk: ArmId,
         caching: Caching,
         announcement: Announcement,
         waiting: Callable[[str], None] = lambda what: None,
-    ) -> Settled:
-        """Attach a disk and wait until the VM lists it; raises CloudError or Refused. Undone by `detach`.
+    ) -> Attach:
+        """Put the wish to attach a disk without waiting. Undone by `withdraw`, then `detach`.
 
         `waiting` is told when that has to wait for another write to the VM, or a LUN, and "" when it goes on.
         """
@@ -136,16 +142,21 @@ class SlotWriter:
         self._attaches.append(wish)
         self._working.add(disk)
         announcement.arrive()
-        try:
-            await wish.settled.wait()
-        finally:
-            if wish in self._attaches:
-                self._attaches.remove(wish)
-                self.poke()
+        return wish
+
+    async def settled(self, wish: Attach) -> Settled:
+        """Wait until the VM lists the disk of a wish; raises CloudError or Refused."""
+        await wish.settled.wait()
         if wish.error is not None:
-            self._working.discard(disk)
+            self._working.discard(wish.disk)
             raise wish.error
-        return self._leases[disk]
+        return self._leases[wish.disk]
+
+    def withdraw(self, wish: Attach) -> None:
+        """Nobody waits for a wish any more; what is under way is not stopped by that."""
+        if wish in self._attaches:
+            self._attaches.remove(wish)
+            self.poke()
 
     def detach_soon(self, disk: ArmId) -> None:
         """Put the wish to detach a disk that is not worked on any more, without waiting."""
@@ -229,7 +240,9 @@ class SlotWriter:
     async def _known_pool(self) -> LunPool:
         async with self._learning:
             if self._pool is None:
+                began = anyio.current_time()
                 view = await vm_view(self._arm, self.vm)
+                self._seen = view, began
                 pool = LunPool(await max_data_disks(self._arm, view))
                 pool.observe(view.luns, self._devices.visible(pool.capacity))
                 self._pool = pool
@@ -259,8 +272,15 @@ class SlotWriter:
             )
         return False
 
+    async def _fresh_view(self) -> VmView:
+        """The VM as it is, or was seconds ago; no look serves two writes."""
+        seen, self._seen = self._seen, None
+        if seen is not None and anyio.current_time() - seen[1] <= _FRESH:
+            return seen[0]
+        return await vm_view(self._arm, self.vm)
+
     async def _write(self, pool: LunPool) -> None:
-        view = await vm_view(self._arm, self.vm)
+        view = await self._fresh_view()
         scenery = self._devices.scenery(pool.capacity)
         pool.observe(view.luns, scenery.visible)
         attaches, detaches = batch(self._situation())
@@ -284,12 +304,15 @@ class SlotWriter:
         except CloudError as refusal:
             error = refusal
             self.statistics.refused += 1
+        began = anyio.current_time()
         view = await vm_view(self._arm, self.vm)
         # What may not be waited for is not relied on: its attach fails, and is undone.
         denied = isinstance(error, Denied)
         open_attaches = [wish for wish in attaches if denied or not self._attach_settled(view, wish)]
         open_detaches = [wish for wish in detaches if not await self._detach_settled(pool, view, wish)]
-        if open_attaches or open_detaches:
+        if not open_attaches and not open_detaches and error is None:
+            self._seen = view, began
+        elif open_attaches or open_detaches:
             await self._refused(pool, view, open_attaches, open_detaches, error)
 
     async def _send(self, view: VmView, attaches: Sequence[Attach], detaches: Sequence[Detach]) -> None:
