@@ -37,7 +37,8 @@ def moments(usual: Usual) -> Iterator[float]:
         if at + wait < usual:
             at += wait
             yield at
-    far, close = max(1.0, usual / 20), min(20.0, max(0.25, usual / 20))
+    far = max(1.0, usual / 20)
+    close = min(20.0, usual / 20) if usual > 60 else max(0.2, usual / 40)
     while at + far < usual:
         at += far
         yield at
