@@ -15,7 +15,6 @@ from typing import Any
 
 import jwt
 from aiohttp import web
-from azure.core.pipeline.transport import AioHttpTransport
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -33,6 +32,7 @@ from cryptography.x509.oid import NameOID
 from gilder.azure.arm import Arm, connected
 from gilder.azure.cloud import Cloud
 from gilder.azure.identity import credential_for
+from gilder.azure.transport import transport_for
 from gilder.engine.login import with_tenant
 from gilder.model.spec import Auth
 from localarm.app import Application
@@ -216,7 +216,7 @@ class Place:
     async def logged_in(self, auth: Auth) -> AsyncIterator[Arm]:
         """A connection of these options, as a run makes it."""
         auth = await with_tenant(auth, self.cloud, SUBSCRIPTION)
-        transport = AioHttpTransport(connection_verify=str(self.cloud.ca_file))
+        transport = transport_for(self.cloud)
         async with connected(self.cloud, credential_for(auth, self.cloud, transport), transport) as arm:
             yield arm
 
