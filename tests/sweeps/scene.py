@@ -28,6 +28,7 @@ from gilder.model.outcomes import Built, Outcome
 from gilder.model.spec import BuildSpec, Caching
 from gilder.runtime.journal import Journal
 from gilder.slots import Slot
+from gilder.slots.devices import Scenery
 from localarm import mischief, sizes
 from localarm.app import Application
 from localarm.door_sdk import InProcessTransport
@@ -147,6 +148,12 @@ class LingeringDevices(PretendedDevices):
 
     def visible(self, capacity: int) -> frozenset[int]:
         return frozenset(lun for lun in range(capacity) if self.shows(lun))
+
+    def scenery(self, capacity: int) -> Scenery:
+        # As in /sys/block: a device that nothing shows for its LUN is among them all the same, with its number.
+        seen = super().scenery(capacity)
+        old = (self._lingering.old_device(lun) for lun in range(capacity))
+        return Scenery(seen.visible, max(seen.newest, *(number for number, _ in filter(None, old)), 0))
 
     def device(self, lun: int) -> BlockDevice | None:
         if (old := self._lingering.old_device(lun)) is None:
