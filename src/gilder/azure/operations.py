@@ -38,7 +38,7 @@ def moments(usual: Usual) -> Iterator[float]:
             at += wait
             yield at
     far = max(1.0, usual / 20)
-    close = min(20.0, usual / 20) if usual > 60 else max(0.2, usual / 40)
+    close = min(20.0, usual / 20) if usual > 60 else max(0.1 if usual < 1 else 0.2, usual / 40)
     while at + far < usual:
         at += far
         yield at
