@@ -56,7 +56,23 @@ def test_more_begin_when_the_cpus_have_time_again() -> None:
             assert workers.now == 5
             workers.crowded = False
             await anyio.sleep(1.1)
-            assert workers.now == 8
+            assert workers.now == 6
+            await anyio.sleep(3.1)
+            assert workers.now == 7, "one for each CPU, then another look"
+
+    in_virtual_time(main)
+
+
+def test_no_more_begin_at_once_than_the_cpus_can_take_before_that_shows() -> None:
+    async def main() -> None:
+        workers = Workers()
+        async with anyio.create_task_group() as group:
+            group.start_soon(workers.many, 8)
+            await anyio.sleep(0.1)
+            assert workers.now == 5
+            workers.crowded = True
+            await anyio.sleep(5)
+            assert workers.now == 5
 
     in_virtual_time(main)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +28,10 @@ idle while their LUNs change hands (benchmarks.scale: 1.06 instead of 1.04 times
 _LOOKING = 1.0
 """Seconds between looks whether the CPUs have time to spare."""
 
+_SHOWING = 3.0
+"""Seconds until the work that has just begun shows in the pressure on the CPUs. A batch of disks comes all at once: if all of
+its builds began before any shows, they would end together too, and leave the CPUs idle while their LUNs change hands."""
+
 
 class Entry:
     """A build's place among those that hold or soon need a slot; `leave` gives it up, once is enough."""
@@ -49,7 +54,10 @@ class Limits:
         cores = cores or os.cpu_count() or 1
         self._entered = anyio.CapacityLimiter(_BEFORE_KNOWN)
         self._working = anyio.CapacityLimiter(_WORK_PER_CORE * cores)
+        self._cores = cores
         self._when_crowded = _WORK_WHEN_CROWDED * cores
+        self._may_begin = 0
+        self._looked = -math.inf
         self._crowded = crowded
         self._turn = anyio.Lock()
         self._left = anyio.Event()
@@ -82,6 +90,7 @@ class Limits:
                     with anyio.move_on_after(_LOOKING):
                         await self._left.wait()
                 self._working.acquire_on_behalf_of_nowait(place)
+                self._may_begin -= 1
         try:
             yield
         finally:
@@ -91,4 +100,14 @@ class Limits:
 
     def _full(self) -> bool:
         working = self._working.borrowed_tokens
-        return working >= self._working.total_tokens or (working >= self._when_crowded and self._crowded())
+        if working < self._when_crowded:
+            self._looked, self._may_begin = anyio.current_time(), 1
+            return False
+        return working >= self._working.total_tokens or not self._room_beyond()
+
+    def _room_beyond(self) -> bool:
+        """Whether the CPUs have time for more than are good when they are crowded: one for each CPU, then another look."""
+        now = anyio.current_time()
+        if self._may_begin <= 0 and now - self._looked >= _SHOWING and not self._crowded():
+            self._looked, self._may_begin = now, self._cores
+        return self._may_begin > 0
