@@ -19,7 +19,7 @@ from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.look import Look
 from gilder.cli.main import FAILED
-from gilder.cli.places import JOURNAL, LOGS
+from gilder.cli.places import CLOUD_STATE, JOURNAL, cloud_options, journal_option, log_dir_option
 from gilder.cli.templates import Templates, template_options
 from gilder.model.deadlines import Deadlines
 from gilder.model.errors import Refused, UserError
@@ -58,16 +58,7 @@ Examples:
 """,
 )
 @template_options
-@click.option(
-    "--cloud",
-    type=click.Choice(["azure", "local"]),
-    default="azure",
-    show_default=True,
-    help="Where to build: on this Azure VM, or on the cloud embedded in gilder (any Linux machine).",
-)
-@click.option(
-    "--cloud-state", metavar="DIR", help="Where the embedded cloud keeps its state [default: /var/lib/localarm]."
-)
+@cloud_options("Where to build: on this Azure VM, or on the cloud embedded in gilder (any Linux machine).")
 @click.option(
     "--parallel-builds",
     type=click.IntRange(min=0),
@@ -98,20 +89,8 @@ Examples:
 )
 @click.option("--force", is_flag=True, help="Replace images and image versions that exist already.")
 @click.option("--debug", is_flag=True, help="One build at a time, waiting for Enter after each step.")
-@click.option(
-    "--log-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=LOGS,
-    show_default=True,
-    help="Each run makes a folder here, with a log of each build and events.jsonl.",
-)
-@click.option(
-    "--journal",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=JOURNAL,
-    show_default=True,
-    help="Where gilder writes down what it holds, so that a crash loses nothing.",
-)
+@log_dir_option("Each run makes a folder here, with a log of each build and events.jsonl.")
+@journal_option("Where gilder writes down what it holds, so that a crash loses nothing.")
 @click.option(
     "--deadline",
     type=Duration(),
@@ -133,7 +112,7 @@ def command(
     /,
     templates: Templates,
     cloud: str,
-    cloud_state: str | None,
+    cloud_state: Path,
     parallel_builds: int,
     fail_fast: bool,
     on_error: str,
@@ -181,14 +160,16 @@ def command(
         look=look,
         recovery=_recovery(run, cloud, cloud_state, journal),
     )
-    state = ("--state", cloud_state) if cloud_state else ()
+    state = ("--state", str(cloud_state))
     with leased(state) if cloud == "local" else nullcontext() as lease:
         ctx.exit(_built(templates, options, lease))
 
 
-def _recovery(run: str, cloud: str, cloud_state: str | None, journal: Path) -> str:
+def _recovery(run: str, cloud: str, cloud_state: Path, journal: Path) -> str:
     words = ["gilder", "recover"]
-    words += ["--cloud", cloud] * (cloud != "azure") + (["--cloud-state", cloud_state] if cloud_state else [])
+    words += ["--cloud", cloud] * (cloud != "azure") + (
+        ["--cloud-state", str(cloud_state)] if cloud_state != CLOUD_STATE else []
+    )
     return shlex.join([*words, *(["--journal", str(journal)] if journal != JOURNAL else []), run])
 
 

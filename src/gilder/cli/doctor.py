@@ -12,7 +12,7 @@ import click
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.main import BUILT, FAILED
-from gilder.cli.places import JOURNAL, LOGS
+from gilder.cli.places import cloud_options, journal_option, log_dir_option
 from gilder.cli.templates import Templates, template_options
 
 
@@ -38,34 +38,9 @@ Examples:
 """,
 )
 @functools.partial(template_options, required=False)
-@click.option(
-    "--cloud",
-    type=click.Choice(["azure", "local"]),
-    default="azure",
-    show_default=True,
-    help="Where it would be built: on this Azure VM, or on the cloud embedded in gilder.",
-)
-@click.option(
-    "--cloud-state",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("/var/lib/localarm"),
-    metavar="DIR",
-    help="Where the embedded cloud keeps its state [default: /var/lib/localarm].",
-)
-@click.option(
-    "--log-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=LOGS,
-    show_default=True,
-    help="Where the logs would go.",
-)
-@click.option(
-    "--journal",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=JOURNAL,
-    show_default=True,
-    help="The journal of the runs.",
-)
+@cloud_options("Where it would be built: on this Azure VM, or on the cloud embedded in gilder.")
+@log_dir_option("Where the logs would go.")
+@journal_option("The journal of the runs.")
 @click.option("--force", is_flag=True, help="Images that exist already would be replaced, so they are no obstacle.")
 @click.pass_context
 def command(

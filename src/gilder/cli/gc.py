@@ -13,7 +13,7 @@ import click
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.main import BUILT, FAILED
-from gilder.cli.places import JOURNAL
+from gilder.cli.places import cloud_options, journal_option
 
 if TYPE_CHECKING:
     from gilder.cli.errand import Errand
@@ -49,17 +49,8 @@ Examples:
 )
 @click.option("--subscription", default="", metavar="ID", help="Whose resource groups.  [default: that of this VM]")
 @click.option("--yes", is_flag=True, help="Delete. Without it, gilder only shows what it would delete.")
-@click.option(
-    "--cloud", type=click.Choice(["azure", "local"]), default="azure", show_default=True, help="Where to look."
-)
-@click.option("--cloud-state", metavar="DIR", help="Where the embedded cloud keeps its state.")
-@click.option(
-    "--journal",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=JOURNAL,
-    show_default=True,
-    help="If it is there: what `gilder recover` can finish is left to it.",
-)
+@cloud_options("Where to look.")
+@journal_option("If it is there: what `gilder recover` can finish is left to it.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -67,7 +58,7 @@ def command(
     subscription: str,
     yes: bool,
     cloud: str,
-    cloud_state: str | None,
+    cloud_state: Path,
     journal: Path,
 ) -> None:
     """Remove disks and snapshots that runs left, by their tags: for when the journal, or the VM with it, is lost.
@@ -79,7 +70,7 @@ def command(
 
     Exits with 0, or with 1 when something could not be deleted.
     """
-    state = ("--state", cloud_state) if cloud_state else ()
+    state = ("--state", str(cloud_state))
     options = GcOptions(subscription, groups, journal, yes)
     with leased(state) if cloud == "local" else nullcontext() as lease:
         ctx.exit(_collected(options, lease))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import anyio
 import click
@@ -14,24 +13,16 @@ import click
 from gilder.cli.chart import chart
 from gilder.cli.flags import PackerCommand
 from gilder.cli.logs import log_file
-from gilder.cli.places import JOURNAL, LOGS
+from gilder.cli.places import journal_option, log_dir_option
 from gilder.cli.plain import seconds
 from gilder.cli.record import Record, record, records
 from gilder.cli.timeline import Timeline
 
-
-def _journal_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--journal",
-        type=click.Path(path_type=Path, dir_okay=False),
-        default=JOURNAL,
-        show_default=True,
-        help="The journal to read.",
-    )(function)
+_journal = journal_option("The journal to read.")
 
 
 @click.command("runs", cls=PackerCommand)
-@_journal_option
+@_journal
 @click.option("--number", type=click.IntRange(min=1), default=20, show_default=True, help="Show so many, latest first.")
 def runs(journal: Path, number: int) -> None:
     """List the runs of this machine, the latest first."""
@@ -44,8 +35,8 @@ def runs(journal: Path, number: int) -> None:
 
 @click.command("show", cls=PackerCommand, short_help="Show how a run ended.")
 @click.argument("run", default="last")
-@_journal_option
-@click.option("--log-dir", type=click.Path(path_type=Path, file_okay=False), default=LOGS, help="Where its logs are.")
+@_journal
+@log_dir_option("Where its logs are.")
 def show(run: str, journal: Path, log_dir: Path) -> None:
     """Show how a run ended: its builds, errors, images, and what it left behind.
 
@@ -57,7 +48,7 @@ def show(run: str, journal: Path, log_dir: Path) -> None:
 
 @click.command("timeline", cls=PackerCommand, short_help="Show where the time of a run went.")
 @click.argument("run", default="last")
-@_journal_option
+@_journal
 @click.option("--width", type=click.IntRange(min=40), help="Columns to use  [default: those of the terminal]")
 def timeline(run: str, journal: Path, width: int | None) -> None:
     """Show where the time of a run went: stages, waits, overlap, and the critical path.

@@ -1,8 +1,14 @@
-"""Where gilder keeps its files, unless told otherwise."""
+"""Where gilder builds and keeps its files, and the options that say otherwise."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 LOGS = Path("/var/lib/gilder/runs")
 """A folder for each run: the log of each build, and events.jsonl."""
@@ -10,3 +16,35 @@ JOURNAL = Path("/var/lib/gilder/journal.sqlite")
 """The same as gilder.runtime.journal.DEFAULT_PATH, which is not imported here: it takes anyio with it."""
 ALIVE = Path("/run/gilder/runs")
 """Where a run holds a lock while it lives; the same as gilder.engine.recovery.ALIVE, which takes the Azure SDK with it."""
+CLOUD_STATE = Path("/var/lib/localarm")
+"""Where the embedded cloud keeps its state; localarm's own default."""
+
+
+def cloud_options(about: str) -> Decorator:
+    """The options `--cloud`, of which `about` says what is there, and `--cloud-state`."""
+
+    def options(function: Callable[..., Any]) -> Callable[..., Any]:
+        state = click.option(
+            "--cloud-state",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=CLOUD_STATE,
+            metavar="DIR",
+            show_default=True,
+            help="Where the embedded cloud keeps its state.",
+        )
+        choice = click.Choice(["azure", "local"])
+        return click.option("--cloud", type=choice, default="azure", show_default=True, help=about)(state(function))
+
+    return options
+
+
+def log_dir_option(about: str) -> Decorator:
+    """The option `--log-dir`."""
+    kind = click.Path(path_type=Path, file_okay=False)
+    return click.option("--log-dir", type=kind, default=LOGS, show_default=True, help=about)
+
+
+def journal_option(about: str) -> Decorator:
+    """The option `--journal`."""
+    kind = click.Path(path_type=Path, dir_okay=False)
+    return click.option("--journal", type=kind, default=JOURNAL, show_default=True, help=about)

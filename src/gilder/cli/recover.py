@@ -10,25 +10,16 @@ import click
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.main import BUILT, FAILED
-from gilder.cli.places import JOURNAL
+from gilder.cli.places import cloud_options, journal_option
 from gilder.model.errors import UserError
 
 
 @click.command("recover", cls=PackerCommand, short_help="Finish or remove what killed runs left.")
 @click.argument("run", required=False)
-@click.option(
-    "--cloud", type=click.Choice(["azure", "local"]), default="azure", show_default=True, help="Where it ran."
-)
-@click.option("--cloud-state", metavar="DIR", help="Where the embedded cloud keeps its state.")
-@click.option(
-    "--journal",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=JOURNAL,
-    show_default=True,
-    help="The journal of the runs.",
-)
+@cloud_options("Where it ran.")
+@journal_option("The journal of the runs.")
 @click.pass_context
-def command(ctx: click.Context, run: str | None, cloud: str, cloud_state: str | None, journal: Path) -> None:
+def command(ctx: click.Context, run: str | None, cloud: str, cloud_state: Path, journal: Path) -> None:
     """Finish or remove what killed runs left, all of them or only RUN.
 
     Images that the cloud still works on are waited for, images whose snapshot is there are published, and the rest is
@@ -39,7 +30,7 @@ def command(ctx: click.Context, run: str | None, cloud: str, cloud_state: str | 
     """
     if not journal.exists():
         raise UserError(f"there is no journal {journal}", hint="name it with --journal")
-    state = ("--state", cloud_state) if cloud_state else ()
+    state = ("--state", str(cloud_state))
     with leased(state) if cloud == "local" else nullcontext() as lease:
         ctx.exit(_recovered(run, journal, lease))
 
