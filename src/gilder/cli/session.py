@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from gilder.cli.build import BuildOptions
 from gilder.cli.connection import found_cloud, login_of
 from gilder.cli.earlier import earlier_runs_settled
 from gilder.cli.embedded import Lease
+from gilder.cli.ending import heard_out
 from gilder.cli.errand import Errand
 from gilder.cli.eventlog import EventLog
 from gilder.cli.logs import LogFiles
@@ -102,18 +103,27 @@ class _Work:
             sink = Together({"logs": logs, "events.jsonl": events, "progress": progress}, say)
             with lease.heard_by(say) if lease else nullcontext():
                 site_of_run = site_on(self.cloud, self.auth, self.machine, run, say)
-                async with site_of_run as site, signals_heard(stopping):
+                async with site_of_run as site:
                     progress.watch(site.gauges)
-                    events.run("run-started", run=run, vm=str(self.machine.id), builds=names)
-                    await journal.run_started(run, str(self.machine.id), self.template)
                     work = Run(site, journal, sink, stopping, policy, self.redactor)
-                    outcomes = await work.outcomes(self.loaded.builds)
-                    try:
-                        await journal.run_finished(run, "done" if succeeded(outcomes) else "failed")
-                    except HostError as error:  # a full disk then is told, and hides no outcome
-                        say(f"{error.message}: the record of this run is incomplete")
-                    events.run("run-finished", run=run, ok=succeeded(outcomes))
+                    with heard_out():
+                        async with signals_heard(stopping):
+                            outcomes = await self._outcomes(work, journal, events, say)
         return outcomes, stopping.signals > 0
+
+    async def _outcomes(
+        self, work: Run, journal: Journal, events: EventLog, say: Callable[[str], None]
+    ) -> list[Outcome]:
+        run = self.options.run
+        events.run("run-started", run=run, vm=str(self.machine.id), builds=[spec.name for spec in self.loaded.builds])
+        await journal.run_started(run, str(self.machine.id), self.template)
+        outcomes = await work.outcomes(self.loaded.builds)
+        try:
+            await journal.run_finished(run, "done" if succeeded(outcomes) else "failed")
+        except HostError as error:  # a full disk then is told, and hides no outcome
+            say(f"{error.message}: the record of this run is incomplete")
+        events.run("run-finished", run=run, ok=succeeded(outcomes))
+        return outcomes
 
     def _policy(self, asker: Asker | None) -> RunOptions:
         options = self.options
