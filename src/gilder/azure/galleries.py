@@ -115,27 +115,28 @@ async def version_facts(arm: Arm, version: ArmId) -> VersionFacts | None:
     """A version as it is (`latest` resolved: the newest that is not excluded from it), None when there is none."""
     if version.name.lower() == "latest":
         return await _newest(arm, version.parent())
-    versions = arm.client(version.subscription).gallery_image_versions
-    at = (version.resource_group, *version.names)
-    try:
-        found = await arm.ask(f"reading the image version {version.name}", lambda: versions.get(*at))
-    except NotFound:
-        return None
-    return _facts(version, found)
+    found = await _read(arm, version)
+    return _facts(version, found) if found is not None else None
 
 
 async def version_made(arm: Arm, version: ArmId) -> Product | None:
     """A version as it is now, None when there is none."""
-    versions = arm.client(version.subscription).gallery_image_versions
-    at = (version.resource_group, *version.names)
-    try:
-        found = await arm.ask(f"reading the image version {version.name}", lambda: versions.get(*at))
-    except NotFound:
+    found = await _read(arm, version)
+    if found is None:
         return None
     told = found.properties
     os_disk = told.storage_profile.os_disk_image if told and told.storage_profile else None
     source = os_disk.source.id if os_disk and os_disk.source else None
     return Product(word(told.provisioning_state if told else None) or "Unknown", source or "")
+
+
+async def _read(arm: Arm, version: ArmId) -> models.GalleryImageVersion | None:
+    versions = arm.client(version.subscription).gallery_image_versions
+    at = (version.resource_group, *version.names)
+    try:
+        return await arm.ask(f"reading the image version {version.name}", lambda: versions.get(*at))
+    except NotFound:
+        return None
 
 
 async def _state(arm: Arm, version: ArmId, made_of: ArmId | None) -> str:
