@@ -188,3 +188,10 @@ def test_deadlines_that_make_no_sense_are_wrong_usage(tmp_path: Path, option: st
     done = gilder("build", option, template(tmp_path, "one"))
     assert done.returncode == 2
     assert error in done.stderr
+
+
+@pytest.mark.parametrize(("typed", "told"), [("bild", "Did you mean build?"), ("timline", "Did you mean timeline?")])
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(typed: str, told: str) -> None:
+    done = gilder(typed)
+    assert done.returncode == 2
+    assert told in done.stderr

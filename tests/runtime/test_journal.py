@@ -158,6 +158,7 @@ async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         async with opened(tmp_path / "file/journal.sqlite"):
             pass
     assert "--journal" in str(caught.value.hint)
+    assert "writable" in str(caught.value.hint)
 
 
 async def test_a_file_that_is_no_journal_is_refused_and_kept(tmp_path: Path) -> None:

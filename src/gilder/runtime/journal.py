@@ -364,7 +364,7 @@ async def in_loop() -> AsyncIterator[Journal]:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    hint = "free some space, or name another file with --journal"
+    hint = "make its folder writable, free some space, or name another file with --journal"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(path, timeout=30, check_same_thread=False)
