@@ -8,8 +8,10 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import anyio
 import pytest
@@ -72,6 +74,25 @@ async def test_a_cancelled_program_inside_is_gone(box: Sandbox) -> None:
     with anyio.move_on_after(0.3):
         await box.run(["sh", "-c", "sleep 86005 & sleep 86005"])
     assert running("sleep 86005") == []
+
+
+async def test_no_program_is_orphaned_however_early_it_is_cancelled(box: Sandbox) -> None:
+    """An orphan goes to the init of the machine, which may take half a minute to fetch it: so long the sandbox cannot end."""
+    random = Random(1)
+    space = Path(f"/proc/{box.pid}/ns/pid").readlink()
+    for _ in range(120):
+        with anyio.move_on_after(random.uniform(0.001, 0.012)):
+            await box.run(["mount", "-t", "tmpfs", "none", "/mnt"], check=False)
+        assert [name for name, parent in _inside(space) if parent == 1] == []
+
+
+def _inside(space: Path) -> Iterator[tuple[str, int]]:
+    """The processes of a PID namespace, zombies too: their names, and their parents as this machine numbers them."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "ns/pid").readlink() == space:
+                name, _, rest = (process / "stat").read_text().rpartition(")")
+                yield name, int(rest.split()[1])
 
 
 async def test_closing_takes_processes_and_mounts_along(ledger: MemoryLedger) -> None:

@@ -33,6 +33,9 @@ TERM_GRACE = 5.0
 KILL_PATIENCE = 30.0
 """Seconds after KILL. What is still there then waits in the kernel, for a device or a network; nobody can end it."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_UNTIL_STOPPED = 250
+"""Looks, 2 ms apart, for a process that was told to stop."""
+
 _SILENCE = 0.15
 """Seconds without a line, seen twice, after which the output of an ended program counts as complete."""
 
@@ -224,8 +227,8 @@ async def end(process: Process, grace: float | None = None, *, entered: bool = F
     in the kernel would else keep gilder for ever, as this wait is shielded.
 
     `entered` says that the group's leader only waits for a program that it has started in another PID namespace. It is
-    spared while it has one: orphaned, that program would go to the init of this machine, which may take seconds to fetch
-    it, and its namespace cannot end before.
+    spared while it has one, or may be about to have one: orphaned, that program would go to the init of this machine, which
+    may take seconds to fetch it, and its namespace cannot end before.
     """
     leader = process.pid
     with anyio.CancelScope(shield=True):
@@ -235,10 +238,12 @@ async def end(process: Process, grace: float | None = None, *, entered: bool = F
             pause = 0.002
             signalled: set[int] = set()
             while (members := _members(leader)) and anyio.current_time() < deadline:
-                targets = (members - {leader}) or members if entered else members
+                if entered and members == {leader} and await _held(leader):
+                    _send(leader, signal.SIGKILL)  # stopped, it would not hear anything else
+                    break
+                targets = members - {leader} if entered else members
                 for member in targets - signalled:
-                    with suppress(ProcessLookupError):
-                        os.kill(member, number)
+                    _send(member, number)
                 signalled |= targets
                 await anyio.sleep(pause)
                 pause = min(pause * 2, 0.05)
@@ -246,6 +251,38 @@ async def end(process: Process, grace: float | None = None, *, entered: bool = F
         if leader not in stuck:  # else this would wait for it
             await process.aclose()
     return [f"{_name(member)} (process {member})" for member in sorted(stuck)]
+
+
+async def _held(leader: int) -> bool:
+    """Stop a leader that was seen alone, and look again; True once it cannot start a program any more and has started none.
+
+    Between a look and a signal it may have, and its program would be orphaned.
+    """
+    _send(leader, signal.SIGSTOP)
+    for _ in range(_UNTIL_STOPPED):
+        if _state(leader) in ("T", ""):
+            break
+        await anyio.sleep(0.002)
+    else:
+        _send(leader, signal.SIGCONT)
+        return False
+    if _members(leader) <= {leader}:
+        return True
+    _send(leader, signal.SIGCONT)
+    return False
+
+
+def _send(process: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, number)
+
+
+def _state(process: int) -> str:
+    """The state of a process as one letter (proc(5)); "" when it is gone."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def _name(process: int) -> str:
@@ -256,9 +293,9 @@ def _name(process: int) -> str:
 
 
 def _members(group: int) -> set[int]:
-    """The processes of a group that still run. Zombies do not count: who inherits an orphan may take its time to fetch
-    what is left of it. The group cannot be another's: its number is not used again while it has members, and its leader
-    was started here."""
+    """The processes of a group that still run. Zombies do not count, for who inherits an orphan may take its time to fetch
+    what is left of it; but those do that the leader itself is about to fetch. The group cannot be another's: its number is
+    not used again while it has members, and its leader was started here."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -266,10 +303,10 @@ def _members(group: int) -> set[int]:
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            state, _, its_group = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[:3]
+            state, parent, its_group = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[:3]
         except (OSError, ValueError):
             continue
-        if its_group == str(group) and state not in "ZX":
+        if its_group == str(group) and (state not in "ZX" or parent == str(group)):
             found.add(int(process.name))
     return found
 
