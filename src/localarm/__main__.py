@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     images = commands.add_parser("images", help="list what was built: images, gallery image versions, snapshots")
     export = commands.add_parser("export", help="write the raw disk of an image, version, snapshot or disk to a file")
     reset = commands.add_parser("reset", help="forget the world: every resource and disk in its state directory")
+    reset.add_argument("--yes", action="store_true", help="do it; without this, it is only said what would go")
     faults = commands.add_parser(
         "faults",
         help="list, add or clear faults of the running server (docs/localarm-operations.md has the vocabulary)",
@@ -261,7 +262,7 @@ def _export(options: argparse.Namespace) -> int:
 def _reset(options: argparse.Namespace) -> int:
     from localarm import inspection
 
-    return inspection.reset(options.state.absolute())
+    return inspection.reset(options.state.absolute(), sure=options.yes)
 
 
 def _faults(options: argparse.Namespace) -> int:

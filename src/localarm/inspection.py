@@ -60,8 +60,12 @@ def export(state: Path, wanted: str, file: Path) -> int:
     return 0
 
 
-def reset(state: Path) -> int:
-    """Remove every resource and disk; certificates and the catalogue stay."""
+def reset(state: Path, *, sure: bool) -> int:
+    """Remove every resource and disk, or say which they are unless `sure`; certificates and the catalogue stay."""
+    if not sure:
+        images(state)
+        print(f"localarm: this would remove {len(_resources(state))} resources and their disks from {state}: add --yes")
+        return 0
     with _not_running(state) as free:
         if not free:
             print(f"localarm: a server runs in {state}; end it first", file=sys.stderr)

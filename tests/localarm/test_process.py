@@ -160,13 +160,15 @@ def test_the_commands_look_into_a_world(tmp_path: Path) -> None:
         assert json.loads(added.stdout)["what"] == "refuse", added.stderr
         assert "no such fault" in command("faults", *state, "add", '{"what": "burn"}').stderr
         assert command("faults", *state, "clear").stdout == ""
-        assert command("reset", *state).returncode == 1
+        assert command("reset", *state, "--yes").returncode == 1
         warned = Lease(tmp_path, "--latency=median")
         status, said = warned.end()
         assert (status, warned.facts["pid"]) == (0, lease.facts["pid"])
         assert "other options: --latency=none" in said
     assert command("export", *state, "nothing", str(tmp_path / "x")).returncode == 1
     assert "not running" in command("status", *state).stdout
-    assert command("reset", *state).returncode == 0
+    assert "add --yes" in command("reset", *state).stdout
+    assert (tmp_path / "world.sqlite").exists()
+    assert command("reset", *state, "--yes").returncode == 0
     assert not (tmp_path / "world.sqlite").exists()
     assert command("nonsense").returncode == 2
