@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -9,12 +11,14 @@ import pytest
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import Place, image_spec, lognormal, placed
 
-from gilder.build import Job
+from gilder.build import Job, LocalWork
 from gilder.engine import RunOptions, Stopping
 from gilder.model.errors import HostError
 from gilder.model.events import WAITING_FOR, Event, Stage, Waiting
 from gilder.model.gauges import Gauges
 from gilder.model.outcomes import Built, Cancelled, Failed
+from gilder.model.spec import BuildSpec
+from gilder.runtime.release import Ledger
 from gilder.slots import Slot
 from localarm.faults import Fault
 
@@ -85,6 +89,51 @@ class Troubled(Place):
 
 def troubled(place: Place) -> Troubled:
     return Troubled(place.world, place.application, place.plugs, place.arm, place.journal)
+
+
+class Furnished(Place):
+    """A place whose workplaces take a while, and fail for one image."""
+
+    takes = 0.0
+
+    @asynccontextmanager
+    async def workplace(self, spec: BuildSpec, ledger: Ledger) -> AsyncIterator[LocalWork]:
+        await anyio.sleep(self.takes)
+        if spec.name == "bad":
+            raise HostError("no sandbox")
+        yield self.work
+
+
+def furnished(place: Place, takes: float) -> Furnished:
+    found = Furnished(place.world, place.application, place.plugs, place.arm, place.journal)
+    found.takes = takes
+    return found
+
+
+def test_a_workplace_is_made_ready_while_the_disk_is_attached(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            here = furnished(place, 0)
+            (quick,) = await here.build([image_spec("one")])
+            here.takes = 5
+            (slow,) = await here.build([image_spec("two")])
+            assert slow.seconds < quick.seconds + 1
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize("takes", [0, 5, 15])
+def test_without_a_workplace_the_disk_is_given_back_whenever_that_shows(tmp_path: Path, takes: float) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            bad = furnished(place, takes)
+            outcomes = await bad.build([image_spec("first"), image_spec("bad")])
+            assert [type(outcome) for outcome in outcomes] == [Built, Failed]
+            assert place.left() == []
+            assert place.plugs.attached() == {}
+            assert await place.journal.residues() == []
+
+    in_virtual_time(main)
 
 
 def test_a_failure_is_a_value_and_the_others_go_on(tmp_path: Path) -> None:
