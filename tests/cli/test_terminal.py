@@ -187,4 +187,6 @@ def test_the_third_ctrl_c_says_what_is_left_before_it_leaves(here: Here) -> None
         assert any("disk gilder-" in row and "az disk delete" in row for row in rows)
         assert session.screen.modes == set()
     # What is left behind is real: here it goes with the embedded cloud.
-    subprocess.run([sys.executable, "-m", "localarm", "reset", "--state", str(here.state)], timeout=60, check=False)
+    subprocess.run(
+        [sys.executable, "-m", "localarm", "reset", "--yes", "--state", str(here.state)], timeout=60, check=True
+    )
