@@ -10,7 +10,7 @@ import pytest
 from tests.host.disks import disk_image, do, shown
 
 from gilder.host.devices import BlockDevice, block_device, partition_numbers
-from gilder.host.filesystems import Filesystem, btrfs_refuses_clones, filesystem, options_for
+from gilder.host.filesystems import Filesystem, btrfs_refuses_clones, filesystem, filesystems, options_for
 from gilder.host.growing import grow_filesystem, grow_partition
 from gilder.host.guest import Guest
 from gilder.host.mounts import VOLUMES, extra_mounted, mounted
@@ -50,6 +50,17 @@ async def test_what_is_on_a_device(disk: BlockDevice) -> None:
     assert len(found.uuid) == 36
     do("wipefs", "--all", f"{disk.path}p1")
     assert await filesystem(f"{disk.path}p1") == Filesystem("", "")
+
+
+async def test_what_is_on_each_of_some_devices(disk: BlockDevice) -> None:
+    """One program for all of a disk, and each device gets its own answer, also beside one that cannot be read."""
+    first = f"{disk.path}p1"
+    assert await filesystems([disk.path, "/dev/none", first, "/dev/null"]) == {
+        disk.path: Filesystem("", ""),
+        "/dev/none": Filesystem("", ""),
+        first: await filesystem(first),
+        "/dev/null": Filesystem("", ""),
+    }
 
 
 @pytest.fixture(scope="session")

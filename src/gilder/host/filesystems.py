@@ -27,9 +27,24 @@ class Filesystem:
 
 async def filesystem(path: str) -> Filesystem:
     """What is on a block device; reads the device and no cache."""
-    found = await run(["blkid", "-p", "-s", "TYPE", "-s", "UUID", "-o", "export", path], check=False)
-    words = dict(line.split("=", 1) for line in found.tail if "=" in line) if found.status == 0 else {}
-    return Filesystem(words.get("TYPE", ""), words.get("UUID", ""))
+    return (await filesystems([path]))[path]
+
+
+async def filesystems(paths: Sequence[str]) -> dict[str, Filesystem]:
+    """What is on each of some block devices; what cannot be told of one hides nothing of the others."""
+    told = dict.fromkeys(paths, Filesystem("", ""))
+    words: dict[str, str] = {}
+
+    def hear(line: str, _stream: str) -> None:
+        name, _, value = line.partition("=")
+        if name == "DEVNAME":  # a device begins
+            words.clear()
+        words[name] = value
+        if words.get("DEVNAME") in told:
+            told[words["DEVNAME"]] = Filesystem(words.get("TYPE", ""), words.get("UUID", ""))
+
+    await run(["blkid", "-p", "-s", "TYPE", "-s", "UUID", "-o", "export", *paths], check=False, on_line=hear)
+    return told
 
 
 def options_for(found: Filesystem, given: Sequence[str]) -> list[str]:

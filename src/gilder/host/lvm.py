@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 
 from gilder.host.devices import BlockDevice, holders_of, is_free, partition, partition_numbers, settle
-from gilder.host.filesystems import filesystem
+from gilder.host.filesystems import filesystem, filesystems
 from gilder.host.run import output, run
 from gilder.model.errors import Busy, CommandFailed, DeviceMissing, Refused
 from gilder.runtime.locks import KeyedLocks
@@ -42,7 +42,7 @@ class LogicalVolume:
 async def volume_paths(device: BlockDevice) -> list[str]:
     """The disk or those of its partitions that are LVM physical volumes."""
     candidates = [device.path, *(partition(device, number) for number in sorted(partition_numbers(device), key=int))]
-    return [path for path in candidates if (await filesystem(path)).kind == "LVM2_member"]
+    return [path for path, found in (await filesystems(candidates)).items() if found.kind == "LVM2_member"]
 
 
 @asynccontextmanager
