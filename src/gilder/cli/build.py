@@ -186,5 +186,7 @@ def _built(templates: Templates, options: BuildOptions, lease: Lease | None) -> 
     import anyio
 
     from gilder.cli.session import build_all
+    from gilder.cli.watching import watch_programs_by_pidfd
 
+    watch_programs_by_pidfd()
     return anyio.run(build_all, templates, options, lease)
