@@ -52,3 +52,11 @@ def test_what_a_look_takes_is_part_of_the_wait(takes: float) -> None:
         now += takes
     expected = [round(at, 2) for at in itertools.islice(moments(Usual.CHANGE_DISKS), 6)]
     assert (seen == expected) is (takes < 0.1)
+
+
+def test_looks_count_from_the_answer_though_the_first_takes_a_while() -> None:
+    now = 100.0
+    waits = looks(Usual.TAKE_SNAPSHOT, lambda: now)
+    now += 0.083  # the first look, at once
+    first = next(moments(Usual.TAKE_SNAPSHOT))
+    assert next(waits) == pytest.approx(max(0.05, first - 0.083))
