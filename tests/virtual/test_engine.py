@@ -92,12 +92,15 @@ def troubled(place: Place) -> Troubled:
 
 
 class Furnished(Place):
-    """A place whose workplaces take a while, and fail for one image."""
+    """A place whose workplaces take a while, and fail for one image. Notes how often the VM was changed before each."""
 
     takes = 0.0
+    changes: tuple[int, ...] = ()
 
     @asynccontextmanager
     async def workplace(self, spec: BuildSpec, ledger: Ledger) -> AsyncIterator[LocalWork]:
+        posts = sum(entry["path"].endswith("attachDetachDataDisks") for entry in self.application.audit)
+        self.changes = (*self.changes, posts)
         await anyio.sleep(self.takes)
         if spec.name == "bad":
             raise HostError("no sandbox")
@@ -118,6 +121,18 @@ def test_a_workplace_is_made_ready_while_the_disk_is_attached(tmp_path: Path) ->
             here.takes = 5
             (slow,) = await here.build([image_spec("two")])
             assert slow.seconds < quick.seconds + 1
+
+    in_virtual_time(main)
+
+
+def test_no_workplace_is_made_before_the_vm_attaches_the_disk(tmp_path: Path) -> None:
+    """Made earlier, those of many builds would keep this machine from sending the request that all wait for."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            here = furnished(place, 1)
+            await here.build([image_spec(f"image{n}") for n in range(8)])
+            assert here.changes == (1,) * 8
 
     in_virtual_time(main)
 

@@ -70,6 +70,7 @@ async def _worked(job: Job, place: Place, attach_to_come: Announcement, workplac
     async with AsyncExitStack() as ready:
         with story.telling(Stage.ATTACH):
             place.attach_soon(attach_to_come, story.waits_for)
+            await place.sent()
             work = await ready.enter_async_context(workplace(job.spec, job.ledger))  # while the VM attaches the disk
             slot = await place.slot()
         await story.pause(Stage.ATTACH)

@@ -35,6 +35,8 @@ class Attach:
     lun: int | None = None
     error: Exception | None = None
     tries: int = 0
+    sent: anyio.Event = field(default_factory=anyio.Event)
+    """Set once a request with it was accepted, or none will be."""
     settled: anyio.Event = field(default_factory=anyio.Event)
     waiting: Callable[[str], None] = lambda what: None
     """Told what the wish waits for, "" when it goes into a write."""

@@ -324,6 +324,8 @@ class SlotWriter:
         self.statistics.largest_batch = max(self.statistics.largest_batch, len(wanted) + len(gone))
         self._in_doubt.update(a.disk for a in wanted)
         operation = await self._calls.send(view, wanted, gone)
+        for wish in attaches:
+            wish.sent.set()
         try:
             await self._arm.finished(self.vm.subscription, operation, looks(Usual.CHANGE_DISKS))
         except Denied:
@@ -435,6 +437,8 @@ class SlotWriter:
 
     def _settle(self, wish: Wish) -> None:
         wish.settled.set()
+        if isinstance(wish, Attach):
+            wish.sent.set()
         if isinstance(wish, Attach) and wish in self._attaches:
             self._attaches.remove(wish)
         elif isinstance(wish, Detach) and wish in self._detaches:
