@@ -84,6 +84,15 @@ def test_a_broken_template_in_a_directory_is_not_passed_over(tmp_path: Path) -> 
     assert "a.json:1:" in done.stderr
 
 
+def test_a_template_that_is_given_twice_is_told_as_that(tmp_path: Path) -> None:
+    """And not as many builds of one name, for which another name would be no remedy."""
+    template(tmp_path, "a", file="a.json")
+    done = gilder("validate", str(tmp_path), str(tmp_path / "a.json"))
+    assert done.returncode == 2
+    assert "the template a.json is given twice" in done.stderr
+    assert "several builds" not in done.stderr
+
+
 def test_a_directory_without_templates_is_wrong_usage(tmp_path: Path) -> None:
     done = gilder("validate", str(tmp_path))
     assert done.returncode == 2

@@ -64,6 +64,7 @@ def template_options(function: Callable[..., Any], *, required: bool = True) -> 
             var_files=[(file, _text(file)) for file in var_files],
         )
         files = tuple(file for name in template for file in _files(name))
+        _each_once(files)
         return function(*args, templates=Templates(files, inputs, only, except_), **others)
 
     return command
@@ -150,6 +151,15 @@ def _files(name: str) -> Iterator[TemplateFile]:
         yield from _directory(Path(name))
     else:
         yield TemplateFile(name, _text(name))
+
+
+def _each_once(files: Sequence[TemplateFile]) -> None:
+    """Raise UserError when a template comes twice, such as once by itself and once out of its directory."""
+    seen: set[Path] = set()
+    for path in (Path(file.name).resolve() for file in files):
+        if path in seen:
+            raise UserError(f"the template {path.name} is given twice", hint="leave one of them out")
+        seen.add(path)
 
 
 def _directory(folder: Path) -> Iterator[TemplateFile]:
