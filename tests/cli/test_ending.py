@@ -9,14 +9,14 @@ import pytest
 PROGRAM = """
 import os, signal, sys
 import anyio
-from gilder.cli.ending import heard_out
+from gilder.cli.ending import hear_out
 from gilder.engine import Stopping, signals_heard
 
 async def run():
     stopping = Stopping(lambda text: print(text, flush=True))
-    with heard_out():
-        async with signals_heard(stopping):
-            await anyio.sleep(0)
+    hear_out()
+    with signals_heard(stopping):
+        await anyio.sleep(0)
     for _ in range(int(sys.argv[2])):
         os.kill(os.getpid(), int(sys.argv[1]))
     print("the summary", flush=True)
@@ -39,3 +39,33 @@ def test_a_signal_after_the_end_takes_neither_summary_nor_status(number: signal.
 
 def test_the_third_ends_it_all_the_same() -> None:
     assert ended(signal.SIGTERM, 3).returncode == -signal.SIGTERM
+
+
+GAPLESS = """
+import signal, sys
+import anyio
+from gilder.cli.ending import hear_out
+from gilder.engine import STOPPING, Stopping, signals_heard
+
+unheard = set()
+
+def look(frame, event, argument):
+    unheard.update(n.name for n in STOPPING if signal.getsignal(n) in (signal.SIG_DFL, signal.default_int_handler))
+
+async def run():
+    hear_out()
+    sys.setprofile(look)
+    with signals_heard(Stopping(print)):
+        await anyio.sleep(0.01)
+    await anyio.sleep(0)
+    sys.setprofile(None)
+
+anyio.run(run)
+print(sorted(unheard))
+"""
+
+
+def test_there_is_no_moment_in_which_a_signal_kills() -> None:
+    """From when the builds begin until the process ends, whatever function is just called."""
+    done = subprocess.run([sys.executable, "-c", GAPLESS], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from gilder.engine import STOPPING
+
 _ENOUGH = 3
 """Signals that end the process all the same, as they do while builds run."""
 
 
-@contextmanager
-def heard_out() -> Iterator[None]:
-    """Once the block is over, let signals wait until the process ends.
+def hear_out() -> None:
+    """From now on let signals wait until the process ends, where nobody else hears them.
 
-    The event loop, when it stops hearing a signal, puts back the system's way with it: a Ctrl-C a moment too late took the
-    summary and the exit status of a run that had ended well.
+    To be called before the builds are begun: a Ctrl-C a moment after their end took the summary and the exit status of a run
+    that had ended well.
     """
     came = 0
 
@@ -29,8 +27,5 @@ def heard_out() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
-    try:
-        yield
-    finally:
-        for number in _SIGNALS:
-            signal.signal(number, hear)
+    for number in STOPPING:
+        signal.signal(number, hear)

@@ -18,7 +18,7 @@ from gilder.cli.build import BuildOptions
 from gilder.cli.connection import found_cloud, login_of
 from gilder.cli.earlier import earlier_runs_settled
 from gilder.cli.embedded import Lease
-from gilder.cli.ending import heard_out
+from gilder.cli.ending import hear_out
 from gilder.cli.errand import Errand
 from gilder.cli.eventlog import EventLog
 from gilder.cli.logs import LogFiles
@@ -106,9 +106,9 @@ class _Work:
                 async with site_of_run as site:
                     progress.watch(site.gauges)
                     work = Run(site, journal, sink, stopping, policy, self.redactor)
-                    with heard_out():
-                        async with signals_heard(stopping):
-                            outcomes = await self._outcomes(work, journal, events, say)
+                    hear_out()
+                    with signals_heard(stopping):
+                        outcomes = await self._outcomes(work, journal, events, say)
         return outcomes, stopping.signals > 0
 
     async def _outcomes(

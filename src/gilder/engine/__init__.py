@@ -5,10 +5,11 @@ from gilder.engine.gc import Collected, Collector, Here, Judged
 from gilder.engine.login import cloud_of, settled
 from gilder.engine.recovery import ALIVE, Recovered, Recovery, crashed_runs
 from gilder.engine.run import Run, RunOptions, must_differ
-from gilder.engine.signals import Stopping, signals_heard
+from gilder.engine.signals import STOPPING, Stopping, signals_heard
 
 __all__ = [
     "ALIVE",
+    "STOPPING",
     "Collected",
     "Collector",
     "Here",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import anyio
 
 from gilder.runtime.release import MemoryLedger, Patience
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that ask to stop."""
 
 HURRIED = 15.0
 """Seconds that each release may still take after the second signal."""
@@ -64,16 +69,21 @@ class Stopping:
             os._exit(1)
 
 
-@asynccontextmanager
-async def signals_heard(stopping: Stopping) -> AsyncIterator[None]:
-    """Hear SIGINT, SIGTERM and SIGHUP while inside."""
+@contextmanager
+def signals_heard(stopping: Stopping) -> Iterator[None]:
+    """Hear SIGINT, SIGTERM and SIGHUP while inside an event loop; what heard them before does so again afterwards.
 
-    async def listen() -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
-            async for number in received:
-                stopping.signalled(signal.Signals(number).name)
+    Not by the event loop's own handlers: when those are removed, the system's way with a signal is back for a moment, and one
+    that came then ended gilder before its summary.
+    """
+    loop = asyncio.get_running_loop()
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(listen)
+    def hear(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stopping.signalled, signal.Signals(number).name)
+
+    before = {number: signal.signal(number, hear) for number in STOPPING}
+    try:
         yield
-        group.cancel_scope.cancel()
+    finally:
+        for number, heard_by in before.items():
+            signal.signal(number, signal.SIG_DFL if heard_by is None else heard_by)
