@@ -133,6 +133,12 @@ def test_no_workplace_is_made_before_the_vm_attaches_the_disk(tmp_path: Path) ->
             here = furnished(place, 1)
             await here.build([image_spec(f"image{n}") for n in range(8)])
             assert here.changes == (1,) * 8
+            attach = "virtualmachines/attachdetachdatadisks"
+            place.application.faults.add(Fault("refuse", "POST", attach, status=400, code="InvalidParameter"))
+            (refused,) = await here.build([image_spec("nine")])
+            assert isinstance(refused, Failed)
+            assert refused.stage is Stage.ATTACH
+            assert len(here.changes) == 8, "nor when it will not"
 
     in_virtual_time(main)
 

@@ -69,9 +69,12 @@ class Place:
         self._wish = self._writer.attach_soon(self._disk.id, self._disk.caching, announcement, waiting)
 
     async def sent(self) -> None:
-        """Wait until the VM attaches the disk: from then on there are seconds in which nobody else needs this machine."""
+        """Wait until the VM attaches the disk: from then on there are seconds in which nobody else needs this machine.
+
+        Raises CloudError or Refused when it will not.
+        """
         assert self._wish is not None
-        await self._wish.sent.wait()
+        await self._writer.sent(self._wish)
 
     async def slot(self) -> Slot:
         """Wait until the disk is attached and its device is here; raises CloudError, Refused, DeviceMissing."""

@@ -144,13 +144,21 @@ class SlotWriter:
         announcement.arrive()
         return wish
 
+    async def sent(self, wish: Attach) -> None:
+        """Wait until a request with a wish was accepted; raises CloudError or Refused when none will be."""
+        await wish.sent.wait()
+        self._must_be_possible(wish)
+
     async def settled(self, wish: Attach) -> Settled:
         """Wait until the VM lists the disk of a wish; raises CloudError or Refused."""
         await wish.settled.wait()
+        self._must_be_possible(wish)
+        return self._leases[wish.disk]
+
+    def _must_be_possible(self, wish: Attach) -> None:
         if wish.error is not None:
             self._working.discard(wish.disk)
             raise wish.error
-        return self._leases[wish.disk]
 
     def withdraw(self, wish: Attach) -> None:
         """Nobody waits for a wish any more; what is under way is not stopped by that."""
