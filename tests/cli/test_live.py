@@ -199,6 +199,18 @@ class Gone(Terminal):
         raise OSError(5, "Input/output error")
 
 
+def test_when_the_garbage_is_collected_nothing_is_drawn_any_more() -> None:
+    """Closing it draws nothing: that needs an event loop, which has ended by then."""
+
+    async def main() -> object:
+        async with live(board_on(Terminal(), "a")):
+            return sys.stderr
+
+    above = anyio.run(main)
+    assert isinstance(above, io.TextIOBase)
+    above.close()
+
+
 async def test_a_terminal_that_is_gone_fails_nothing() -> None:
     board = board_on(Gone(), "a")
     async with live(board):

@@ -168,6 +168,10 @@ class _Above(io.TextIOBase):
     def flush(self) -> None:
         self._board.draw_now(patience=1.0)
 
+    def close(self) -> None:
+        """Do nothing. Who collects garbage closes files, which flushes them: that drew a board when the event loop had ended,
+        and Python 3.13 told of its failure beneath the summary."""
+
 
 @asynccontextmanager
 async def live(board: LiveBoard, encoding: str = "utf-8") -> AsyncIterator[LiveBoard]:
