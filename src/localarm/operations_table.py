@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from inspect import getmembers, isfunction
+from inspect import cleandoc, getmembers, isfunction
 from pathlib import Path
 
 from localarm import faults, laws
@@ -118,7 +118,7 @@ def _durations() -> Iterator[str]:
 
 def _faults() -> Iterator[str]:
     yield from ("## Faults", "", "```")
-    yield (faults.Fault.__doc__ or "").rstrip()
+    yield cleandoc(faults.Fault.__doc__ or "")  # Python 3.13 has it without its indentation
     yield "```"
 
 
