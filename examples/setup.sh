@@ -36,6 +36,24 @@ need_packages() {
 	rm -f "$log"
 }
 
+# want_packages NAME...: install those Debian packages that this release has; tests that use the others skip, and say so.
+want_packages() {
+	for package in "$@"; do
+		# The lists may be missing on a fresh machine; without them nothing seems to be there.
+		has_candidate "$package" || apt-get update -q >/dev/null 2>&1 || :
+		if has_candidate "$package"; then
+			need_packages "$package"
+		else
+			say "apt has no package $package here: the tests that use it are skipped"
+		fi
+	done
+}
+
+# has_candidate PACKAGE: whether apt can install it. It may know a name that others mention, and have nothing for it.
+has_candidate() {
+	apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'
+}
+
 # need_venv FOLDER REQUIREMENT: a venv with gilder from this checkout, made again only when pyproject.toml changed.
 need_venv() {
 	python=

@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 
 need_root tests/run.sh
 # shellcheck disable=SC2086 # a list of words
-need_packages $GILDER_PACKAGES xfsprogs btrfs-progs procps iproute2 packer ansible-core
+need_packages $GILDER_PACKAGES xfsprogs btrfs-progs procps iproute2 ansible-core
+want_packages packer # the last with azure-chroot built in, to compare with: Debian 13 has none
 venv=${GILDER_VENV:-.venv}
 need_venv "$venv" '.[test]'
 PATH=$(cd "$venv/bin" && pwd):$PATH

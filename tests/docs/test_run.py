@@ -25,7 +25,7 @@ def checkout(tmp_path: Path) -> Path:
     for folder in ("tests", "examples", "bin", "tmp"):
         (tmp_path / folder).mkdir()
     shutil.copy(SCRIPT, tmp_path / "tests/run.sh")
-    functions = "".join(f"{name}() {{ :; }}\n" for name in ("need_root", "need_packages", "need_venv"))
+    functions = "".join(f"{name}() {{ :; }}\n" for name in ("need_root", "need_packages", "want_packages", "need_venv"))
     (tmp_path / "examples/setup.sh").write_text(functions + "GILDER_PACKAGES=\n")
     programs = {name: f'#!/bin/sh\n[ "$FAILING" != {name} ]\n' for name in ("ruff", "mypy", "lint-imports")}
     for name, text in {**programs, "python": PYTHON}.items():
@@ -48,3 +48,29 @@ def test_a_run_in_which_all_passes_ends_with_zero_and_leaves_no_file(checkout: P
 def test_whatever_fails_makes_the_run_fail(checkout: Path, failing: str) -> None:
     assert run(checkout, failing) != 0
     assert list((checkout / "tmp").iterdir()) == []
+
+
+APT_CACHE = """#!/bin/sh
+candidate='(none)'
+case "$2" in
+always) candidate=1 ;;
+listed) [ ! -e lists ] || candidate=2 ;;
+unknown) exit 0 ;;
+esac
+printf '%s:\\n  Installed: (none)\\n  Candidate: %s\\n' "$2" "$candidate"
+"""
+
+
+def test_a_package_that_a_release_lacks_is_told_and_left_out(tmp_path: Path) -> None:
+    """Debian 13 has no Packer; and a fresh machine has no package lists, without which it seems to lack everything."""
+    for name, text in {"apt-cache": APT_CACHE, "apt-get": "#!/bin/sh\n: >lists\n"}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    setup = SCRIPT.parents[1] / "examples/setup.sh"
+    words = f'. {setup}; need_packages() {{ echo "needs $*"; }}; want_packages always listed never unknown'
+    given = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-euc", words], cwd=tmp_path, env=given, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0
+    assert done.stdout == "needs always\nneeds listed\n"
+    lacks = "apt has no package {} here: the tests that use it are skipped\n"
+    assert done.stderr == lacks.format("never") + lacks.format("unknown")
