@@ -447,9 +447,9 @@ class SlotWriter:
         wish.settled.set()
         if isinstance(wish, Attach):
             wish.sent.set()
-        if isinstance(wish, Attach) and wish in self._attaches:
-            self._attaches.remove(wish)
-        elif isinstance(wish, Detach) and wish in self._detaches:
+            if wish in self._attaches:
+                self._attaches.remove(wish)
+        elif wish in self._detaches:
             self._detaches.remove(wish)
 
     def _fail(self, wishes: Sequence[Wish], error: Exception) -> None:
