@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.host.disks import do
+from tests.host.disks import START, do
 
 from gilder.host import devices
 from gilder.host.devices import (
@@ -22,7 +23,8 @@ from gilder.host.devices import (
     wait_partition,
 )
 from gilder.host.run import run
-from gilder.model.errors import Busy, DeviceMissing
+from gilder.model.errors import Busy, DeviceMissing, HostError
+from gilder.slots.devices import LunDevices
 
 pytestmark = pytest.mark.root
 
@@ -136,5 +138,21 @@ async def test_an_exclusive_opener_holds_it_too(disk: BlockDevice) -> None:
     assert is_free(disk)
 
 
-async def test_flushing_works_on_a_real_device(disk: BlockDevice) -> None:
-    await flush(disk)
+async def test_a_flush_puts_what_was_written_on_the_disk(disk: BlockDevice) -> None:
+    """Also when it goes through the devices of the slots, as before a snapshot: there it once did nothing."""
+    file = Path((disk.sysfs / "loop/backing_file").read_text().strip())
+    for number, way in enumerate((flush, LunDevices().flush)):
+        written = bytes([number + 1]) * 4096
+        # Open all the time: the kernel writes by itself when the last one closes a device.
+        with Path(disk.path).open("r+b", buffering=0) as device, file.open("rb", buffering=0) as behind:
+            os.pwrite(device.fileno(), written, START // 2)
+            assert os.pread(behind.fileno(), 4096, START // 2) != written
+            await way(disk)
+            assert os.pread(behind.fileno(), 4096, START // 2) == written
+
+
+async def test_a_flush_that_fails_says_that_the_disk_lacks_something(disk: BlockDevice) -> None:
+    gone = replace(disk, path="/dev/no-such")
+    with pytest.raises(HostError, match="not everything was written to /dev/no-such") as caught:
+        await flush(gone)
+    assert "dmesg" in str(caught.value.hint)

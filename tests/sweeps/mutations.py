@@ -19,6 +19,7 @@ from tests.sweeps.cells import Cell, examined
 from tests.sweeps.cloud import BATCH, MACHINE, POLL
 from tests.sweeps.frame import Effort, Tally
 from tests.sweeps.trees import Changing, Tree
+from tests.virtual.place import PretendedDevices
 
 from gilder.azure.arm import Arm
 from gilder.azure.machines import VmView, vm_view
@@ -96,6 +97,10 @@ def _refused_clean_up() -> list[Cell]:
 
 def _written_back() -> list[Cell]:
     return [Cell("cached", ("written back",) * builds) for builds in (1, 3)]
+
+
+def _written() -> list[Cell]:
+    return [Cell("written", (kind,) * builds) for kind in ("image", "version", "written back") for builds in (1, 3)]
 
 
 def _links_appear() -> list[Changing]:
@@ -216,6 +221,11 @@ def _success_believed() -> Disabled:
     return patch.object(SlotWriter, "_attach_settled", believed)
 
 
+def _unflushed() -> Disabled:
+    """The machine's devices are not told to write what they hold."""
+    return patch.object(PretendedDevices, "flush", _nothing)
+
+
 def _snapshot_first() -> Disabled:
     return patch("gilder.build.recipe.Caching", SimpleNamespace(READ_WRITE=object()))
 
@@ -259,6 +269,7 @@ SAFEGUARDS = (
     ),
     Safeguard("a disk in doubt is looked for when it is given back", _no_doubt, _unseen),
     Safeguard("a batch that ended is settled by looking", _success_believed, _writes),
+    Safeguard("a disk is flushed before its snapshot", _unflushed, _written),
     Safeguard("a disk with a ReadWrite cache is detached before its snapshot", _snapshot_first, _written_back),
     Safeguard("recovery waits for a change of the VM under way", _hasty_recovery, _kills),
     Safeguard("a path in an image is resolved beneath its root", trees.links_followed, trees.hostile, root=True),

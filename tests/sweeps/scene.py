@@ -1,7 +1,7 @@
 """What a sweep in virtual time plays on: a world with strangers in it, and one gilder process that can be killed.
 
-The work of a build writes a mark into its disk, so that an image says what it was made from. With host caching ReadWrite
-the mark reaches the disk only when that is detached.
+The work of a build writes a mark into its disk, so that an image says what it was made from. The mark reaches the disk when
+that is flushed, with host caching ReadWrite only when it is detached after that.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class MortalJournal(Journal):
 
 
 class CachingPlugs(Plugs):
-    """Plugs with a host cache: what is written to a ReadWrite disk is on it only after the detach.
+    """Plugs with caches: what is written is on the disk only after a flush, of a ReadWrite disk only after the detach.
 
     The devices of detached disks show for `linger` seconds more, and hide what comes to their LUN meanwhile; when they
     are `unseen`, only to who looks for the device of a LUN.
@@ -109,18 +109,28 @@ class CachingPlugs(Plugs):
     def __init__(self, linger: float = 0.0) -> None:
         super().__init__()
         self.unseen = False
+        self._written: dict[int, tuple[bytes, bool]] = {}
+        """What the machine's kernel holds, and whether the host of the VM will hold it then."""
         self._cached: dict[int, bytes] = {}
+        """What the host of the VM holds."""
         self._linger = linger
         self._lingering: dict[int, tuple[float, int, int]] = {}
 
     def write(self, lun: int, mark: bytes, *, cached: bool) -> None:
         """Write to the disk at a LUN."""
+        self._written[lun] = mark, cached
+
+    def flush(self, lun: int) -> None:
+        mark, cached = self._written.pop(lun, (b"", True))
+        if not mark:
+            return
         if cached:
             self._cached[lun] = mark
         else:
             _write(self.attached()[lun], mark)
 
     def detach(self, lun: int) -> int:
+        self._written.pop(lun, None)
         mark, blob = self._cached.pop(lun, None), self.attached().get(lun)
         if mark is not None and blob is not None:
             _write(blob, mark)

@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from gilder.host.holders import device_holders, mount_holders
 from gilder.host.run import output, run
-from gilder.model.errors import Busy, DeviceMissing
+from gilder.model.errors import Busy, DeviceMissing, HostError
 
 _SECTOR = 512
 """Bytes; sysfs counts in these whatever the device's own sector size (kernel: Documentation/ABI/stable/sysfs-block)."""
@@ -141,8 +141,22 @@ async def settle() -> None:
 
 
 async def flush(device: BlockDevice) -> None:
-    """Make everything written to the device durable: `fsync` on the block device sends a FLUSH (BLKFLSBUF does not)."""
-    await anyio.to_thread.run_sync(_fsync, device.path)
+    """Make everything written to the device durable: `fsync` on the block device sends a FLUSH (BLKFLSBUF does not).
+
+    Raises HostError when a write fails, or the device is gone: then what is on the disk is not what was written.
+    """
+    try:
+        await anyio.to_thread.run_sync(_fsync, device.path)
+    except OSError as error:
+        raise unwritten(device.path, error.strerror or str(error)) from error
+
+
+def unwritten(path: str, why: str) -> HostError:
+    """What is on the disk at `path` is not what was written to it."""
+    return HostError(
+        f"not everything was written to {path}: {why}",
+        hint="the disk or the way to it is faulty, see `dmesg`; building again uses another disk",
+    )
 
 
 def _fsync(path: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from gilder.host.devices import unwritten
 from gilder.host.filesystems import Filesystem, filesystem, options_for, own_turn
 from gilder.host.holders import file_holders
 from gilder.host.sandbox import VOLUMES, FileRefused, Sandbox
@@ -95,10 +96,7 @@ async def _all_written(box: Sandbox, device_path: str, at: Path) -> None:
     try:
         await box.ask("write_all", path=str(at))
     except FileRefused as error:
-        raise HostError(
-            f"not everything was written to {device_path}: {os.strerror(error.number)}",
-            hint="the disk or the way to it is faulty, see `dmesg`; building again uses another disk",
-        ) from error
+        raise unwritten(device_path, os.strerror(error.number)) from error
 
 
 @asynccontextmanager

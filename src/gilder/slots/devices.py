@@ -16,7 +16,7 @@ from typing import Protocol
 import anyio
 import anyio.to_thread
 
-from gilder.host.devices import BlockDevice, block_device, is_free, wait_free
+from gilder.host.devices import BlockDevice, block_device, flush, is_free, wait_free
 from gilder.host.lvm import deactivated
 from gilder.model.errors import DeviceMissing
 
@@ -115,6 +115,7 @@ class LunDevices:
 
     async def flush(self, device: BlockDevice) -> None:
         """Return once all that was written is on the disk; raises HostError."""
+        await flush(device)
 
     async def give_up(self, device: BlockDevice) -> None:
         """Take down what a killed build left on a device: volume groups, which are the whole machine's."""
