@@ -27,12 +27,10 @@ need_packages() {
 	say "installing Debian packages:$missing"
 	log=$(mktemp)
 	# A package list may be missing or old: fetch it once, then install.
+	logged "$log" "apt-get could not install:$missing" apt-get update -q
 	# shellcheck disable=SC2086 # a list of words
-	if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } >"$log" 2>&1; then
-		tail -n 20 "$log" >&2
-		rm -f "$log"
-		fail "apt-get could not install:$missing" "see the lines above"
-	fi
+	logged "$log" "apt-get could not install:$missing" env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -q -y --no-install-recommends $missing
 	rm -f "$log"
 }
 
@@ -64,19 +62,32 @@ need_venv() {
 		fi
 	done
 	[ -n "$python" ] || fail "no Python 3.11 or later with venv was found" "install python3 and python3-venv"
-	stamp=$(cksum <pyproject.toml)@$(pwd)@$("$python" -c 'import sys; print(sys.version)')
-	if [ -x "$1/bin/python" ] && [ "$(cat "$1/.made-from" 2>/dev/null)" = "$stamp" ]; then
-		return 0
-	fi
-	say "installing gilder into $1"
+	stamp=$(cksum <pyproject.toml)@$(pwd)@$("$python" -c 'import sys; print(sys.version.replace(chr(10), " "))')
+	notes=$1/.made-from # its first line tells what the venv was made from, each other one what was installed into it
 	log=$(mktemp)
-	if ! { "$python" -m venv --clear "$1" && "$1/bin/python" -m pip install --disable-pip-version-check -q -e "$2"; } >"$log" 2>&1; then
-		tail -n 20 "$log" >&2
-		rm -f "$log"
-		fail "gilder could not be installed into $1" "see the lines above"
+	if ! [ -x "$1/bin/python" ] || [ "$(sed -n 1p "$notes" 2>/dev/null)" != "$stamp" ]; then
+		say "making the venv $1"
+		rm -f "$notes"
+		logged "$log" "the venv $1 could not be made" "$python" -m venv --clear "$1"
+		printf '%s\n' "$stamp" >"$notes"
+	fi
+	if ! grep -qxF "$2" "$notes"; then
+		say "installing gilder into $1"
+		logged "$log" "gilder could not be installed into $1" "$1/bin/python" -m pip install --disable-pip-version-check -q -e "$2"
+		printf '%s\n' "$2" >>"$notes"
 	fi
 	rm -f "$log"
-	printf '%s' "$stamp" >"$1/.made-from"
+}
+
+# logged FILE ERROR PROGRAM...: run it with its output in FILE; when it fails, show the end of that and fail with ERROR.
+logged() {
+	file=$1
+	error=$2
+	shift 2
+	"$@" >"$file" 2>&1 && return 0
+	tail -n 20 "$file" >&2
+	rm -f "$file"
+	fail "$error" "see the lines above"
 }
 
 # What chroot builds use, and what the embedded cloud makes its images with.

@@ -74,3 +74,55 @@ def test_a_package_that_a_release_lacks_is_told_and_left_out(tmp_path: Path) -> 
     assert done.stdout == "needs always\nneeds listed\n"
     lacks = "apt has no package {} here: the tests that use it are skipped\n"
     assert done.stderr == lacks.format("never") + lacks.format("unknown")
+
+
+FRESH_PYTHON = """#!/bin/sh
+echo "$*" >>calls
+case "$*" in
+*print*) echo 3.11 ;;
+"-m venv"*) mkdir -p venv/bin && cp "$0" venv/bin/python ;;
+*"${BROKEN:-nothing}") echo "no network" && exit 1 ;;
+esac
+"""
+
+
+def need_venv(folder: Path, requirement: str, **given: str) -> subprocess.CompletedProcess[str]:
+    words = f". {SCRIPT.parents[1]}/examples/setup.sh; need_venv venv '{requirement}'"
+    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", **given}
+    return subprocess.run(["sh", "-euc", words], cwd=folder, env=env, capture_output=True, text=True, timeout=30)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A checkout without a venv, on a machine whose Python notes its calls."""
+    (tmp_path / "python3").write_text(FRESH_PYTHON)
+    (tmp_path / "python3").chmod(0o755)
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    return tmp_path
+
+
+def installed(folder: Path) -> list[str]:
+    """What Python was asked to make or to install, in order."""
+    calls = (folder / "calls").read_text().splitlines()
+    return [call.split()[-1] for call in calls if call.startswith(("-m venv", "-m pip"))]
+
+
+def test_the_tests_get_their_packages_in_a_venv_that_the_quickstart_made(fresh: Path) -> None:
+    """The README's two commands, one after the other: the second once took the venv for complete, and found no ruff."""
+    for requirement in (".", ".[test]", ".", ".[test]"):
+        assert need_venv(fresh, requirement).returncode == 0
+    assert installed(fresh) == ["venv", ".", ".[test]"]
+
+    (fresh / "pyproject.toml").write_text("[project]\ndependencies = []\n")
+    assert need_venv(fresh, ".[test]").returncode == 0
+    assert installed(fresh)[3:] == ["venv", ".[test]"]
+
+
+def test_an_installation_that_failed_is_told_and_tried_again(fresh: Path) -> None:
+    failed = need_venv(fresh, ".[test]", BROKEN=".[test]")
+    assert failed.returncode == 1
+    assert failed.stderr.endswith(
+        "no network\nerror: gilder could not be installed into venv\n  hint: see the lines above\n"
+    )
+    assert need_venv(fresh, ".[test]").returncode == 0
+    assert installed(fresh) == ["venv", ".[test]", ".[test]"]
