@@ -15,6 +15,7 @@ from gilder.build.work import Job, Workplace, on_this_machine
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
 from gilder.model.spec import BuildSpec, Caching
+from gilder.runtime.locks import Turns
 from gilder.runtime.release import Ledger
 from gilder.slots import Announcement, Disk, Place, Slot, place_for
 
@@ -75,8 +76,8 @@ async def _worked(job: Job, place: Place, attach_to_come: Announcement, workplac
             slot = await place.slot()
         await story.pause(Stage.ATTACH)
         with story.ending_in_its_stage():
-            async with site.limits.working(story):
-                await work(job, slot)
+            async with site.limits.working(story) as work_place:
+                await work(job, slot, Turns(site.turns, story.waits_for, work_place.aside))
     with story.ending_in_its_stage():
         # The kernel's word that nobody holds it, in whatever namespace: the snapshot of a mounted disk is broken.
         await site.devices.wait_free(slot.device, within=10.0)

@@ -23,6 +23,7 @@ from gilder.model.spec import BuildSpec, Delayed
 from gilder.provision.commands import run_commands
 from gilder.provision.context import ProvisionContext
 from gilder.provision.run import provision
+from gilder.runtime.locks import Turns
 from gilder.runtime.release import Ledger
 from gilder.slots import Slot
 
@@ -38,8 +39,8 @@ class Job:
     story: Story
 
 
-LocalWork = Callable[[Job, Slot], Awaitable[None]]
-"""Works on a disk in its slot; when it returns, the disk is unmounted."""
+LocalWork = Callable[[Job, Slot, Turns], Awaitable[None]]
+"""Works on a disk in its slot, taking turns with others where it must; when it returns, the disk is unmounted."""
 
 Workplace = Callable[[BuildSpec, Ledger], AbstractAsyncContextManager[LocalWork]]
 """Has for one build what its work needs while inside, before there is a disk: so it is made ready while that is attached."""
@@ -51,6 +52,7 @@ class Bench(Job):
 
     slot: Slot
     box: Sandbox
+    turns: Turns
 
 
 @asynccontextmanager
@@ -58,8 +60,8 @@ async def on_this_machine(spec: BuildSpec, ledger: Ledger) -> AsyncIterator[Loca
     """Have a sandbox of this machine, in which is done what the template asks for."""
     async with sandbox(spec.name, ledger, wrapper=spec.command_wrapper) as box:
 
-        async def in_box(job: Job, slot: Slot) -> None:
-            await work(Bench(job.spec, job.plan, job.site, job.ledger, job.story, slot, box))
+        async def in_box(job: Job, slot: Slot, turns: Turns) -> None:
+            await work(Bench(job.spec, job.plan, job.site, job.ledger, job.story, slot, box, turns))
 
         yield in_box
 
@@ -68,9 +70,7 @@ async def work(bench: Bench) -> None:
     """Do what the template asks for on the disk in the slot; when this returns, the disk is unmounted."""
     spec, device = bench.spec, bench.slot.device
     await _pre_mount(bench)
-    waits = bench.story.waits_for
-    volumes = activated(device, bench.ledger, bench.site.turns, root_device=spec.lvm_root_device, waiting=waits)
-    async with volumes as volume:
+    async with activated(device, bench.ledger, bench.turns, root_device=spec.lvm_root_device) as volume:
         if spec.grow_root and volume is None:
             await grow_partition(device, spec.mount_partition)
         await _mounted_work(bench, volume)
@@ -104,8 +104,7 @@ async def _mounted_work(bench: Bench, volume: str | None) -> None:
         spec.mount_options,
         ledger=bench.ledger,
         manual=manual,
-        turns=bench.site.turns,
-        waiting=story.waits_for,
+        turns=bench.turns,
     )
     async with told(story, Stage.MOUNT, Stage.UNMOUNT, root_mount, f"{root_device} at {at}") as root:
         await story.pause(Stage.MOUNT, bench.box.enter_hint)

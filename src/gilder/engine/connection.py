@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from gilder.build import Site
 from gilder.engine.login import with_tenant
 from gilder.model.ids import ArmId
 from gilder.model.spec import Auth
-from gilder.runtime.filelock import file_locked
+from gilder.runtime.filelock import Turn, in_line, nobody
 from gilder.runtime.locks import KeyedLocks
 from gilder.slots import LunDevices, SlotWriter
 
@@ -47,7 +47,7 @@ async def site_on(
         yield Site(arm, machine, writer, devices, run, turns=KeyedLocks(LOCKS))
 
 
-def turn_on(vm: ArmId) -> Callable[[], AbstractAsyncContextManager[None]]:
+def turn_on(vm: ArmId) -> Turn:
     """Makes the block in which no other gilder process of this machine changes the VM's disks."""
     lock = LOCKS / f"{sha256(str(vm).lower().encode()).hexdigest()[:16]}.lock"
-    return lambda: file_locked(lock)
+    return lambda busy=nobody: in_line(lock, busy=busy)

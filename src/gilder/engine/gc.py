@@ -6,7 +6,6 @@ Nothing is deleted that is not wholly tagged as gilder's, whose lease still runs
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,6 +19,7 @@ from gilder.build.leases import KEPT, LEASE, TERM
 from gilder.model.errors import GilderError, Refused
 from gilder.model.ids import ArmId
 from gilder.model.tags import BUILD, CREATED, HOST, RUN
+from gilder.runtime.filelock import Turn
 from gilder.slots.devices import SlotDevices
 from gilder.slots.leftovers import detach_leftovers
 
@@ -121,9 +121,7 @@ def _age(since: timedelta) -> str:
 class Collector:
     """Finds garbage and removes it, from this VM."""
 
-    def __init__(
-        self, arm: Arm, here: Here, devices: SlotDevices, turn: Callable[[], AbstractAsyncContextManager[None]]
-    ) -> None:
+    def __init__(self, arm: Arm, here: Here, devices: SlotDevices, turn: Turn) -> None:
         self._arm = arm
         self._here = here
         self._devices = devices

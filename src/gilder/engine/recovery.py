@@ -6,7 +6,7 @@ Everything is done by observation, so that it may be interrupted and done again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from gilder.build.publish import plan_from
 from gilder.engine.finishing import End, finish
 from gilder.model.errors import GilderError
 from gilder.model.ids import ArmId
-from gilder.runtime.filelock import is_unlocked
+from gilder.runtime.filelock import Turn, is_unlocked
 from gilder.runtime.journal import Journal, ResidueRecord, RunRecord, boot_id
 from gilder.slots.devices import SlotDevices
 from gilder.slots.leftovers import detach_leftovers
@@ -71,7 +71,7 @@ class Recovery:
         vm: ArmId,
         journal: Journal,
         devices: SlotDevices,
-        turn: Callable[[], AbstractAsyncContextManager[None]],
+        turn: Turn,
         say: Callable[[str], None],
     ) -> None:
         self._arm = arm

@@ -20,7 +20,7 @@ from gilder.host.holders import file_holders
 from gilder.host.sandbox import VOLUMES, FileRefused, Sandbox
 from gilder.model.errors import Busy, CommandFailed, HostError, Refused
 from gilder.model.spec import ChrootMount
-from gilder.runtime.locks import KeyedLocks
+from gilder.runtime.locks import KeyedLocks, Turns
 from gilder.runtime.release import Ledger, Release, releasing
 
 __all__ = ["VOLUMES", "extra_mounted", "mounted"]
@@ -28,7 +28,7 @@ __all__ = ["VOLUMES", "extra_mounted", "mounted"]
 Say = Callable[[str], None]
 
 
-_TURNS = KeyedLocks()
+_TURNS = Turns(KeyedLocks())
 """Those of this process."""
 
 
@@ -46,14 +46,13 @@ async def mounted(
     ledger: Ledger,
     manual: str | None = None,
     within: float = 600.0,
-    turns: KeyedLocks | None = None,
-    waiting: Say = _unheard,
+    turns: Turns = _TURNS,
 ) -> AsyncIterator[Path]:
     """Hold `device_path` (a partition or logical volume) mounted at `at` inside the sandbox; yields `at`.
 
     `manual` is the rendered `manual_mount_command`: a shell runs it, with the mount path appended, and it makes its mount
     point itself. `within` is how many seconds the unmount may take; it writes everything that was not yet written. `turns`
-    are for filesystems whose clones cannot be mounted at once; `waiting` is told when this one waits.
+    are for filesystems whose clones cannot be mounted at once.
 
     When the block ends the sandbox's processes are ended, then everything at and beneath `at` is unmounted. Raises
     CommandFailed when it cannot be mounted, Refused when something is mounted there already, ReleaseFailed (caused by
@@ -69,7 +68,7 @@ async def mounted(
     found = await filesystem(device_path) if manual is None else Filesystem("", "")
     remedy = f"{box.enter_hint} -c 'umount -R {at}'"
     async with (
-        own_turn(found, device_path, turns or _TURNS, waiting),
+        own_turn(found, device_path, turns),
         releasing(
             ledger, Release("mount", f"{device_path} at {at}", remedy, undo, within, goes_with=str(box), must=True)
         ),

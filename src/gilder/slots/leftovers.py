@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 
 import anyio
 
@@ -13,6 +12,7 @@ from gilder.azure.machines import VmView, vm_view
 from gilder.azure.operations import Usual, looks
 from gilder.model.errors import Busy, CloudError, DeviceMissing, GilderError, Refused
 from gilder.model.ids import ArmId
+from gilder.runtime.filelock import Turn
 from gilder.slots.calls import DiskCalls, collided
 from gilder.slots.devices import SlotDevices, wait_gone
 
@@ -31,7 +31,7 @@ async def detach_leftovers(
     vm: ArmId,
     devices: SlotDevices,
     disks: Sequence[ArmId],
-    turn: Callable[[], AbstractAsyncContextManager[None]],
+    turn: Turn,
 ) -> dict[ArmId, GilderError]:
     """Detach those of `disks` that the VM lists, all in one request; returns what could not be done, and why.
 
