@@ -26,7 +26,9 @@ from gilder.host.devices import BlockDevice
 from gilder.model.errors import HostError
 from gilder.model.outcomes import Built, Outcome
 from gilder.model.spec import BuildSpec, Caching
+from gilder.runtime.filelock import nobody
 from gilder.runtime.journal import Journal
+from gilder.runtime.locks import Turns
 from gilder.slots import Slot
 from gilder.slots.devices import Scenery
 from localarm import mischief, sizes
@@ -198,7 +200,7 @@ class Scene(Place):
     outcomes: list[Outcome] | None = None
     """What the process said at its end; None if it was killed."""
 
-    async def work(self, job: Job, slot: Slot) -> None:
+    async def work(self, job: Job, slot: Slot, turns: Turns) -> None:
         """Work, then write the mark. A disk that is torn away gives errors, as of a device that is gone."""
         plugs, lun = self.plugs, slot.lun
         assert isinstance(plugs, CachingPlugs)
@@ -206,7 +208,7 @@ class Scene(Place):
             raise HostError(f"{slot.device.path}: No such device")
         if plugs.sequence[lun] != slot.device.diskseq:
             plugs.violations.append(f"{job.spec.name} worked on another disk's device at LUN {lun}")
-        await super().work(job, slot)
+        await super().work(job, slot, turns)
         if plugs.sequence.get(lun) != slot.device.diskseq:
             raise HostError(f"{slot.device.path}: Input/output error")
         plugs.write(lun, mark_of(job.spec.name), cached=job.spec.os_disk_cache_type is Caching.READ_WRITE)
@@ -269,7 +271,7 @@ class Scene(Place):
 
 
 @asynccontextmanager
-async def _no_turn() -> AsyncIterator[None]:
+async def _no_turn(busy: Callable[[], None] = nobody) -> AsyncIterator[None]:
     yield
 
 

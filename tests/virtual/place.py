@@ -25,7 +25,9 @@ from gilder.model.events import Event, Sink
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import BuildSpec, GalleryDestination, HyperVGeneration, PlatformImage
+from gilder.runtime.filelock import Turn, nobody
 from gilder.runtime.journal import Journal, in_loop
+from gilder.runtime.locks import Turns
 from gilder.runtime.release import Ledger
 from gilder.slots import Slot, SlotWriter
 from gilder.slots.devices import Scenery
@@ -159,6 +161,8 @@ class Place:
     devices: Callable[[Plugs], PretendedDevices] = PretendedDevices
     site: Site | None = None
     """Of the run begun last."""
+    turn: Turn = field(default_factory=lambda: no_turn)
+    """By which other gilder processes of this machine are excluded."""
 
     def __post_init__(self) -> None:
         self._cpus = anyio.CapacityLimiter(self.cores)
@@ -172,7 +176,7 @@ class Place:
         """Where this place works."""
         yield self.work
 
-    async def work(self, job: Job, slot: Slot) -> None:
+    async def work(self, job: Job, slot: Slot, turns: Turns) -> None:
         """Pretend to work on a disk: mounted all the time, on a CPU for part of it."""
         lun = _lun(slot.device)
         if lun not in self.plugs.attached():
@@ -192,7 +196,7 @@ class Place:
     ) -> list[Outcome]:
         """Build with gilder's engine."""
         devices = self.devices(self.plugs)
-        writer = SlotWriter(self.arm, VM, devices, _no_turn)
+        writer = SlotWriter(self.arm, VM, devices, self.turn)
         self.writer, self.writes = writer, writer.statistics
         machine = ThisMachine(VM, "westeurope", self.zone, "")
         run_id = f"run{next(self.runs)}"
@@ -211,7 +215,8 @@ class Place:
         return [resource.name for resource in held if "build-host" not in resource.name]
 
 
-def _no_turn() -> AbstractAsyncContextManager[None]:
+def no_turn(busy: Callable[[], None] = nobody) -> AbstractAsyncContextManager[None]:
+    """The turn of a process that is the only one."""
     return nullcontext()
 
 

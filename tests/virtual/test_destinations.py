@@ -27,6 +27,7 @@ from gilder.model.events import Said, Stage
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Cancelled, Failed
 from gilder.model.spec import Auth, Caching, DiskSku, GalleryVersion, ManagedDisk, ReplicaSku, TargetRegion
+from gilder.runtime.locks import Turns
 from gilder.slots import Slot
 from localarm.resources import Resource
 from localarm.settings import APPLICATION, APPLICATION_SECRET, SUBSCRIPTION, Principal
@@ -52,9 +53,9 @@ class Watching(Place):
 
     seen: list[int]
 
-    async def work(self, job: Job, slot: Slot) -> None:
+    async def work(self, job: Job, slot: Slot, turns: Turns) -> None:
         self.seen = sorted(self.plugs.attached())
-        await super().work(job, slot)
+        await super().work(job, slot, turns)
 
 
 async def with_data(place: Place) -> dict[int, bytes]:
@@ -252,7 +253,7 @@ def test_latest_is_the_newest_version_that_is_not_left_out_of_it(tmp_path: Path)
 
 def test_force_replaces_what_is_there_once_the_new_one_can_be_made(tmp_path: Path) -> None:
     class Failing(Place):
-        async def work(self, job: Job, slot: Slot) -> None:
+        async def work(self, job: Job, slot: Slot, turns: Turns) -> None:
             raise HostError("no luck")
 
     async def main() -> None:

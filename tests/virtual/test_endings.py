@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
@@ -10,7 +9,7 @@ import pytest
 from tests.sweeps.cells import Cell, examined
 from tests.virtual.furnishing import disk
 from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import VM, Place, PretendedDevices, placed
+from tests.virtual.place import VM, Place, PretendedDevices, no_turn, placed
 
 from gilder.azure.machines import Attachment, attach_and_detach, vm_view
 from gilder.azure.operations import Usual, looks
@@ -25,7 +24,7 @@ from localarm.faults import Fault
 def test_a_run_cancelled_before_its_writer_runs_ends(tmp_path: Path) -> None:
     async def main() -> None:
         async with placed(tmp_path) as place:
-            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), nullcontext)
+            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), no_turn)
             with anyio.CancelScope() as scope:
                 scope.cancel()
                 async with served(writer):
@@ -47,7 +46,7 @@ def test_leftovers_are_detached_once_a_change_under_way_has_ended(tmp_path: Path
             disks = [await disk(place, "one"), await disk(place, "two")]
             await attached(place, disks)
             await attach_and_detach(place.arm, VM, [], disks[:1])  # the process died here
-            refused = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), disks, nullcontext)
+            refused = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), disks, no_turn)
             assert refused == {}
             assert (await vm_view(place.arm, VM)).disks == ()
 
@@ -62,7 +61,7 @@ def test_leftovers_are_detached_although_somebody_else_writes(tmp_path: Path) ->
             code = "ConflictingConcurrentWriteNotAllowed"
             kind = "virtualmachines/attachdetachdatadisks"
             place.application.faults.add(Fault("refuse", "POST", kind, status=409, code=code, times=2))
-            refused = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), disks, nullcontext)
+            refused = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), disks, no_turn)
             assert refused == {}
             assert (await vm_view(place.arm, VM)).disks == ()
 
@@ -88,7 +87,7 @@ def test_an_attach_cancelled_while_the_writer_looks_for_room_harms_nobody(tmp_pa
             for lun in range(4):
                 mischief.stranger_attaches(place.world, lun)
             place.application.faults.add(Fault("delay", "GET", "virtualmachines", nth=2, seconds=20))
-            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), nullcontext)
+            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), no_turn)
             one = await disk(place, "one")
             async with served(writer):
                 with anyio.move_on_after(5) as scope, writer.announced() as announcement:

@@ -18,6 +18,7 @@ from gilder.model.events import WAITING_FOR, Event, Stage, Waiting
 from gilder.model.gauges import Gauges
 from gilder.model.outcomes import Built, Cancelled, Failed
 from gilder.model.spec import BuildSpec
+from gilder.runtime.locks import Turns
 from gilder.runtime.release import Ledger
 from gilder.slots import Slot
 from localarm.faults import Fault
@@ -81,8 +82,8 @@ def test_waits_are_timings_of_their_own_and_gauges_tell_what_is_left(tmp_path: P
 class Troubled(Place):
     """A place where the work on one image fails."""
 
-    async def work(self, job: Job, slot: Slot) -> None:
-        await super().work(job, slot)
+    async def work(self, job: Job, slot: Slot, turns: Turns) -> None:
+        await super().work(job, slot, turns)
         if job.spec.name == "bad":
             raise HostError("no luck")
 

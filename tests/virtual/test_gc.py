@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.virtual.furnishing import definition, disk, gallery, id_of, version
 from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import VM, Place, PretendedDevices, image_spec, placed
+from tests.virtual.place import VM, Place, PretendedDevices, image_spec, no_turn, placed
 
 from gilder.azure.clock import ServiceClock
 from gilder.azure.disks import disk_facts
@@ -53,7 +53,7 @@ def tokens_age(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def collector(place: Place, here: Here = HERE) -> Collector:
-    return Collector(place.arm, here, PretendedDevices(place.plugs), nullcontext)
+    return Collector(place.arm, here, PretendedDevices(place.plugs), no_turn)
 
 
 async def collected(place: Place, here: Here = HERE) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import anyio
 import pytest
 from tests.virtual.furnishing import REGION, definition, disk, gallery, id_of
 from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import VM, Place, PretendedDevices, placed
+from tests.virtual.place import VM, Place, PretendedDevices, no_turn, placed
 
 from gilder.azure.galleries import VersionPlan, publish_version, version_made
 from gilder.azure.operations import Operation
@@ -59,7 +58,7 @@ class Crashed:
         """Recover, and see that a second time finds nothing to do."""
         journal = self.place.journal
         devices = PretendedDevices(self.place.plugs)
-        recovery = Recovery(self.place.arm, VM, journal, devices, nullcontext, lambda text: None)
+        recovery = Recovery(self.place.arm, VM, journal, devices, no_turn, lambda text: None)
         (run,) = await journal.runs()
         return await recovery.recover(run)
 

@@ -9,6 +9,7 @@ from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.creating import Creation, created
+from gilder.azure.machines import VmView
 from gilder.azure.operations import Usual
 from gilder.azure.settling import removed
 from gilder.azure.words import word
@@ -83,6 +84,7 @@ class DiskFacts:
     architecture: str = ""
     security: str = ""
     """Such as `TrustedLaunch` or `ConfidentialVM_DiskEncryptedWithPlatformKey`."""
+    zone: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     provisioning: str = "Succeeded"
     """Updating while it is created."""
@@ -161,9 +163,18 @@ async def disk_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:
         word(told.hyper_v_generation),
         word(capabilities.architecture) if capabilities else "",
         word(security.security_type) if security else "",
+        (found.zones or [""])[0],
         dict(found.tags or {}),
         word(told.provisioning_state) or "Unknown",
     )
+
+
+async def of_gilder(arm: Arm, vm: VmView) -> bool:
+    """Whether a data disk of the VM is a temporary one that some gilder made, as its tags say; raises CloudError."""
+    for entry in vm.disks:
+        if entry.disk is not None and (facts := await disk_facts(arm, entry.disk)) is not None and RUN in facts.tags:
+            return True
+    return False
 
 
 async def _free_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:

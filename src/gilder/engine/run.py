@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -75,6 +76,7 @@ class Run:
             with anyio.CancelScope() as scope:
                 self._stopping.stops(scope)
                 self._stopping.hurries(self._site.writer.hurry)
+                self._site.writer.tells_width(self._site.limits.slots_known)
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._learn_slots)
                     for spec in order:
@@ -82,10 +84,8 @@ class Run:
         return [self._outcomes.get(spec.name, Cancelled(spec.name, None, 0.0)) for spec in specs]
 
     async def _learn_slots(self) -> None:
-        try:
-            self._site.limits.slots_known(await self._site.writer.free_luns())
-        except GilderError:
-            return  # the builds meet the same error, and it is theirs to tell
+        with suppress(GilderError):  # the builds meet the same error, and it is theirs to tell
+            await self._site.writer.free_luns()
 
     async def _one(self, spec: BuildSpec, everything: anyio.CancelScope) -> None:
         async with self._limit:

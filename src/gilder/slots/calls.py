@@ -16,7 +16,10 @@ from gilder.model.ids import ArmId
 _UNKNOWN_CALL = {"InvalidResourceType", "NoRegisteredProviderFound", "InvalidApiVersionParameter", "NotImplemented"}
 """Codes by which a service says that it does not know attachDetachDataDisks."""
 
-_OURS_TO_REPEAT = {*PASSING, "AttachDiskWhileBeingDetached", "Conflict", "ConflictingUserInput", "OperationPreempted"}
+ABOUT_A_DISK = {"AttachDiskWhileBeingDetached", "ConflictingUserInput"}
+"""Codes that tell of one disk of a write. It may be free in a moment, or never: another VM may own it (issue reports)."""
+
+_OURS_TO_REPEAT = {*PASSING, *ABOUT_A_DISK, "Conflict", "OperationPreempted"}
 """Codes of a write that collided with another's: read again and choose again (issue reports, see docs/architecture.md)."""
 
 _REFILL = 15.0
