@@ -36,7 +36,7 @@ from pathlib import Path
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
 from gilder.build import Attendance, OnError, Site
-from gilder.engine import ALIVE, Run, RunOptions, Stopping, cloud_of, must_differ, settled, site_on
+from gilder.engine import ALIVE, Run, RunOptions, Stopping, cloud_of, must_differ, settled, shared_auth, site_on
 from gilder.model.deadlines import Deadlines
 from gilder.model.diagnostics import Diagnostic, render
 from gilder.model.errors import GilderError, Refused, UserError
@@ -105,14 +105,7 @@ class Vm:
     @property
     def facts(self) -> VmFacts:
         """What templates may ask about it."""
-        return VmFacts(
-            name=self.machine.name,
-            subscription_id=self.machine.id.subscription,
-            resource_group=self.machine.id.resource_group,
-            location=self.machine.location,
-            zone=self.machine.zone,
-            resource_id=str(self.machine.id),
-        )
+        return self.machine.facts
 
 
 @asynccontextmanager
@@ -176,8 +169,12 @@ async def run(
 
 
 async def build(path: str | Path, tell: Callable[[Event], None] = lambda event: None) -> list[Outcome]:
-    """Build everything in a template on this VM, with the authentication that the template asks for."""
-    specs = load(path)
-    auth = specs[0].auth if specs else Auth()
-    async with connected(auth) as vm:
-        return await run(load(path, vm.facts), vm, tell)
+    """Build everything in a template on this VM, with the authentication that the template asks for.
+
+    Raises UserError when its builders ask for different ones.
+    """
+    # The cloud is needed to find the VM, and the VM to know what the template means, be it for the login.
+    cloud = await cloud_of(await settled(shared_auth(load(path)), os.environ, lambda text: None))
+    specs = load(path, (await this_machine(cloud)).facts)
+    async with connected(shared_auth(specs), cloud) as vm:
+        return await run(specs, vm, tell)

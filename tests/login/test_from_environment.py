@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -21,12 +22,13 @@ from tests.login.service import (
     settings,
 )
 
+from gilder.api import build
 from gilder.azure.standing import caller
-from gilder.cli.connection import login_of
+from gilder.cli.connection import Login
 from gilder.cli.embedded import EmbeddedCloud, Lease
 from gilder.cli.secrecy import login_secrets
 from gilder.engine.login import settled
-from gilder.model.errors import Denied
+from gilder.model.errors import Denied, UserError
 from gilder.model.spec import Auth
 from gilder.runtime.redaction import Redactor
 from localarm.settings import SUBSCRIPTION, TENANT
@@ -135,6 +137,26 @@ async def test_the_embedded_cloud_is_not_asked_for_a_real_application(
     said: list[str] = []
     with subprocess.Popen(["true"], text=True) as process:
         lease = Lease(process, found=EmbeddedCloud("http://m", "h", Path("ca.pem"), ("known",)))
-        assert (await login_of(Auth(), lease, said.append)).client_id == (client if counts else None)
-        assert (await login_of(Auth(), None, said.append)).client_id == client
+        assert (await Login(lease, said.append).settled(Auth())).client_id == (client if counts else None)
+        assert (await Login(None, said.append).settled(Auth())).client_id == client
     assert len(said) == (0 if counts else 1)
+
+
+async def test_a_login_is_settled_again_only_where_the_vm_makes_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARM_CLIENT_ID", "stranger")
+    said: list[str] = []
+    with subprocess.Popen(["true"], text=True) as process:
+        lease = Lease(process, found=EmbeddedCloud("http://m", "h", Path("ca.pem"), ("known",)))
+        login = Login(lease, said.append)
+        before = await login.settled(Auth(subscription_id="placeholder"))
+        assert await login.settled(Auth(subscription_id="placeholder")) == before
+        assert len(said) == 1
+        assert (await login.settled(Auth(subscription_id="real"))).subscription_id == "real"
+
+
+async def test_builders_that_log_in_in_different_ways_are_refused_in_python_too(tmp_path: Path) -> None:
+    alike = {"type": "azure-chroot", "source": "a:b:c:latest", "skip_create_image": True}
+    builders = [{"name": name, "client_id": name, **alike} for name in ("one", "two")]
+    (tmp_path / "template.json").write_text(json.dumps({"builders": builders}))
+    with pytest.raises(UserError, match="authenticate in different ways"):
+        await build(tmp_path / "template.json")

@@ -10,6 +10,7 @@ import anyio
 from gilder.azure.cloud import Cloud
 from gilder.model.errors import Refused
 from gilder.model.ids import ArmId
+from gilder.model.vm import VmFacts
 
 NOT_ON_AZURE = "run gilder on an Azure VM, or add `--cloud local` to build on the embedded cloud"
 
@@ -27,6 +28,18 @@ class Machine:
     def name(self) -> str:
         """The VM's name in Azure."""
         return self.id.name
+
+    @property
+    def facts(self) -> VmFacts:
+        """What templates may ask about it."""
+        return VmFacts(
+            name=self.name,
+            subscription_id=self.id.subscription,
+            resource_group=self.id.resource_group,
+            location=self.location,
+            zone=self.zone,
+            resource_id=str(self.id),
+        )
 
 
 async def this_machine(cloud: Cloud) -> Machine:

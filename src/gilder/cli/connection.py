@@ -11,17 +11,37 @@ from gilder.engine import cloud_of, settled
 from gilder.model.spec import Auth
 
 
-async def login_of(auth: Auth, lease: Lease | None, say: Callable[[str], None]) -> Auth:
-    """The options that count, the template's `auth` completed from the environment.
+class Login:
+    """Whom a run logs in as.
 
-    The variables of this machine may be made for the real Azure: an application that the embedded cloud does not know is
-    left out, and the build runs as its VM.
+    The VM is asked for in a cloud, and a template may ask the VM for what it logs in with: its options are settled before
+    the VM is known, for the cloud, and again where they mean something else after.
     """
-    complete = await settled(auth, os.environ, say)
-    if lease is None or complete.client_id in (None, auth.client_id, *lease.cloud().applications):
-        return complete
-    say(f"{complete.client_id}, which the environment names, is not known to the embedded cloud: working as its VM")
-    return auth
+
+    def __init__(self, lease: Lease | None, say: Callable[[str], None]) -> None:
+        self._lease = lease
+        self._say = say
+        self._given: Auth | None = None
+        self._settled = Auth()
+
+    async def settled(self, given: Auth) -> Auth:
+        """The options that count, those of the template completed from the environment; raises UserError and Denied.
+
+        The variables of this machine may be made for the real Azure: an application that the embedded cloud does not know
+        is left out, and the build runs as its VM.
+        """
+        if given != self._given:
+            self._settled = await self._completed(given)
+            self._given = given
+        return self._settled
+
+    async def _completed(self, given: Auth) -> Auth:
+        complete = await settled(given, os.environ, self._say)
+        if self._lease is None or complete.client_id in (None, given.client_id, *self._lease.cloud().applications):
+            return complete
+        who = f"{complete.client_id}, which the environment names, is not known to the embedded cloud"
+        self._say(f"{who}: working as its VM")
+        return given
 
 
 async def found_cloud(auth: Auth, lease: Lease | None) -> Cloud:

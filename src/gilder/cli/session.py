@@ -15,7 +15,7 @@ from gilder.azure.metadata import Machine, this_machine
 from gilder.build import Attendance, OnError
 from gilder.cli.asking import Asker
 from gilder.cli.build import BuildOptions
-from gilder.cli.connection import found_cloud, login_of
+from gilder.cli.connection import Login, found_cloud
 from gilder.cli.earlier import earlier_runs_settled
 from gilder.cli.embedded import Lease
 from gilder.cli.ending import hear_out
@@ -29,11 +29,10 @@ from gilder.cli.secrecy import errors_hidden, login_secrets, open_files, secrets
 from gilder.cli.sinks import Together
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
-from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, signals_heard, site_on
-from gilder.model.errors import HostError, UserError
+from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, shared_auth, signals_heard, site_on
+from gilder.model.errors import HostError
 from gilder.model.outcomes import Outcome
-from gilder.model.spec import Auth, BuildSpec
-from gilder.model.vm import VmFacts
+from gilder.model.spec import Auth
 from gilder.runtime.filelock import file_locked
 from gilder.runtime.journal import Journal, opened
 from gilder.runtime.redaction import Redactor
@@ -43,12 +42,13 @@ from gilder.template import Loaded
 async def build_all(templates: Templates, options: BuildOptions, lease: Lease | None) -> int:
     """Build everything that was asked for; returns the exit code."""
     start = anyio.current_time()
-    auth = await login_of(shared_auth(templates.loaded().builds), lease, _warn)
-    cloud = await found_cloud(auth, lease)
+    login = Login(lease, _warn)
+    cloud = await found_cloud(await login.settled(shared_auth(templates.loaded().builds)), lease)
     machine = await this_machine(cloud)
-    loaded = templates.loaded(facts_of(machine))
+    loaded = templates.loaded(machine.facts)
     if templates.report(loaded):
         return FAILED
+    auth = await login.settled(shared_auth(loaded.builds))
     must_differ(loaded.builds)
     redactor, short = Redactor.of(secrets_of(loaded, os.environ) | login_secrets(auth))
     warnings = [f"the value of {name} is too short to be hidden" for name in short]
@@ -144,26 +144,3 @@ def _tell_results(work: _Work, logs: LogFiles, outcomes: Sequence[Outcome], took
         echo(line)
     if any(outcome.residues for outcome in outcomes):
         echo(f"           all of it: {options.recovery}")
-
-
-def shared_auth(specs: tuple[BuildSpec, ...]) -> Auth:
-    """The authentication of the run: one VM has one identity towards its own disk list. Raises UserError."""
-    first, *others = [spec.auth for spec in specs]
-    if any(auth != first for auth in others):
-        raise UserError(
-            "the builders of this template authenticate in different ways",
-            hint="give all of them the same authentication options, or build them in separate runs (-only)",
-        )
-    return first
-
-
-def facts_of(machine: Machine) -> VmFacts:
-    """What templates may ask about this VM."""
-    return VmFacts(
-        name=machine.name,
-        subscription_id=machine.id.subscription,
-        resource_group=machine.id.resource_group,
-        location=machine.location,
-        zone=machine.zone,
-        resource_id=str(machine.id),
-    )

@@ -2,7 +2,7 @@
 
 from gilder.engine.connection import site_on, turn_on
 from gilder.engine.gc import Collected, Collector, Here, Judged
-from gilder.engine.login import cloud_of, settled
+from gilder.engine.login import cloud_of, settled, shared_auth
 from gilder.engine.recovery import ALIVE, Recovered, Recovery, crashed_runs
 from gilder.engine.run import Run, RunOptions, must_differ
 from gilder.engine.signals import STOPPING, Stopping, signals_heard
@@ -23,6 +23,7 @@ __all__ = [
     "crashed_runs",
     "must_differ",
     "settled",
+    "shared_auth",
     "signals_heard",
     "site_on",
     "turn_on",

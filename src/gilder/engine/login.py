@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from gilder.azure.cloud import Cloud, discovered_cloud, named_cloud
 from gilder.azure.denials import AZ_HINT
@@ -12,9 +12,20 @@ from gilder.azure.methods import Method, method_of, with_environment
 from gilder.azure.tenants import tenant_of
 from gilder.host.run import output
 from gilder.model.errors import CommandFailed, Denied, UserError
-from gilder.model.spec import Auth
+from gilder.model.spec import Auth, BuildSpec
 
 _LOGGING_IN = (Method.SECRET, Method.CERTIFICATE, Method.ASSERTION, Method.OIDC)
+
+
+def shared_auth(specs: Sequence[BuildSpec]) -> Auth:
+    """The authentication of a run: one VM has one identity towards its own disk list. Raises UserError."""
+    first, *others = [spec.auth for spec in specs] or [Auth()]
+    if any(auth != first for auth in others):
+        raise UserError(
+            "the builders of this template authenticate in different ways",
+            hint="give all of them the same authentication options, or build them in separate runs (-only)",
+        )
+    return first
 
 
 async def settled(auth: Auth, environment: Mapping[str, str], say: Callable[[str], None]) -> Auth:
