@@ -127,7 +127,7 @@ def test_what_the_files_of_a_login_hold_is_hidden(keys: Path) -> None:
     assert Auth(client_id=CLIENT, client_jwt="eyJ.a.b").secrets == {"client_jwt": "eyJ.a.b"}
 
 
-@pytest.mark.parametrize(("client", "counts"), [("known", True), ("stranger", False)])
+@pytest.mark.parametrize(("client", "counts"), [("known", True), ("stranger", False), ("", False)])
 async def test_the_embedded_cloud_is_not_asked_for_a_real_application(
     client: str, counts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +138,10 @@ async def test_the_embedded_cloud_is_not_asked_for_a_real_application(
     with subprocess.Popen(["true"], text=True) as process:
         lease = Lease(process, found=EmbeddedCloud("http://m", "h", Path("ca.pem"), ("known",)))
         assert (await Login(lease, said.append).settled(Auth())).client_id == (client if counts else None)
-        assert (await Login(None, said.append).settled(Auth())).client_id == client
+        if client:
+            assert (await Login(None, said.append).settled(Auth())).client_id == client
+        with pytest.raises(UserError, match="client_secret needs client_id"):  # the template's own mistakes stay
+            await Login(lease, said.append).settled(Auth(client_secret="s"))
     assert len(said) == (0 if counts else 1)
 
 

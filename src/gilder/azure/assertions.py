@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import aiohttp
 
+from gilder.azure.methods import CI_JOB
 from gilder.model.errors import Denied, Unreachable, UserError
 
 AUDIENCE = "api://AzureADTokenExchange"
@@ -77,13 +78,10 @@ async def _asked(url: str, method: str, headers: dict[str, str], context: ssl.SS
             if answer.status >= 500 or answer.status in (408, 429):
                 raise Unreachable(f"{host} gives the CI job no token now (HTTP {answer.status})", status=answer.status)
             if answer.status != 200:
-                hint = (
-                    "GitHub: permissions: id-token: write; Azure Pipelines: SYSTEM_ACCESSTOKEN: $(System.AccessToken)"
-                )
                 raise Denied(
                     f"{host} gives the CI job no token (HTTP {answer.status}): oidc_request_token is wrong or has expired",
                     status=answer.status,
-                    hint=hint,
+                    hint=CI_JOB,
                 )
             told = await answer.json(content_type=None)
             return str(told.get("value") or told["oidcToken"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gilder.azure.cloud import Cloud, discovered_cloud
-from gilder.cli.embedded import Lease
+from gilder.azure.methods import method_of, with_environment
+from gilder.cli.embedded import EmbeddedCloud, Lease
 from gilder.engine import cloud_of, settled
+from gilder.model.errors import UserError
 from gilder.model.spec import Auth
 
 
@@ -27,21 +29,33 @@ class Login:
     async def settled(self, given: Auth) -> Auth:
         """The options that count, those of the template completed from the environment; raises UserError and Denied.
 
-        The variables of this machine may be made for the real Azure: an application that the embedded cloud does not know
-        is left out, and the build runs as its VM.
+        The variables of this machine may be made for the real Azure: what the embedded cloud can make nothing of is left
+        out, and the build runs as its VM.
         """
         if given != self._given:
-            self._settled = await self._completed(given)
+            environment: Mapping[str, str] = os.environ
+            if self._lease is not None and (why := _useless(given, self._lease.cloud())):
+                self._say(f"the environment's login is left out ({why}): working as the VM of the embedded cloud")
+                environment = {}
+            self._settled = await settled(given, environment, self._say)
             self._given = given
         return self._settled
 
-    async def _completed(self, given: Auth) -> Auth:
-        complete = await settled(given, os.environ, self._say)
-        if self._lease is None or complete.client_id in (None, given.client_id, *self._lease.cloud().applications):
-            return complete
-        who = f"{complete.client_id}, which the environment names, is not known to the embedded cloud"
-        self._say(f"{who}: working as its VM")
-        return given
+
+def _useless(given: Auth, cloud: EmbeddedCloud) -> str:
+    """Why the environment's login would not do on the embedded cloud; "" when it does, or the template has one.
+
+    Raises UserError for a mistake of the template itself.
+    """
+    method_of(with_environment(given, {}))
+    try:
+        complete = with_environment(given, os.environ)
+        method_of(complete)
+    except UserError as error:
+        return error.message
+    if complete.client_id in (None, given.client_id, *cloud.applications):
+        return ""
+    return f"{complete.client_id} is not known there"
 
 
 async def found_cloud(auth: Auth, lease: Lease | None) -> Cloud:
