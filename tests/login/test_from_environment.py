@@ -23,13 +23,16 @@ from tests.login.service import (
 )
 
 from gilder.api import build
+from gilder.azure.metadata import Machine
 from gilder.azure.standing import caller
 from gilder.cli.connection import Login
 from gilder.cli.embedded import EmbeddedCloud, Lease
 from gilder.cli.secrecy import login_secrets
+from gilder.engine import site_on
 from gilder.engine.login import settled
 from gilder.model.errors import Denied, UserError
-from gilder.model.spec import Auth
+from gilder.model.ids import ArmId
+from gilder.model.spec import Auth, BuildSpec
 from gilder.runtime.redaction import Redactor
 from localarm.settings import SUBSCRIPTION, TENANT
 
@@ -163,3 +166,12 @@ async def test_builders_that_log_in_in_different_ways_are_refused_in_python_too(
     (tmp_path / "template.json").write_text(json.dumps({"builders": builders}))
     with pytest.raises(UserError, match="authenticate in different ways"):
         await build(tmp_path / "template.json")
+
+
+async def test_the_subscription_that_the_environment_names_is_that_of_galleries(keys: Path) -> None:
+    variables = {"ARM_CLIENT_ID": CLIENT, "ARM_CLIENT_SECRET": SECRET, "ARM_SUBSCRIPTION_ID": SUBSCRIPTION}
+    elsewhere = ArmId("99999999-0000-4000-8000-000000000000", "g", "Microsoft.Compute", ("virtualMachines",), ("vm",))
+    async with served(keys, settings()) as place:
+        auth = await settled(Auth(), variables, print)
+        async with site_on(place.cloud, auth, Machine(elsewhere, "westeurope", "", ""), "run", print) as site:
+            assert site.gallery_subscription(BuildSpec(name="b", from_scratch=True)) == SUBSCRIPTION

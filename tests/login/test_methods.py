@@ -335,3 +335,13 @@ async def test_the_azure_cli_is_asked(case: str, keys: Path, tmp_path: Path, mon
         if not words:
             assert az.asked()[0] == "account show --output json"
             assert f"--subscription {SUBSCRIPTION}" in az.asked()[1]
+
+
+async def test_what_az_makes_useless_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: Path) -> None:
+    names = [name for name in Auth.model_fields if name not in ("use_azure_cli_auth", "metadata_host")]
+    said: list[str] = []
+    async with served(keys, settings()) as place:
+        Az(tmp_path / "bin", monkeypatch).prints(place)
+        await settled(Auth(use_azure_cli_auth=True, **dict.fromkeys(names, "x")), {}, said.append)
+        await settled(Auth(use_azure_cli_auth=True, **dict.fromkeys(names, "")), {}, said.append)
+    assert said == [f"use_azure_cli_auth: {', '.join(names)} are ignored"]

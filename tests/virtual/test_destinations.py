@@ -21,6 +21,7 @@ from tests.virtual.wanted import (
 )
 
 from gilder.build import Job
+from gilder.build.permissions import needs_of
 from gilder.engine import Stopping
 from gilder.model.errors import HostError
 from gilder.model.events import Said, Stage
@@ -215,21 +216,41 @@ def test_a_source_of_another_subscription_is_found_there(tmp_path: Path) -> None
     in_virtual_time(main)
 
 
-@pytest.mark.parametrize("option", ["subscription", "subscription_id"])
+NOWHERE = "99999999-0000-4000-8000-000000000000"
+GALLERIES: dict[str, tuple[dict[str, Any], Auth]] = {
+    "subscription": (to_gallery(subscription=OTHER_SUBSCRIPTION), Auth()),
+    "subscription_id": (to_gallery() | {"auth": Auth(subscription_id=OTHER_SUBSCRIPTION)}, Auth()),
+    "login": (to_gallery(), Auth(subscription_id=OTHER_SUBSCRIPTION)),
+    "before the login": (
+        to_gallery() | {"auth": Auth(subscription_id=OTHER_SUBSCRIPTION)},
+        Auth(subscription_id=NOWHERE),
+    ),
+    "after az": (
+        to_gallery() | {"auth": Auth(subscription_id=NOWHERE)},
+        Auth(use_azure_cli_auth=True, subscription_id=OTHER_SUBSCRIPTION),
+    ),
+}
+
+
+@pytest.mark.parametrize("option", GALLERIES)
 def test_a_version_goes_to_a_gallery_of_another_subscription(tmp_path: Path, option: str) -> None:
-    """Named by the destination, or for all the build does."""
-    by_destination = to_gallery(subscription=OTHER_SUBSCRIPTION)
-    by_build = to_gallery() | {"auth": Auth(subscription_id=OTHER_SUBSCRIPTION)}
+    """Named by the destination, for all the build does, or by the login."""
+    options, login = GALLERIES[option]
 
     async def main() -> None:
         async with placed(tmp_path, **_TWO_SUBSCRIPTIONS) as place:
             there: dict[str, Any] = {"subscription": OTHER_SUBSCRIPTION}
             await gallery(place, **there)
             await definition(place, **there)
-            outcome, _ = await built(place, spec(**(by_destination if option == "subscription" else by_build)))
+            place.options["auth"] = login
+            outcome, _ = await built(place, spec(**options))
             assert isinstance(outcome, Built), outcome
             made = resource(place, "galleries/images/versions", outcome.artifacts[0])
             assert made.id.split("/")[2] == OTHER_SUBSCRIPTION
+            assert place.site is not None
+            where = place.site.gallery_subscription(spec(**options))
+            needed = [need.scope for need in needs_of(spec(**options), place.site.machine, where)]
+            assert any(OTHER_SUBSCRIPTION in scope for scope in needed)
 
     in_virtual_time(main)
 

@@ -81,10 +81,12 @@ def with_environment(auth: Auth, environment: Mapping[str, str]) -> Auth:
 
     Raises UserError for what no options can say: a token of the CI job, and not for which application.
     """
-    found: dict[str, object] = {name: value for name, value in auth if value not in (None, "", False)}
+    # Without defaults: what the result says was said.
+    said = {name: getattr(auth, name) for name in auth.model_fields_set}
+    found = {name: value for name, value in said.items() if value not in (None, "", False)}
     if not any(name in found for name in _IDENTITY):
-        said = _from_arm(environment) or _from_azure(environment)
-        found = {name: value for name, value in said.items() if value is not None} | found
+        theirs = _from_arm(environment) or _from_azure(environment)
+        found = {name: value for name, value in theirs.items() if value is not None} | found
     if "cloud_environment_name" not in auth.model_fields_set and not auth.metadata_host:
         if host := environment.get("ARM_METADATA_HOSTNAME") or environment.get("ARM_METADATA_HOST"):
             found["metadata_host"] = host

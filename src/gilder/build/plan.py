@@ -149,7 +149,7 @@ async def _version(
     wanted = spec.shared_image_destination
     if wanted is None or spec.skip_create_image:
         return None, frozenset()
-    version = wanted.version_id(spec.auth.subscription_id or site.machine.id.subscription)
+    version = wanted.version_id(site.gallery_subscription(spec))
     replaced = await checked_version(version, found, site)
     plan = VersionPlan(
         id=version,

@@ -12,6 +12,7 @@ from gilder.build.leases import Leases
 from gilder.build.limits import Limits
 from gilder.host.architecture import architecture, emulates
 from gilder.model.gauges import Gauges
+from gilder.model.spec import Auth, BuildSpec
 from gilder.model.tags import BUILD, CREATED, HOST, RUN
 from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.once import Once
@@ -47,11 +48,18 @@ class Site:
     def __post_init__(self) -> None:
         object.__setattr__(self, "leases", Leases(self.arm))
 
+    auth: Auth = field(default_factory=Auth)
+    """Whom all of it is done as (settled)."""
     force: bool = False
     """Whether an image or image version that is there already is replaced (`-force`)."""
     attendance: Attendance = field(default_factory=Attendance)
     architecture: str = field(default_factory=architecture)
     """Of this machine, in Azure's words: `x64`, `Arm64`."""
+
+    def gallery_subscription(self, spec: BuildSpec) -> str:
+        """Where a gallery is that names no subscription: in that of the login (with az its alone), else in the VM's."""
+        own = None if self.auth.use_azure_cli_auth else spec.auth.subscription_id
+        return own or self.auth.subscription_id or self.machine.id.subscription
 
     def gauges(self) -> Gauges:
         """What is left now of what the builds share."""

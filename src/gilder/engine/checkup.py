@@ -95,7 +95,8 @@ async def _machine(site: Site) -> Finding:
 
 async def _permissions(site: Site, specs: Sequence[BuildSpec], who: str, tell: Tell) -> None:
     """A line for each scope. What a subscription must permit is tried by the checks that read it."""
-    needs = [need for spec in specs for need in needs_of(spec, site.machine)] or needs_of_machine(site.machine)
+    needs = [need for spec in specs for need in needs_of(spec, site.machine, site.gallery_subscription(spec))]
+    needs = needs or [*needs_of_machine(site.machine)]
     for scope, actions in together(needs).items():
         if scope.count("/") == _SLASHES:
             continue

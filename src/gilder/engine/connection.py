@@ -44,7 +44,7 @@ async def site_on(
             if auth.object_id and who.object_id and auth.object_id.lower() != who.object_id.lower():
                 say(f"object_id: the token is that of {who.object_id}, not of {auth.object_id}")
         writer = SlotWriter(arm, machine.id, devices, turn_on(machine.id))
-        yield Site(arm, machine, writer, devices, run, turns=KeyedLocks(LOCKS))
+        yield Site(arm, machine, writer, devices, run, turns=KeyedLocks(LOCKS), auth=auth)
 
 
 def turn_on(vm: ArmId) -> Turn:

@@ -14,6 +14,7 @@ from gilder.host.run import output
 from gilder.model.errors import CommandFailed, Denied, UserError
 from gilder.model.spec import Auth, BuildSpec
 
+_NOT_IGNORED = ("use_azure_cli_auth", "metadata_host")
 _LOGGING_IN = (Method.SECRET, Method.CERTIFICATE, Method.ASSERTION, Method.OIDC)
 
 
@@ -36,8 +37,8 @@ async def settled(auth: Auth, environment: Mapping[str, str], say: Callable[[str
     complete = with_environment(auth, environment)
     if method_of(complete) is not Method.AZURE_CLI:
         return complete
-    ignored = [name for name in ("client_id", "client_secret", "client_cert_path", "client_jwt", "oidc_request_url",
-                                 "object_id", "tenant_id", "subscription_id") if getattr(complete, name)]  # fmt: skip
+    given = [name for name in Auth.model_fields if name in complete.model_fields_set and getattr(complete, name)]
+    ignored = [name for name in given if name not in _NOT_IGNORED]
     if ignored:
         say(f"use_azure_cli_auth: {', '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} ignored")
     account = await _account()
