@@ -123,6 +123,12 @@ def _world_options(parser: argparse.ArgumentParser) -> None:
         help="how long tokens last (default %(default)s)",
     )
     parser.add_argument(
+        "--newest-api",
+        default="2026-12-31",
+        metavar="DATE",
+        help="the newest api-version that the cloud has: others than the public one lag behind (default: any)",
+    )
+    parser.add_argument(
         "--devices", choices=("loop", "none"), default="loop", help="whether attached disks become devices (needs root)"
     )
     parser.add_argument(
@@ -165,7 +171,7 @@ def _passed_on(options: argparse.Namespace) -> list[str]:
     """The options of a lease that its server gets, as arguments."""
     names = (
         "vm_name", "vm_size", "vm_zone", "location", "group", "latency", "scale", "throttle", "concurrent_writes", "seed",
-        "token_lifetime", "devices", "links", "catalogue",
+        "token_lifetime", "newest_api", "devices", "links", "catalogue",
     )  # fmt: skip
     found = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
     return found + [f"--role={file.absolute()}" for file in options.role]
@@ -179,7 +185,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     settings = Settings(
         group=options.group, location=options.location, latency=options.latency, scale=options.scale, throttle=throttle,
         concurrent_writes=options.concurrent_writes, seed=options.seed, vm_name=options.vm_name, vm_size=options.vm_size,
-        vm_zone=options.vm_zone, token_lifetime=options.token_lifetime,
+        vm_zone=options.vm_zone, token_lifetime=options.token_lifetime, newest_api=options.newest_api,
     )  # fmt: skip
     return with_roles(settings, options.role)
 

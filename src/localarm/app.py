@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from localarm import groups, laws, mischief, rbac
+from localarm.api_versions import api_version_known, unsupported
 from localarm.arm import Address
 from localarm.calls import Call
 from localarm.clock import http_date
@@ -118,7 +119,7 @@ class Application:
                 "MissingApiVersionParameter",
                 "The api-version query parameter (?api-version=) is required for all requests.",
             )
-        laws.api_version_known(version)
+        api_version_known(version, address, self.world.settings.newest_api)
         call = Call(self.world, request, address, version, principal)
         if not address.subscription:
             return groups.subscriptions(call)
@@ -152,13 +153,7 @@ class Application:
         if route is None:
             raise _unknown(request)
         if version < route.since:
-            kind = address.type or "resourceGroups"
-            raise gateway(
-                400,
-                "NoRegisteredProviderFound",
-                f"No registered resource provider found for location '' and API version '{version}' for type "
-                f"'{kind}'. The supported api-versions are '{route.since}' and later.",
-            )
+            raise unsupported(version, address, self.world.settings.newest_api, route.since)
         return route
 
     def _control(self, request: Request) -> Response:

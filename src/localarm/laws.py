@@ -422,19 +422,6 @@ def copy_start_lawful(source: Resource, asked: Json) -> None:
         raise invalid("creationData.createOption", "CopyStart is for incremental snapshots of incremental snapshots.")
 
 
-NEWEST_API_VERSION = "2026-12-31"
-
-
-def api_version_known(version: str) -> None:
-    """The api-version is a date, and not one of the future."""
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview|-privatepreview)?", version) or version > NEWEST_API_VERSION:
-        raise gateway(
-            400,
-            "InvalidApiVersionParameter",
-            f"The api-version '{version}' is invalid. The supported versions are dates up to '{NEWEST_API_VERSION}'.",
-        )
-
-
 def uploaded(source: Resource) -> None:
     """A disk that waits for an upload has no content and no size yet."""
     if source.properties.get("diskState") in ("ReadyToUpload", "ActiveUpload"):

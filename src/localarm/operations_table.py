@@ -8,6 +8,7 @@ from inspect import cleandoc, getmembers, isfunction
 from pathlib import Path
 
 from localarm import faults, laws
+from localarm.api_versions import api_version_known
 from localarm.latency import figures
 from localarm.routes import COMPUTE, RESOURCES, TAGS, Route
 from localarm.throttle import POLICIES
@@ -87,7 +88,9 @@ def _services() -> Iterator[str]:
 def _laws() -> Iterator[str]:
     yield from ("## Laws", "", "Each refuses with Azure's status and code (`localarm/laws.py`).", "")
     found = [each for _, each in getmembers(laws, isfunction) if each.__module__ == laws.__name__]
-    for law in sorted(found, key=lambda each: each.__code__.co_firstlineno):
+    found.sort(key=lambda each: each.__code__.co_firstlineno)
+    every: list[Callable[..., object]] = [*found, api_version_known]
+    for law in every:
         yield f"- `{law.__name__}`: {_first(law)}"
     yield ""
 

@@ -120,6 +120,7 @@ class Settings:
         tenants: other tenants that know the principals; tokens of theirs do not count for the subscription.
         issuers: the identity providers that federations may name.
         roles: custom role definitions, which principals have by name.
+        newest_api: the newest api-version that the world has; Azure's other clouds lag behind.
     """
 
     tenant: str = TENANT
@@ -140,6 +141,7 @@ class Settings:
     issuers: tuple[Issuer, ...] = ()
     disk_quota: int = 50_000
     roles: tuple[Role, ...] = ()
+    newest_api: str = "2026-12-31"
     vm_name: str = "build-host"
     vm_size: str = "Standard_D32s_v5"
     vm_zone: str = ""

@@ -281,3 +281,29 @@ def test_a_client_secret_buys_a_token(local: Local) -> None:
     assert login("wrong").payload["error_codes"] == [7000215]
     answer = login(app.secret)
     assert bare(local, authorization=f"Bearer {answer.payload['access_token']}").status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code", "known"),
+    [
+        ("GROUP/providers/Microsoft.Compute/disks/none", 400, "NoRegisteredProviderFound", "2022-03-02, 2022-07-02"),
+        ("GROUP/providers/Microsoft.Compute/disks", 404, "InvalidResourceType", "2022-03-02, 2022-07-02"),
+        (
+            "SUBSCRIPTION/providers/Microsoft.Compute/skus",
+            404,
+            "InvalidResourceType",
+            "2022-11-01, 2023-03-01, 2023-07-01",
+        ),
+        ("SUBSCRIPTION/resourceGroups", 400, "InvalidApiVersionParameter", "2023-07-01,2022-12-01"),
+    ],
+)
+def test_a_cloud_that_lags_behind_lists_what_it_has(
+    make_local: Maker, path: str, status: int, code: str, known: str
+) -> None:
+    local = make_local(newest_api="2023-09-30")
+    path = path.replace("GROUP", local.group).replace("SUBSCRIPTION", local.group.rpartition("/resourceGroups")[0])
+    answer = local.ask("GET", f"{path}?api-version=2024-07-01")
+    assert (answer.status, answer.payload["error"]["code"]) == (status, code)
+    assert known in answer.payload["error"]["message"]
+    assert "2024" not in answer.payload["error"]["message"].replace("2024-07-01", "", 1)
+    assert local.ask("GET", f"{path}?api-version=2023-07-01").status in (200, 404)

@@ -17,6 +17,7 @@ from azure.core.rest import HttpRequest
 from azure.mgmt.compute.aio import ComputeManagementClient
 
 from gilder.azure.answers import retry_after
+from gilder.azure.api_versions import OlderVersions
 from gilder.azure.budgets import BudgetPolicy, Budgets
 from gilder.azure.clock import ServiceClock
 from gilder.azure.cloud import Cloud
@@ -75,6 +76,7 @@ class Arm:
         self.budgets = Budgets()
         self._clients: dict[str, ComputeManagementClient] = {}
         self._lanes: dict[str, anyio.Lock] = {}
+        self._versions: dict[str, str] = {}
 
     def client(self, subscription: str) -> ComputeManagementClient:
         """The compute client of one subscription."""
@@ -90,7 +92,12 @@ class Arm:
                 retry_connect=0,
                 retry_read=0,
                 retry_status=0,
-                per_call_policies=[BudgetPolicy(self.budgets), self.clock, AnswerWithin()],
+                per_call_policies=[
+                    BudgetPolicy(self.budgets),
+                    self.clock,
+                    AnswerWithin(),
+                    OlderVersions(self._versions),
+                ],
             )
         return self._clients[key]
 

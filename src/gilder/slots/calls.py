@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import anyio
 
+from gilder.azure.api_versions import REFUSALS
 from gilder.azure.arm import PASSING, Arm
 from gilder.azure.machines import Attachment, VmView, attach_and_detach, update_disks
 from gilder.azure.operations import Operation
 from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, Throttled, Unreachable
 from gilder.model.ids import ArmId
 
-_UNKNOWN_CALL = {"InvalidResourceType", "NoRegisteredProviderFound", "InvalidApiVersionParameter", "NotImplemented"}
+_UNKNOWN_CALL = {*REFUSALS, "NotImplemented"}
 """Codes by which a service says that it does not know attachDetachDataDisks."""
 
 ABOUT_A_DISK = {"AttachDiskWhileBeingDetached", "ConflictingUserInput"}
