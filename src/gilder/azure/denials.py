@@ -14,7 +14,6 @@ from gilder.model.errors import CloudError, Denied, Throttled, Unreachable
 from gilder.model.spec import Auth
 
 _AADSTS = re.compile(r"AADSTS(\d+): (.*?)(?: ?Trace ID:|$)", re.DOTALL)
-_TENANT = re.compile(r"match the tenant 'https://[^/]+/([^/']+)/?'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,6 @@ AZ_HINT = (
     "log in with `az login` as the user that gilder runs as (under sudo that is root: `sudo -E` with "
     "AZURE_CONFIG_DIR=/home/YOU/.azure uses your login)"
 )
-
-
-def right_tenant(message: str) -> str | None:
-    """The tenant that a refusal of a token of another tenant names."""
-    found = _TENANT.search(message)
-    return found[1] if found else None
 
 
 def _explained(number: str, text: str, asked: Asked) -> tuple[str, str]:
