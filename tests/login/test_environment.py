@@ -137,6 +137,18 @@ ROWS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, object], Method]
         {"cloud_environment_name": "China", "metadata_host": None},
         Method.MANAGED_IDENTITY,
     ),
+    "described cloud with a name of its own": (
+        {"cloud_environment_name": "USSec"},
+        {"ARM_METADATA_HOST": "h"},
+        {"cloud_environment_name": "USSec", "metadata_host": "h"},
+        Method.MANAGED_IDENTITY,
+    ),
+    "named in the environment": (
+        {},
+        {"ARM_ENVIRONMENT": "USSec", "ARM_METADATA_HOSTNAME": "h"},
+        {"cloud_environment_name": "USSec", "metadata_host": "h"},
+        Method.MANAGED_IDENTITY,
+    ),
     "described cloud": ({}, {"ARM_METADATA_HOSTNAME": "h"}, {"metadata_host": "h"}, Method.MANAGED_IDENTITY),
     "all empty, as of unset variables": (
         {"client_id": "", "client_secret": "", "subscription_id": ""},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from gilder.model.clouds import METADATA_HOSTS, known_cloud
 from gilder.model.errors import UserError
 from gilder.model.spec import Auth
 
@@ -87,14 +88,22 @@ def with_environment(auth: Auth, environment: Mapping[str, str]) -> Auth:
     if not any(name in found for name in _IDENTITY):
         theirs = _from_arm(environment) or _from_azure(environment)
         found = {name: value for name, value in theirs.items() if value is not None} | found
-    if "cloud_environment_name" not in auth.model_fields_set and not auth.metadata_host:
-        if host := environment.get("ARM_METADATA_HOSTNAME") or environment.get("ARM_METADATA_HOST"):
-            found["metadata_host"] = host
-        elif name := environment.get("ARM_ENVIRONMENT"):
-            found["cloud_environment_name"] = name
+    if not auth.metadata_host:
+        found |= _cloud(str(found.get("cloud_environment_name", "")), environment)
     # A proof that is given and empty stays so: method_of tells what that means.
     empty = {name: "" for name in _PROOFS if getattr(auth, name) == ""}
     return Auth.model_validate(empty | found)
+
+
+def _cloud(name: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What the environment adds to the name of a cloud ("" without one): its name, and the host that describes it.
+
+    A name that is known needs no host.
+    """
+    host = _first(environment, *METADATA_HOSTS)
+    said = {} if known_cloud(name or "?") or not host else {"metadata_host": host}
+    theirs = environment.get("ARM_ENVIRONMENT")
+    return said if name or not theirs else {**said, "cloud_environment_name": theirs}
 
 
 def _from_arm(environment: Mapping[str, str]) -> dict[str, str | bool | None]:

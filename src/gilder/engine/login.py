@@ -51,7 +51,8 @@ async def cloud_of(auth: Auth) -> Cloud:
     Raises UserError for an unknown name, Refused when the host describes no cloud.
     """
     if auth.metadata_host:
-        return await discovered_cloud(auth.metadata_host)
+        named = "cloud_environment_name" in auth.model_fields_set
+        return await discovered_cloud(auth.metadata_host, auth.cloud_environment_name if named else "")
     return named_cloud(auth.cloud_environment_name)
 
 

@@ -156,7 +156,8 @@ class Auth(Spec):
     """Who gilder is towards Azure; everything empty means the managed identity of the VM."""
 
     cloud_environment_name: str = "Public"
-    """The cloud: Public, China or USGovernment, also in long forms such as AzureUSGovernmentCloud."""
+    """The cloud: Public, China or USGovernment, also in long forms such as AzureUSGovernmentCloud; with `metadata_host`, the
+    name that the host gives it."""
     metadata_host: str | None = None
     """The host that describes another cloud: `https://HOST/metadata/endpoints`."""
     client_id: str | None = None

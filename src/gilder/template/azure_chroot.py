@@ -54,7 +54,7 @@ def read_build(name: str, table: Table, reading: Reading, at: Span, **more: Any)
     _check_stages(values, decoded, reading)
     if not values.get("from_scratch") and "copy_files" not in decoded.nodes:
         values["copy_files"] = ("/etc/resolv.conf",)
-    check_build(values, decoded, reading.notes, at)
+    check_build(values, decoded, reading.notes, at, reading.scope.inputs.env)
     if reading.notes.errors > before or not decoded.sound:
         return None, decoded
     auth = {key: values.pop(key) for key in AUTH_OPTIONS if key in values}

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from gilder.model import clouds
 from gilder.model.diagnostics import Span
 from gilder.model.ids import ArmId
 from gilder.template.decode import Decoded
 from gilder.template.naming import complaint
 from gilder.template.reading import Notes
 
-_CLOUDS = frozenset(("public", "china", "germany", "usgovernment"))
 _MAX_OS_DISK_GB = 4095
 """Limit of Azure for OS disks (learn.microsoft.com, "Scalability and performance targets for VM disks")."""
 _ID_TYPES: Mapping[str, tuple[str, str]] = {
@@ -26,7 +26,9 @@ _ID_PREFIXES: Mapping[str, tuple[str, str]] = {
 }
 
 
-def check_build(values: Mapping[str, Any], decoded: Decoded, notes: Notes, at: Span) -> None:
+def check_build(
+    values: Mapping[str, Any], decoded: Decoded, notes: Notes, at: Span, environment: Mapping[str, str]
+) -> None:
     """Note what is wrong with the options of a build; `at` is where to point when nothing better is known."""
     checks = _Checks(values, decoded, notes, at)
     checks.destination()
@@ -35,6 +37,7 @@ def check_build(values: Mapping[str, Any], decoded: Decoded, notes: Notes, at: S
     checks.gallery()
     checks.disk()
     checks.mounting()
+    checks.cloud(environment)
     checks.auth()
     checks.tags()
 
@@ -162,11 +165,18 @@ class _Checks:
             if not file.startswith("/"):
                 self.wrong(f'copy_files: "{file}" is not an absolute path', "start it with /", "copy_files", i)
 
+    def cloud(self, environment: Mapping[str, str]) -> None:
+        name = self.values.get("cloud_environment_name") or ""
+        described = self.values.get("metadata_host") or any(environment.get(host) for host in clouds.METADATA_HOSTS)
+        option = "cloud_environment_name"
+        if described and clouds.known_cloud(name) is None:
+            return  # the name is one of the host's list
+        if clouds.is_closed(name):
+            self.wrong(f'{option}: the cloud "{name}" {clouds.CLOSED}', clouds.INSTEAD_OF_CLOSED, option)
+        elif clouds.known_cloud(name) is None:
+            self.wrong(f'{option}: "{name}" is not allowed', clouds.INSTEAD_OF_UNKNOWN, option)
+
     def auth(self) -> None:
-        cloud = self.values.get("cloud_environment_name")
-        if cloud is not None and cloud.lower().removeprefix("azure").removesuffix("cloud") not in _CLOUDS:
-            hint = "allowed: Public, China, Germany or USGovernment"
-            self.wrong(f'cloud_environment_name: "{cloud}" is not allowed', hint, "cloud_environment_name")
         # An empty text is what an unset variable leaves: as good as no option.
         if self.values.get("subscription_id"):
             self.name("subscription_id", "subscription", self.values["subscription_id"], "subscription_id")
