@@ -42,22 +42,28 @@ def token_error(error: AzureError, asked: Asked) -> CloudError:
         return Unreachable(
             f"no answer to the request for a token: {_first_line(text)}", status=status, hint=_network(asked)
         )
-    if (found := _AADSTS.search(text)) is not None:
+    found = _AADSTS.search(text)
+    if asked.method is Method.AZURE_CLI:
+        # What Entra says of a person's login is for az to mend, whatever the number.
+        why, code = (" ".join(found[2].split()), f"AADSTS{found[1]}") if found else (_first_line(text), "")
+        return Denied(f"the Azure CLI gives no token: {why}", code=code, hint=az_login(asked.auth.tenant_id or ""))
+    if found is not None:
         message, hint = _explained(found[1], " ".join(found[2].split()), asked)
         return Denied(
             f"{message} (AADSTS{found[1]}){_late(response)}", code=f"AADSTS{found[1]}", status=status, hint=hint
         )
-    if asked.method is Method.AZURE_CLI:
-        return Denied(f"the Azure CLI gives no token: {_first_line(text)}", hint=AZ_HINT)
     if asked.method is Method.MANAGED_IDENTITY:
         return _no_identity(text, asked, status)
     return Denied(f"no token for the {asked.method}: {_first_line(text)}", status=status, hint="check the options")
 
 
-AZ_HINT = (
-    "log in with `az login` as the user that gilder runs as (under sudo that is root: `sudo -E` with "
-    "AZURE_CONFIG_DIR=/home/YOU/.azure uses your login)"
-)
+def az_login(tenant: str = "") -> str:
+    """How to log in with the Azure CLI, as a hint."""
+    command = f"az login --tenant {tenant}" if tenant else "az login"
+    return (
+        f"log in with `{command}` as the user that gilder runs as (under sudo that is root: `sudo -E` with "
+        "AZURE_CONFIG_DIR=/home/YOU/.azure uses your login)"
+    )
 
 
 def _explained(number: str, text: str, asked: Asked) -> tuple[str, str]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 from gilder.azure.cloud import Cloud, discovered_cloud, named_cloud
-from gilder.azure.denials import AZ_HINT
 from gilder.azure.methods import Method, method_of, with_environment
 from gilder.azure.tenants import tenant_of
-from gilder.host.run import output
-from gilder.model.errors import CommandFailed, Denied, UserError
+from gilder.engine.azure_cli import account, registered_cloud
+from gilder.model.clouds import known_cloud
+from gilder.model.errors import UserError
 from gilder.model.spec import Auth, BuildSpec
 
-_NOT_IGNORED = ("use_azure_cli_auth", "metadata_host")
 _LOGGING_IN = (Method.SECRET, Method.CERTIFICATE, Method.ASSERTION, Method.OIDC)
 
 
@@ -38,18 +35,19 @@ async def settled(auth: Auth, environment: Mapping[str, str], say: Callable[[str
     if method_of(complete) is not Method.AZURE_CLI:
         return complete
     given = [name for name in Auth.model_fields if name in complete.model_fields_set and getattr(complete, name)]
-    ignored = [name for name in given if name not in _NOT_IGNORED]
+    ignored = [name for name in given if name != "use_azure_cli_auth"]
     if ignored:
         say(f"use_azure_cli_auth: {', '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} ignored")
-    account = await _account()
-    return Auth(use_azure_cli_auth=True, metadata_host=complete.metadata_host, **account)
+    return Auth(use_azure_cli_auth=True, **await account())
 
 
 async def cloud_of(auth: Auth) -> Cloud:
-    """The cloud that (settled) options mean: described by `metadata_host`, or known by name.
+    """The cloud that (settled) options mean: known by name, described by `metadata_host`, or registered with `az`.
 
-    Raises UserError for an unknown name, Refused when the host describes no cloud.
+    Raises UserError for an unknown name, Refused when the host describes no such cloud, Denied when `az` knows none.
     """
+    if auth.use_azure_cli_auth and known_cloud(auth.cloud_environment_name) is None:
+        return await registered_cloud(auth.cloud_environment_name)
     if auth.metadata_host:
         named = "cloud_environment_name" in auth.model_fields_set
         return await discovered_cloud(auth.metadata_host, auth.cloud_environment_name if named else "")
@@ -64,27 +62,3 @@ async def with_tenant(auth: Auth, cloud: Cloud, subscription: str) -> Auth:
     if auth.tenant_id or method_of(auth) not in _LOGGING_IN:
         return auth
     return auth.model_copy(update={"tenant_id": await tenant_of(auth.subscription_id or subscription, cloud)})
-
-
-async def _account() -> dict[str, str]:
-    """Cloud, subscription and tenant of the account that `az` has marked as default."""
-    command = ["az", "account", "show", "--output", "json"]
-    try:
-        # az finds its login by HOME and AZURE_CONFIG_DIR, and its way out by the variables of proxies.
-        text = await output(command, env={**os.environ, "AZURE_CORE_NO_COLOR": "true"}, timeout=60)
-    except CommandFailed as error:
-        if error.status == 127:
-            raise UserError(
-                "use_azure_cli_auth: there is no program `az`", hint="install the Azure CLI (package azure-cli)"
-            ) from error
-        last = next((line for line in error.tail if line.strip()), "it says nothing")
-        raise Denied(f"use_azure_cli_auth: `az account show` fails: {last}", hint=AZ_HINT) from error
-    try:
-        told = json.loads(text)
-        return {
-            "subscription_id": str(told["id"]),
-            "tenant_id": str(told["tenantId"]),
-            "cloud_environment_name": str(told["environmentName"]),
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise Denied("use_azure_cli_auth: `az account show` printed no account", hint=AZ_HINT) from error
