@@ -58,7 +58,14 @@ METHODS: dict[str, dict[str, Cell]] = {
             "cannot be opened with this client_cert_password",
         ),
         "expired": ({"client_cert_path": "FOLDER/old.pem", "client_id": EXPIRED_CLIENT}, "old.pem has expired"),
-        "missing": ({"client_cert_path": "FOLDER/locked.pem"}, "cannot be opened with this client_cert_password"),
+        "missing": (
+            {"client_cert_path": "FOLDER/locked.pem"},
+            "locked.pem is encrypted, and client_cert_password is not given",
+        ),
+        "needless": (
+            {"client_cert_path": "FOLDER/good.pem", "client_cert_password": PASSWORD},
+            "good.pem is not encrypted, and client_cert_password is given",
+        ),
     },
     "certificate in PKCS#12": {
         "right": ({"client_cert_path": "FOLDER/good.p12", "client_cert_password": PASSWORD}, ""),
@@ -71,6 +78,7 @@ METHODS: dict[str, dict[str, Cell]] = {
             "old.p12 has expired",
         ),
         "missing": ({"client_cert_path": "FOLDER"}, f"{CERTIFICATE_MISSING} FOLDER: Is a directory"),
+        "without its password": ({"client_cert_path": "FOLDER/good.p12"}, "private key, or needs client_cert_password"),
     },
     "broken certificate": {
         "wrong": ({"client_cert_path": "FOLDER/mixed.pem"}, "has another key than the one that signed"),
@@ -111,7 +119,15 @@ METHODS: dict[str, dict[str, Cell]] = {
         ),
         "expired": (
             {"oidc_request_url": "CI/github", "oidc_request_token": REQUEST_TOKEN},
-            "the assertion is not valid now",
+            "the CI gave it just now: its clock or this machine's is wrong",
+        ),
+        "with a line break after it": (
+            {"oidc_request_url": "CI/github", "oidc_request_token": f"{REQUEST_TOKEN}\n"},
+            "",
+        ),
+        "with one inside": (
+            {"oidc_request_url": "CI/github", "oidc_request_token": "wrong-request\ntoken"},
+            "oidc_request_token holds what no token holds",
         ),
         "missing": ({"oidc_request_url": "CI/github"}, "oidc_request_url needs oidc_request_token"),
     },
@@ -125,7 +141,7 @@ METHODS: dict[str, dict[str, Cell]] = {
         ),
         "wrong": (
             {"oidc_request_url": "CI/jobs/1/oidctoken?serviceConnectionId=other", "oidc_request_token": REQUEST_TOKEN},
-            "gives the CI job no token (HTTP 400)",
+            "gives the CI job no token (HTTP 400): TF400813: no service connection 'other'",
         ),
         "expired": (
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,9 @@ AUDIENCE = "api://AzureADTokenExchange"
 """What tokens for Microsoft Entra are made out to (Microsoft's documentation of workload identity federation)."""
 _JWT = re.compile(r"eyJ[\w=-]*\.[\w=-]+\.[\w=-]*")
 _PIPELINES_VERSION = "7.1"
+_NOT_TAKEN = (203, 302, 401, 403)
+"""Statuses of a token that does not count; Azure DevOps shows people where to sign in."""
+_LONGEST_REASON = 300
 
 
 def assertion_of(option: str) -> Callable[[], Awaitable[str]]:
@@ -61,10 +65,24 @@ async def requested_assertion(url: str, token: str, context: ssl.SSLContext) -> 
     more = {"api-version": _PIPELINES_VERSION} if pipelines else {"audience": AUDIENCE}
     more = {name: value for name, value in more.items() if name not in asked}
     full = f"{url}{'&' if parts.query else '?'}{urlencode(more)}" if more else url
-    headers = {"Authorization": f"Bearer {token}", "Accept": "application/json", "Content-Type": "application/json"}
+    headers = {
+        "Authorization": f"Bearer {_sendable(token)}",
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+    }
     if pipelines:
         headers["X-TFS-FedAuthRedirect"] = "Suppress"  # else a refusal is a redirection to a page for people
     return await _asked(full, "POST" if pipelines else "GET", headers, context)
+
+
+def _sendable(token: str) -> str:
+    """A token as a header takes it: what a file or `echo` leaves around it is none of it."""
+    bare = token.strip()
+    if not (bare.isascii() and bare.isprintable()):
+        raise UserError(
+            "oidc_request_token holds what no token holds: line breaks, or letters beyond ASCII", hint=CI_JOB
+        )
+    return bare
 
 
 async def _asked(url: str, method: str, headers: dict[str, str], context: ssl.SSLContext) -> str:
@@ -78,11 +96,7 @@ async def _asked(url: str, method: str, headers: dict[str, str], context: ssl.SS
             if answer.status >= 500 or answer.status in (408, 429):
                 raise Unreachable(f"{host} gives the CI job no token now (HTTP {answer.status})", status=answer.status)
             if answer.status != 200:
-                raise Denied(
-                    f"{host} gives the CI job no token (HTTP {answer.status}): oidc_request_token is wrong or has expired",
-                    status=answer.status,
-                    hint=CI_JOB,
-                )
+                raise _refused(answer.status, await answer.text(errors="replace"), host)
             told = await answer.json(content_type=None)
             return str(told.get("value") or told["oidcToken"])
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -91,3 +105,17 @@ async def _asked(url: str, method: str, headers: dict[str, str], context: ssl.SS
         ) from error
     except (KeyError, ValueError, AttributeError) as error:
         raise Denied(f"{host} answered the request for the CI job's token without one") from error
+
+
+def _refused(status: int, body: str, host: str | None) -> Denied:
+    """Why the CI's token service gives none: Azure Pipelines and GitHub both say so in `message`."""
+    text = f"{host} gives the CI job no token (HTTP {status})"
+    if status in _NOT_TAKEN:
+        return Denied(f"{text}: oidc_request_token is wrong or has expired", status=status, hint=CI_JOB)
+    try:
+        why = str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        why = body
+    first = next((line.strip() for line in why.splitlines() if line.strip()), "it does not say why")
+    hint = "check oidc_request_url; Azure Pipelines: the service connection's id, and that this pipeline may use it"
+    return Denied(f"{text}: {first[:_LONGEST_REASON]}", status=status, hint=hint)

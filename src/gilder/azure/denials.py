@@ -110,9 +110,10 @@ def _explained(number: str, text: str, asked: Asked) -> tuple[str, str]:
 
 def _out_of_time(text: str, asked: Asked) -> tuple[str, str]:
     times = text.partition("Current time:")[2].partition(" Review")[0].strip(" .")
-    hint = "get a new one; client_jwt may name a file, which is read again for every token"
-    if asked.method is Method.CERTIFICATE:
-        hint = "correct this machine's clock"
+    hint = {
+        Method.CERTIFICATE: "correct this machine's clock",
+        Method.OIDC: "the CI gave it just now: its clock or this machine's is wrong",
+    }.get(asked.method, "get a new one; client_jwt may name a file, which is read again for every token")
     return f"the assertion is not valid now (current time {times})", hint
 
 

@@ -122,7 +122,8 @@ class _Maker:
                 f"client_cert_path: cannot read {path}: {error.strerror}", hint=_CERTIFICATE_HINT
             ) from error
         except (ValueError, TypeError) as error:
-            raise UserError(f"client_cert_path: {path} {_unusable(error)}", hint=_CERTIFICATE_HINT) from error
+            why = _unusable(error, locked=not password)
+            raise UserError(f"client_cert_path: {path} {why}", hint=_CERTIFICATE_HINT) from error
 
     async def _assertion(self) -> AsyncSupportsTokenInfo:
         assertion = await assertion_of(self.auth.client_jwt or "")()
@@ -160,11 +161,14 @@ _CERTIFICATE_HINT = (
 )
 
 
-def _unusable(error: Exception) -> str:
-    """Why a certificate's file cannot be used, without what it holds."""
+def _unusable(error: Exception, *, locked: bool) -> str:
+    """Why a certificate's file cannot be used, without what it holds; `locked` where there is no password to open it."""
     text = str(error)
-    if isinstance(error, TypeError) or "password" in text.lower():
-        return "cannot be opened with this client_cert_password"
     if "RSA" in text:
         return "has no RSA key"
-    return "holds no certificate with its private key, or client_cert_password is wrong"
+    if isinstance(error, TypeError):
+        return f"is {'' if locked else 'not '}encrypted, and client_cert_password is {'not ' if locked else ''}given"
+    if "password" in text.lower():
+        return "cannot be opened with this client_cert_password"
+    missing = "needs client_cert_password" if locked else "client_cert_password is wrong"
+    return f"holds no certificate with its private key, or {missing}"
