@@ -130,6 +130,12 @@ METHODS: dict[str, dict[str, Cell]] = {
             "oidc_request_token holds what no token holds",
         ),
         "missing": ({"oidc_request_url": "CI/github"}, "oidc_request_url needs oidc_request_token"),
+        "no URL": ({"oidc_request_url": "github", "oidc_request_token": REQUEST_TOKEN}, "oidc_request_url is no URL"),
+        "half a URL": (
+            {"oidc_request_url": "https://[x", "oidc_request_token": "t"},
+            "oidc_request_url is no URL: Inv",
+        ),
+        "a port too high": ({"oidc_request_url": "https://h:99999/", "oidc_request_token": "t"}, "is no URL: Port out"),
     },
     "Azure Pipelines": {
         "right": (
@@ -242,6 +248,7 @@ TROUBLES = {
     "unknown application": Trouble({**RIGHT, "client_id": "nobody"}, f"nobody is not known in tenant {TENANT}", {}),
     "unknown tenant": Trouble({**RIGHT, "tenant_id": "no.such"}, "there is no tenant no.such", {}),
     "impossible tenant": Trouble({**RIGHT, "tenant_id": "a b"}, "'a b' cannot be a tenant", {}),
+    "tenant in other letters": Trouble({**RIGHT, "tenant_id": "тест"}, "'тест' cannot be a tenant", {}),
     "other tenant": Trouble({**RIGHT, "tenant_id": OTHER_TENANT}, f"tenant_id must be {TENANT}", {}),
     "unknown subscription": Trouble({**RIGHT, "subscription_id": "no-such"}, "there is no subscription no-such", {}),
     "ended token": Trouble({}, "The access token expiry UTC time", {"token_lifetime": -60}),

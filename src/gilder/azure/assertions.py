@@ -7,7 +7,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
 import aiohttp
 
@@ -54,9 +54,8 @@ async def requested_assertion(url: str, token: str, context: ssl.SSLContext) -> 
     GitHub answers a GET with `value`; Azure Pipelines a POST with `oidcToken`, and wants the service connection's id.
     Raises Denied when it is refused, Unreachable when no answer comes, UserError when the URL cannot be one.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise UserError("oidc_request_url is no URL", hint="it is in the CI job's environment")
+    url = url.strip()
+    parts = _parts(url)
     pipelines = parts.path.rstrip("/").lower().endswith("/oidctoken")
     asked = parse_qs(parts.query)
     if pipelines and "serviceConnectionId" not in asked:
@@ -73,6 +72,17 @@ async def requested_assertion(url: str, token: str, context: ssl.SSLContext) -> 
     if pipelines:
         headers["X-TFS-FedAuthRedirect"] = "Suppress"  # else a refusal is a redirection to a page for people
     return await _asked(full, "POST" if pipelines else "GET", headers, context)
+
+
+def _parts(url: str) -> SplitResult:
+    hint = "it is in the CI job's environment"
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("https", "http") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError as error:  # a bracket too few, a port too high
+        raise UserError(f"oidc_request_url is no URL: {error}", hint=hint) from error
+    raise UserError("oidc_request_url is no URL", hint=hint)
 
 
 def _sendable(token: str) -> str:

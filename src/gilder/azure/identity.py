@@ -7,6 +7,7 @@ anew, and what it keeps cannot stand between a refused token and a new one.
 from __future__ import annotations
 
 import logging
+import string
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,7 @@ AZ_PATIENCE = 60
 # secrets, and a second time. Programs that set up logging hear of them all the same.
 logging.getLogger("azure").addHandler(logging.NullHandler())
 
+_OF_TENANTS = frozenset(string.ascii_letters + string.digits + "-.")
 _Make = Callable[[], Awaitable[AsyncSupportsTokenInfo]]
 
 
@@ -106,7 +108,7 @@ class _Maker:
     def _application(self) -> tuple[str, str]:
         """Tenant and client id. Raises UserError where they cannot be ones."""
         tenant, client = self.auth.tenant_id or "", self.auth.client_id or ""
-        if not tenant or not all(letter.isalnum() or letter in "-." for letter in tenant):
+        if not tenant or not all(letter in _OF_TENANTS for letter in tenant):
             raise UserError(f"tenant_id {tenant!r} cannot be a tenant", hint="its id, or one of its domains")
         return tenant, client
 
