@@ -27,7 +27,7 @@ from gilder.azure.metadata import Machine
 from gilder.azure.standing import caller
 from gilder.cli.connection import Login
 from gilder.cli.embedded import EmbeddedCloud, Lease
-from gilder.cli.secrecy import login_secrets
+from gilder.cli.secrecy import login_secrets, written_secrets
 from gilder.engine import site_on
 from gilder.engine.login import settled
 from gilder.model.errors import Denied, UserError
@@ -128,6 +128,24 @@ def test_what_the_files_of_a_login_hold_is_hidden(keys: Path) -> None:
     assert certificate.splitlines()[2] in shown, "certificates are public"
     assert str(auth.client_jwt) in shown, "paths are no secrets"
     assert Auth(client_id=CLIENT, client_jwt="eyJ.a.b").secrets == {"client_jwt": "eyJ.a.b"}
+
+
+PATHS = ("/run/token", "./token", "../keys/token", "keys/ci.jwt", "ci.jwt", "keys.d/of-ci/token", "github.token")
+TOKENS = (
+    assertion(),
+    "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+    "eyJ0eXAi/half",
+    "sv~q.Secret_Value-1",
+    "secret words",
+    "eyJ.jwt",
+)
+
+
+@pytest.mark.parametrize("value", [*PATHS, *TOKENS])
+def test_the_path_of_an_assertion_is_shown_and_an_assertion_is_not(value: str) -> None:
+    shown = value in PATHS
+    assert ("client_jwt" in Auth(client_id=CLIENT, client_jwt=value).secrets) != shown
+    assert written_secrets(json.dumps({"client_jwt": value})) == ([] if shown else [value])
 
 
 @pytest.mark.parametrize(("client", "counts"), [("known", True), ("stranger", False), ("", False)])

@@ -13,6 +13,7 @@ import aiohttp
 
 from gilder.azure.methods import CI_JOB
 from gilder.model.errors import Denied, Unreachable, UserError
+from gilder.model.spec import is_path
 
 AUDIENCE = "api://AzureADTokenExchange"
 """What tokens for Microsoft Entra are made out to (Microsoft's documentation of workload identity federation)."""
@@ -39,7 +40,7 @@ def assertion_of(option: str) -> Callable[[], Awaitable[str]]:
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is no text"
             # What is no path may be a token with a typing error in it.
-            shown = option if option.startswith(("/", "./", "../")) else "it as a file"
+            shown = option if is_path(option) else "it as a file"
             raise UserError(f"client_jwt is no JWT, and gilder cannot read {shown}: {why}", hint=hint) from error
         if not _JWT.fullmatch(text):
             raise UserError("client_jwt names a file that holds no JWT", hint=hint)

@@ -5,6 +5,7 @@ Names, types and defaults follow the builder's documentation; options that gilde
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -152,6 +153,15 @@ class GalleryDestination(Spec):
         return ArmId(self.subscription or subscription, self.resource_group, "Microsoft.Compute", types, names)
 
 
+_PATH = re.compile(r"(?!eyJ)(?:\.{0,2}/.*|[\w.-]+/[\w./ -]*|[\w.-]+\.(?:jwt|token|txt))")
+"""What looks like a file's name and not like a token: those begin with `eyJ`, and have no slash (RFC 7515)."""
+
+
+def is_path(client_jwt: str) -> bool:
+    """Whether this names a file. What is neither sure to be a path nor a token is taken for a secret."""
+    return _PATH.fullmatch(client_jwt) is not None
+
+
 class Auth(Spec):
     """Who gilder is towards Azure; everything empty means the managed identity of the VM."""
 
@@ -188,7 +198,7 @@ class Auth(Spec):
         """The values that must never be shown, by option. The path of a file with an assertion is none of them."""
         hidden = [name for name, field in type(self).model_fields.items() if not field.repr]
         found = {name: value for name in hidden if (value := getattr(self, name))}
-        if found.get("client_jwt", "").startswith(("/", "./", "../")):
+        if is_path(found.get("client_jwt", "")):
             del found["client_jwt"]
         return found
 
