@@ -193,3 +193,19 @@ async def test_the_subscription_that_the_environment_names_is_that_of_galleries(
         auth = await settled(Auth(), variables, print)
         async with site_on(place.cloud, auth, Machine(elsewhere, "westeurope", "", ""), "run", print) as site:
             assert site.gallery_subscription(BuildSpec(name="b", from_scratch=True)) == SUBSCRIPTION
+
+
+async def test_az_from_the_environment_is_not_asked_for_the_embedded_cloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its token is a real one."""
+    (tmp_path / "az").write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nexit 1\n")
+    (tmp_path / "az").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("ARM_USE_CLI", "true")
+    said: list[str] = []
+    with subprocess.Popen(["true"], text=True) as process:
+        lease = Lease(process, found=EmbeddedCloud("http://m", "h", Path("ca.pem"), ("known",)))
+        assert await Login(lease, said.append).settled(Auth()) == Auth()
+    assert "a token of az is for Azure" in said[0]
+    assert not (tmp_path / "asked").exists()

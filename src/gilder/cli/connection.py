@@ -53,6 +53,8 @@ def _useless(given: Auth, cloud: EmbeddedCloud) -> str:
         method_of(complete)
     except UserError as error:
         return error.message
+    if complete.use_azure_cli_auth and not given.use_azure_cli_auth:
+        return "a token of az is for Azure"
     if complete.client_id in (None, given.client_id, *cloud.applications):
         return ""
     return f"{complete.client_id} is not known there"
