@@ -26,8 +26,11 @@ from tests.login.service import (
     settings,
 )
 
+from gilder.azure.standing import caller
+from gilder.engine.checkup import checked as examined
 from gilder.engine.login import cloud_of, settled
 from gilder.model.errors import Denied, GilderError, NotFound
+from gilder.model.findings import Finding, Verdict, good
 from gilder.model.spec import Auth
 from localarm.settings import SUBSCRIPTION, TENANT
 
@@ -279,6 +282,34 @@ async def test_a_metadata_service_that_does_not_answer_is_named(keys: Path, monk
         told = await refusal(place, Auth())
     assert "not on an Azure VM?" in told
     assert "--cloud local" in told
+
+
+@pytest.mark.parametrize(
+    ("metadata", "authority", "advice"),
+    [
+        ("http://127.0.0.1:9", "", "not on an Azure VM?"),
+        ("", "https://no-such-host.invalid", "check the network, the proxy"),
+    ],
+)
+async def test_a_doctor_tells_why_it_got_no_token_in_time(
+    keys: Path, metadata: str, authority: str, advice: str
+) -> None:
+    async with served(keys, settings()) as place:
+        place.cloud = replace(
+            place.cloud,
+            instance_metadata=metadata or place.cloud.instance_metadata,
+            authority=authority or place.cloud.authority,
+        )
+        async with place.logged_in(Auth.model_validate(RIGHT if authority else {})) as arm:
+
+            async def identity() -> Finding:
+                await caller(arm, time.time)
+                return good("token", "")
+
+            found = await examined("token", identity, within=2.0, arm=arm)
+    assert found.verdict is Verdict.BAD
+    assert "no answer within 2 s that helps: no answer to the request for a token: " in found.text
+    assert advice in found.remedy
 
 
 async def test_the_tenant_of_a_subscription_is_asked_of_the_cloud(keys: Path) -> None:

@@ -73,6 +73,16 @@ CASES = {
     "clock": Case("requests", "clock is 10 min behind", ahead=-600),
     "throttled": Case("requests", "no answer within 30 s", fault("throttle", kind="virtualmachines", seconds=60, **LOST)),
     "silent": Case("VM", "no answer within 30 s", fault("drop", kind="skus", **LOST)),
+    "unreachable": Case(
+        "token",
+        "no answer within 30 s that helps: Injected. (x, HTTP 503",
+        fault("refuse", kind="", method="POST", status=503, code="x", **LOST),
+    ),
+    "throttled as Azure says": Case(
+        "requests",
+        "that helps: The server rejected the request because too many",
+        fault("throttle", kind="virtualmachines", seconds=60, **LOST),
+    ),
     "failed VM": Case("VM", "its last change failed", failed_vm),
     "full VM": Case("VM", "no LUN is free", full_vm),
     "no sizes": Case("VM", "may not do Microsoft.Compute/skus/read", settings=lacking("Microsoft.Compute/skus/read")),

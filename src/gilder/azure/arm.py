@@ -74,6 +74,8 @@ class Arm:
         self._tell = tell
         self._rng = rng or Random()  # noqa: S311 — jitter, not a secret
         self.budgets = Budgets()
+        self.last_refusal: CloudError | None = None
+        """Why the request that is being tried again was refused last; None once one is answered."""
         self._clients: dict[str, ComputeManagementClient] = {}
         self._lanes: dict[str, anyio.Lock] = {}
         self._versions: dict[str, str] = {}
@@ -137,11 +139,14 @@ class Arm:
         while True:
             began = time.time()
             try:
-                return await call()
+                answer = await call()
             except AzureError as error:
                 refusal, asked = cloud_error(error, doing), retry_after(error)
             except CloudError as error:  # asking for a token raises it
                 refusal, asked = error, error.retry_after if isinstance(error, Throttled) else None
+            else:
+                self.last_refusal = None
+                return answer
             if refusal.code in _STALE_TOKEN and not renewed and isinstance(self._credential, SharedToken):
                 # The token ended on the way, or this machine's clock is slow: the request had no effect.
                 self._credential.forget(began)
@@ -154,6 +159,7 @@ class Arm:
                 raise refusal
             if not _worth_repeating(refusal, repeatable) or anyio.current_time() + wait > deadline:
                 raise refusal
+            self.last_refusal = refusal
             if wait > _WORTH_TELLING:
                 self._tell(f"{refusal.message}; again in {wait:.0f} s")
             await anyio.sleep(wait)

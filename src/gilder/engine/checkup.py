@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
+from gilder.azure.arm import Arm
 from gilder.azure.machines import vm_view
 from gilder.azure.roles import Missing
 from gilder.azure.standing import answered, caller, lacking, permissions_on
@@ -31,14 +32,21 @@ _SLASHES = 2
 """Slashes in the id of a subscription."""
 
 
-async def checked(subject: str, check: Callable[[], Awaitable[Finding]], *, within: float = WITHIN) -> Finding:
-    """Make one check; its error is a bad finding."""
+async def checked(
+    subject: str, check: Callable[[], Awaitable[Finding]], *, within: float = WITHIN, arm: Arm | None = None
+) -> Finding:
+    """Make one check; its error is a bad finding, or where it is still tried again then, what `arm` was told last."""
+    if arm is not None:
+        arm.last_refusal = None
     with anyio.move_on_after(within):
         try:
             return await check()
         except GilderError as error:
             return bad(subject, error.message, error.hint or "")
-    return bad(subject, f"no answer within {within:g} s", "check the network, proxies and firewalls of this machine")
+    last = arm.last_refusal if arm is not None else None
+    text = f"no answer within {within:g} s" + (f" that helps: {last.message}" if last else "")
+    hint = last.hint if last else None
+    return bad(subject, text, hint or "check the network, proxies and firewalls of this machine")
 
 
 async def site_checked(
@@ -54,14 +62,14 @@ async def site_checked(
         name = f"object id {found.object_id}" if found.object_id else "an identity that the token does not name"
         return good("token", f"signed in as {name}, for {found.lasts / 60:.0f} min")
 
-    token = await checked("token", identity)
+    token = await checked("token", identity, arm=site.arm)
     tell(token)
     if token.verdict is not Verdict.GOOD:
         for subject in ("requests", "VM", "permissions", *(f"build {spec.name}" for spec in specs)):
             tell(unknown(subject, "not checked without a token"))
         return
-    tell(await checked("requests", lambda: _requests(site, clock)))
-    tell(await checked("VM", lambda: _machine(site)))
+    tell(await checked("requests", lambda: _requests(site, clock), arm=site.arm))
+    tell(await checked("VM", lambda: _machine(site), arm=site.arm))
     await _permissions(site, specs, who, tell)
     await _builds(site, specs, tell)
 
@@ -107,7 +115,7 @@ async def _permissions(site: Site, specs: Sequence[BuildSpec], who: str, tell: T
         ) -> Finding:
             return await _permitted(site, subject, scope, actions, who)
 
-        tell(await checked(subject, permitted))
+        tell(await checked(subject, permitted, arm=site.arm))
 
 
 async def _permitted(site: Site, subject: str, scope: str, actions: Sequence[str], who: str) -> Finding:
@@ -138,7 +146,7 @@ async def _builds(site: Site, specs: Sequence[BuildSpec], tell: Tell) -> None:
             remarks = "".join(f"; {remark}" for remark in found.remarks)
             return good(f"build {spec.name}", f"{found.source} -> {', '.join(made) or 'nothing'}{remarks}")
 
-        tell(await checked(f"build {spec.name}", plan))
+        tell(await checked(f"build {spec.name}", plan, arm=site.arm))
 
 
 async def journal_checked(journal: Journal) -> Finding:
