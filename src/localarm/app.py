@@ -125,6 +125,7 @@ class Application:
             return groups.subscriptions(call)
         groups.known_subscription(self.world, address.subscription)
         if request.path.lower().endswith(rbac.PERMISSIONS) and request.method == "GET":
+            self._needed = rbac.authorize(call)
             return Response(200, rbac.permissions(call))
         if request.path.lower().rstrip("/").endswith(rbac.TAGS):
             self._needed = rbac.authorize(call)

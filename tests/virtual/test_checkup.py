@@ -13,6 +13,7 @@ from tests.virtual.place import COMPUTE, VM, Place, PretendedDevices, image_spec
 
 from gilder.azure.metadata import Machine
 from gilder.build import Site
+from gilder.build.permissions import DOCTOR, needs_of
 from gilder.engine.checkup import site_checked
 from gilder.model.findings import Finding, Verdict
 from gilder.model.ids import ArmId
@@ -133,8 +134,23 @@ def test_what_is_broken_is_named(tmp_path: Path, name: str) -> None:
     assert bad[case.subject].remedy
 
 
+@pytest.mark.parametrize("may_look", [True, False])
+def test_the_documented_roles_are_all_that_is_checked_for(tmp_path: Path, may_look: bool) -> None:
+    specs = (image_spec("a"),)
+    wanted = [(need.role, need.scope) for need in needs_of(specs[0], Machine(VM, "westeurope", "", ""))]
+    wanted += [(DOCTOR, EVERYTHING)] * may_look
+    roles = tuple(Role(f"role{number}", tuple(role.actions)) for number, (role, _) in enumerate(wanted))
+    given = tuple((scope, f"role{number}") for number, (_, scope) in enumerate(wanted))
+    builder = Principal(APPLICATION, "builder", APPLICATION_SECRET, given)
+    findings = found(tmp_path, Case("", "", specs=specs, settings={"principals": (builder,), "roles": roles}))
+    verdicts = {finding.subject: finding.verdict for finding in findings}
+    assert verdicts.pop("permissions on gilder-local") is (Verdict.GOOD if may_look else Verdict.UNKNOWN)
+    assert set(verdicts.values()) == {Verdict.GOOD}, findings
+
+
 def test_a_right_that_cannot_be_read_is_unknown(tmp_path: Path) -> None:
     spoil = fault("refuse", kind="", method="GET", name="gilder-local", status=403, code="AuthorizationFailed", **LOST)
     findings = found(tmp_path, Case("", "", spoil))
     permissions = next(finding for finding in findings if finding.subject.startswith("permissions"))
     assert permissions.verdict is Verdict.UNKNOWN, findings
+    assert "docs/permissions.md" in permissions.remedy

@@ -98,6 +98,12 @@ VERSION_DESTINATION = _role(
         "locations/capsOperations/read": "to wait for it",
     },
 )
+DOCTOR = Role(
+    "gilder doctor",
+    "the resource groups above",
+    {"Microsoft.Authorization/permissions/read": "which of these actions the identity has"},
+)
+"""What no build needs, and the check before it does."""
 ROLES = (
     SIZES,
     MACHINE,
@@ -107,6 +113,7 @@ ROLES = (
     ENCRYPTION,
     IMAGE_DESTINATION,
     VERSION_DESTINATION,
+    DOCTOR,
 )
 _TEMPORARY = {"disks", "snapshots", "diskOperations"}
 """Parts of the actions that are needed wherever the temporary disk or snapshot is."""

@@ -122,7 +122,8 @@ async def _permitted(site: Site, subject: str, scope: str, actions: Sequence[str
     try:
         held = await permissions_on(site.arm, scope.split("/")[2], scope)
     except Denied:
-        return unknown(subject, f"this identity may not read what it may do on {scope}")
+        remedy = 'builds do not need it; docs/permissions.md, "For gilder doctor", has the role that lets it look'
+        return unknown(subject, f"this identity may not read what it may do on {scope}", remedy)
     missing = lacking(actions, held)
     if missing:
         advice = Missing(tuple(missing), (scope,) * len(missing), who).advice()
