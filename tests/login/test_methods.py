@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tests.login.service import (
@@ -219,6 +220,24 @@ async def test_each_method_works_or_says_what_is_wrong(method: str, case: str, k
         told = await refusal(place, filled(options, place, keys))
         assert words.replace("FOLDER", str(keys)) in told
         assert bool(told) == bool(words), told
+
+
+@pytest.mark.parametrize(
+    ("cloud", "url", "audience"),
+    [
+        ("Public", "", "api://AzureADTokenExchange"),
+        ("AzureChinaCloud", "", "api://AzureADTokenExchangeChina"),
+        ("USGovernment", "", "api://AzureADTokenExchangeUSGov"),
+        ("USSec", "", "api://AzureADTokenExchange"),
+        ("USGovernment", "?audience=mine", "mine"),
+    ],
+)
+async def test_a_job_asks_for_a_token_that_its_cloud_takes(keys: Path, cloud: str, url: str, audience: str) -> None:
+    async with served(keys, settings()) as place:
+        place.cloud = replace(place.cloud, name=cloud)
+        options = {"oidc_request_url": f"CI/github{url}", "oidc_request_token": REQUEST_TOKEN}
+        await refusal(place, filled(options, place, keys))
+    assert parse_qs(urlsplit(place.ci.asked[0]).query)["audience"] == [audience]
 
 
 async def test_another_clouds_metadata_service_is_not_asked(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:

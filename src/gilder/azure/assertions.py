@@ -15,8 +15,6 @@ from gilder.azure.methods import CI_JOB
 from gilder.model.errors import Denied, Unreachable, UserError
 from gilder.model.spec import is_path
 
-AUDIENCE = "api://AzureADTokenExchange"
-"""What tokens for Microsoft Entra are made out to (Microsoft's documentation of workload identity federation)."""
 _JWT = re.compile(r"eyJ[\w=-]*\.[\w=-]+\.[\w=-]*")
 _PIPELINES_VERSION = "7.1"
 _NOT_TAKEN = (203, 302, 401, 403)
@@ -49,9 +47,10 @@ def assertion_of(option: str) -> Callable[[], Awaitable[str]]:
     return told if _JWT.fullmatch(option.strip()) else read
 
 
-async def requested_assertion(url: str, token: str, context: ssl.SSLContext) -> str:
+async def requested_assertion(url: str, token: str, audience: str, context: ssl.SSLContext) -> str:
     """A token of the CI job that runs gilder, from GitHub Actions or Azure Pipelines.
 
+    It is made out to `audience`, unless the URL names another; Azure Pipelines knows it by the service connection.
     GitHub answers a GET with `value`; Azure Pipelines a POST with `oidcToken`, and wants the service connection's id.
     Raises Denied when it is refused, Unreachable when no answer comes, UserError when the URL cannot be one.
     """
@@ -62,7 +61,7 @@ async def requested_assertion(url: str, token: str, context: ssl.SSLContext) -> 
     if pipelines and "serviceConnectionId" not in asked:
         hint = "set ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID, or add ?serviceConnectionId=ID to the URL"
         raise UserError("Azure Pipelines gives no token without the id of the service connection", hint=hint)
-    more = {"api-version": _PIPELINES_VERSION} if pipelines else {"audience": AUDIENCE}
+    more = {"api-version": _PIPELINES_VERSION} if pipelines else {"audience": audience}
     more = {name: value for name, value in more.items() if name not in asked}
     full = f"{url}{'&' if parts.query else '?'}{urlencode(more)}" if more else url
     headers = {

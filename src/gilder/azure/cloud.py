@@ -17,6 +17,14 @@ INSTANCE_METADATA = "http://169.254.169.254"
 """Where an Azure VM finds its metadata service (learn.microsoft.com, Azure Instance Metadata Service)."""
 
 
+_EXCHANGE = {
+    clouds.PUBLIC: "api://AzureADTokenExchange",
+    clouds.CHINA: "api://AzureADTokenExchangeChina",
+    clouds.US_GOVERNMENT: "api://AzureADTokenExchangeUSGov",
+}
+"""Microsoft Entra, "Configure an application to trust a managed identity"; also terraform-provider-azuread 1755."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cloud:
     """The endpoints of one Azure cloud. `ca_file` names a certificate authority beyond the system's."""
@@ -32,6 +40,11 @@ class Cloud:
     def scope(self) -> str:
         """The scope to ask a Resource Manager token for."""
         return self.audience.rstrip("/") + "/.default"
+
+    @property
+    def exchange_audience(self) -> str:
+        """What tokens of others are made out to when they are exchanged for this cloud's."""
+        return _EXCHANGE.get(clouds.known_cloud(self.name) or "", _EXCHANGE[clouds.PUBLIC])
 
 
 PUBLIC = Cloud(

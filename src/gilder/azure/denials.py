@@ -103,7 +103,7 @@ def _explained(number: str, text: str, asked: Asked) -> tuple[str, str]:
     if number.startswith(("70021", "700211", "700212", "700213")):
         return (
             f"no federated credential fits: {text.partition(' Check your ')[0]}",
-            f"compare with the federated credentials of the {app}: {listed}",
+            f"compare with the federated credentials of the {app}: {listed}; another audience: docs/authentication.md",
         )
     return f"no token for the {asked.method}: {text}", f"see https://login.microsoftonline.com/error?code={number}"
 

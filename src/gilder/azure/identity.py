@@ -133,7 +133,7 @@ class _Maker:
 
     async def _oidc(self) -> AsyncSupportsTokenInfo:
         url, token = self.auth.oidc_request_url or "", self.auth.oidc_request_token or ""
-        assertion = await requested_assertion(url, token, tls_context(self.cloud))
+        assertion = await requested_assertion(url, token, self.cloud.exchange_audience, tls_context(self.cloud))
         return ClientAssertionCredential(*self._application(), lambda: assertion, **self._service())
 
     async def _azure_cli(self) -> AsyncSupportsTokenInfo:
