@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from localarm import laws
 from localarm.arm import key
 from localarm.calls import Call, listed
@@ -70,8 +72,11 @@ def known_subscription(world: World, name: str) -> None:
     """The subscription exists.
 
     Raises:
-        Refused: 404 SubscriptionNotFound.
+        Refused: 404 SubscriptionNotFound, or 400 InvalidSubscriptionId for what is no GUID.
     """
+    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", name):
+        message = f"The provided subscription identifier '{name}' is malformed or invalid."
+        raise gateway(400, "InvalidSubscriptionId", message)
     names = {world.settings.subscription.lower(), *(each[0].lower() for each in world.settings.other_groups)}
     if name.lower() not in names:
         raise gateway(404, "SubscriptionNotFound", f"The subscription '{name}' could not be found.")

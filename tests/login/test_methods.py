@@ -28,11 +28,13 @@ from tests.login.service import (
 )
 
 from gilder.azure.standing import caller
+from gilder.azure.tenants import tenant_of
 from gilder.engine.checkup import checked as examined
 from gilder.engine.login import cloud_of, settled
-from gilder.model.errors import Denied, GilderError, NotFound
+from gilder.model.errors import Denied, GilderError, NotFound, Throttled, Unreachable
 from gilder.model.findings import Finding, Verdict, good
 from gilder.model.spec import Auth
+from localarm.faults import Fault
 from localarm.settings import SUBSCRIPTION, TENANT
 
 SECRETS = (SECRET, PASSWORD, REQUEST_TOKEN, "wrong-secret", "wrong password", "wrong-request-token")
@@ -265,6 +267,7 @@ class Trouble:
     world: dict[str, Any]
 
 
+NO_SUCH = "99999999-0000-4000-8000-000000000000"
 RIGHT = {"client_id": CLIENT, "client_secret": SECRET}
 TROUBLES = {
     "unknown application": Trouble({**RIGHT, "client_id": "nobody"}, f"nobody is not known in tenant {TENANT}", {}),
@@ -272,7 +275,8 @@ TROUBLES = {
     "impossible tenant": Trouble({**RIGHT, "tenant_id": "a b"}, "'a b' cannot be a tenant", {}),
     "tenant in other letters": Trouble({**RIGHT, "tenant_id": "тест"}, "'тест' cannot be a tenant", {}),
     "other tenant": Trouble({**RIGHT, "tenant_id": OTHER_TENANT}, f"tenant_id must be {TENANT}", {}),
-    "unknown subscription": Trouble({**RIGHT, "subscription_id": "no-such"}, "there is no subscription no-such", {}),
+    "unknown subscription": Trouble({**RIGHT, "subscription_id": NO_SUCH}, f"there is no subscription {NO_SUCH}", {}),
+    "no subscription": Trouble({**RIGHT, "subscription_id": "images"}, "'images' cannot be a subscription", {}),
     "ended token": Trouble({}, "The access token expiry UTC time", {"token_lifetime": -60}),
     "no identity": Trouble({}, "this VM has no managed identity", {"system": False, "users": 0}),
     "several identities": Trouble({}, "this VM has several user-assigned identities", {"system": False, "users": 2}),
@@ -332,12 +336,30 @@ async def test_a_doctor_tells_why_it_got_no_token_in_time(
 
 
 async def test_the_tenant_of_a_subscription_is_asked_of_the_cloud(keys: Path) -> None:
-    from gilder.azure.tenants import tenant_of
-
     async with served(keys, settings()) as place:
         assert await tenant_of(SUBSCRIPTION, place.cloud) == TENANT
-        with pytest.raises(NotFound, match="there is no subscription none in the cloud test"):
-            await tenant_of("none", place.cloud)
+        with pytest.raises(NotFound, match=f"there is no subscription {NO_SUCH} in the cloud test"):
+            await tenant_of(NO_SUCH, place.cloud)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("throttle", "GET", seconds=1, times=2),
+        Fault("refuse", "GET", status=503, times=2),
+        Fault("drop", "GET", times=2),
+    ],
+    ids=lambda fault: fault.what,
+)
+async def test_a_tenant_is_asked_for_again(keys: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault) -> None:
+    async with served(keys, settings()) as place:
+        armed = place.application.faults.add(fault)
+        assert await tenant_of(SUBSCRIPTION, place.cloud) == TENANT
+        assert armed.fired == 2
+        monkeypatch.setattr("gilder.azure.tenants.PATIENCE", 0.0)
+        place.application.faults.add(fault)
+        with pytest.raises((Unreachable, Throttled), match="while looking up the tenant"):
+            await tenant_of(SUBSCRIPTION, place.cloud)
 
 
 class Az:

@@ -62,7 +62,8 @@ def _refusal(error: HttpResponseError, doing: str) -> CloudError:
         return Conflict(text, code=code, status=status)
     if status >= 500 or status == 408:
         return Unreachable(text, code=code, status=status)
-    return CloudError(text, code=code, status=status)
+    hint = "correct subscription_id" if code == "InvalidSubscriptionId" else None
+    return CloudError(text, code=code, status=status, hint=hint)
 
 
 def _code_and_message(error: HttpResponseError) -> tuple[str, str]:
