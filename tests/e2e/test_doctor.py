@@ -83,6 +83,7 @@ CASES = [
     Broken("kernel", script("mount --bind $FOLDER/file /proc/filesystems; PATH=$FOLDER/bin")),
     Broken("namespaces", ("setpriv", "--bounding-set=-sys_admin")),
     Broken("space for logs", script("mkdir $FOLDER/logs; mount -t tmpfs -o size=1m none $FOLDER/logs")),
+    Broken("space for the journal", script("mount -t tmpfs -o size=1m none $FOLDER; touch $FOLDER/journal.sqlite")),
     Broken("journal", journal="no database"),
     Broken("template", template="{}"),
     Broken("cloud", fault='{"what": "refuse", "kind": "metadata/endpoints", "times": 99}'),

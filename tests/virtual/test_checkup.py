@@ -124,6 +124,13 @@ def test_all_is_good(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_the_budgets_that_are_shown_are_said_to_be_those_of_a_read(tmp_path: Path) -> None:
+    requests = next(finding for finding in found(tmp_path, Case("", "")) if finding.subject == "requests")
+    assert requests.text.startswith("left for reading the VM: ")
+    assert requests.text.endswith("what is left for changes, Azure tells only with a change")
+    assert "PutVM" not in requests.text
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_broken_is_named(tmp_path: Path, name: str) -> None:
     case = CASES[name]

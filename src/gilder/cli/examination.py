@@ -65,9 +65,12 @@ class Examination:
 
     async def _journal(self) -> None:
         path = self.options.journal
+        space = fitness.space("the journal", path.parent, _LOGS)
+        if space.verdict is Verdict.BAD:
+            self.findings.tell(space)
         if not fitness.is_there(path):  # opening would make it
-            found = fitness.space("the journal", path.parent, _LOGS)
-            self.findings.tell(found if found.verdict is Verdict.BAD else good("journal", f"{path} will be made"))
+            if space.verdict is not Verdict.BAD:
+                self.findings.tell(good("journal", f"{path} will be made"))
             return
 
         async def check() -> Finding:

@@ -84,7 +84,8 @@ async def _requests(site: Site, clock: Callable[[], float]) -> Finding:
     if used_up:
         return bad("requests", f"none left of {', '.join(used_up)}", "wait some minutes, or stop who uses them up")
     left = ", ".join(f"{left} {name}" for name, left in answer.left.items())
-    return good("requests", f"left: {left}" if left else "Azure names no limits")
+    told = f"left for reading the VM: {left}; what is left for changes, Azure tells only with a change"
+    return good("requests", told if left else "Azure names no limits")
 
 
 async def _machine(site: Site) -> Finding:
