@@ -47,12 +47,12 @@ AUTH: dict[str, Proof] = {
     "object_id": Proof('"00000000-0000-0000-0000-000000000000"', _METHODS),
     "tenant_id": Proof(
         '"00000000-0000-0000-0000-000000000000"',
-        "tests/login/test_methods.py::test_the_tenant_of_a_subscription_is_asked_of_the_cloud",
+        "tests/login/test_tenants.py::test_the_tenant_of_a_subscription_is_asked_of_the_cloud",
     ),
     "subscription_id": Proof('"{{vm `subscription_id`}}"', f"{_ELSEWHERE}[subscription_id]"),
     "oidc_request_url": Proof('"{{user `oidc_url`}}"', _METHODS),
     "oidc_request_token": Proof('"{{user `oidc_token`}}"', _METHODS),
-    "use_azure_cli_auth": Proof("true", "tests/login/test_methods.py::test_the_azure_cli_is_asked"),
+    "use_azure_cli_auth": Proof("true", "tests/login/test_azure_cli.py::test_the_azure_cli_is_asked"),
 }
 SOURCE: dict[str, Proof] = {
     "source": Proof('"Debian:debian-13:13-gen2:latest"', _EVERY),
