@@ -34,6 +34,7 @@ class Result:
 
     compared: int = 0
     given: int = 0
+    replayed: list[Exchange] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
 
@@ -97,6 +98,7 @@ class Replay:
                 continue
             given = self._prepare(index, exchange)
             answer = self._send(exchange)
+            result.replayed.append(exchange)
             result.given += given
             result.compared += not given
             found = list(differences(exchange, answer.status, answer.headers, _plain(answer.payload)))
