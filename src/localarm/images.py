@@ -13,6 +13,8 @@ from localarm.resources import Resource, document
 from localarm.world import World
 
 KIND = "images"
+GENERATION_SINCE = "2019-03-01"
+"""Older api-versions neither ask for a hyperVGeneration nor show one (recorded: 2017-03-30)."""
 
 
 def put(call: Call) -> Response:
@@ -27,15 +29,15 @@ def put(call: Call) -> Response:
     machine = asked.get("sourceVirtualMachine")
     storage = asked.get("storageProfile") or {}
     if machine:
-        kind, hidden, works, shown = _of_machine(call, str(machine.get("id", "")))
+        kind, hidden, works, profile = _of_machine(call, str(machine.get("id", "")))
     elif storage.get("osDisk"):
-        kind, hidden, works, shown = _disks(call, storage, location)
+        kind, hidden, works, profile = _disks(call, storage, location)
     else:
         raise invalid("storageProfile.osDisk", "Required parameter 'storageProfile.osDisk' is missing (null).")
-    properties = {**({"sourceVirtualMachine": machine} if machine else {}), "storageProfile": shown}
+    properties = {**({"sourceVirtualMachine": machine} if machine else {}), "storageProfile": profile}
     properties |= {"provisioningState": "Creating", "hyperVGeneration": asked.get("hyperVGeneration", "V1")}
     payload = document(call.id, call.address.type, location, tags=body.get("tags"), properties=properties)
-    call.world.put(Resource(KIND, payload, hidden=hidden))
+    resource = call.world.put(Resource(KIND, payload, hidden=hidden))
     work = (
         {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
     )
@@ -43,17 +45,17 @@ def put(call: Call) -> Response:
         "operations", kind, call.id, location=location, api_version=call.api_version,
         steps=[Step(call.world.clock() + call.world.lasts(kind), "image.made")], work=work,
     )  # fmt: skip
-    return accepted(call, 201, payload, operation, location=False)
+    return accepted(call, 201, shown(call, resource), operation, location=False)
 
 
 def get(call: Call) -> Response:
     """Show an image."""
-    return Response(200, call.resource(KIND).body)
+    return Response(200, shown(call, call.resource(KIND)))
 
 
 def lists(call: Call) -> Response:
     """List the images of a group or a subscription."""
-    return listed([each.body for each in call.world.all(KIND, call.scope)])
+    return listed([shown(call, each) for each in call.world.all(KIND, call.scope)])
 
 
 def patch(call: Call) -> Response:
@@ -91,6 +93,13 @@ def made(world: World, operation: Operation, args: Json, at: float) -> None:
     shown = {**storage, "osDisk": sized(storage["osDisk"], "os")}
     shown["dataDisks"] = [sized(entry, str(entry["lun"])) for entry in storage["dataDisks"]]
     world.put(found.with_properties(storageProfile=shown, provisioningState="Succeeded"))
+
+
+def shown(call: Call, found: Resource) -> Json:
+    """An image as this api-version shows it."""
+    if call.api_version >= GENERATION_SINCE:
+        return found.body
+    return found.with_properties(hyperVGeneration=None).body
 
 
 def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Json], Json]:
@@ -176,4 +185,4 @@ def _update(call: Call, found: Resource, body: Json) -> Response:
         "operations", "image.update", call.id, location=found.location, api_version=call.api_version,
         steps=[Step(call.world.clock() + call.world.lasts("image.update"), "settled")],
     )  # fmt: skip
-    return accepted(call, 200, changed.body, operation, location=False)
+    return accepted(call, 200, shown(call, changed), operation, location=False)

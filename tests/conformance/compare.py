@@ -11,7 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 from tests.conformance.flows import Exchange
 
 GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)")
+TIME = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)|\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d\d:\d\d [AP]M"
+)
 HEX = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 FORMS = (
     (re.compile(rf"^{GUID.pattern}$", re.IGNORECASE), "guid"),
@@ -20,6 +22,7 @@ FORMS = (
 )
 
 HEADERS = ("azure-asyncoperation", "location", "etag", "x-ms-failure-cause", "content-type", "cache-control")
+ABSENT = "(absent)"
 LIMITS = "x-ms-ratelimit-remaining-"
 
 
@@ -30,18 +33,21 @@ class Difference:
     flow: str
     file: str
     where: str
-    azure: str
-    localarm: str
+    azure: Any
+    localarm: Any
 
     def __str__(self) -> str:
-        return f"{self.flow}/{self.file} {self.where}: Azure {self.azure}, localarm {self.localarm}"
+        azure, ours = (
+            text if len(text := str(each)) <= 100 else f"{text[:100]}.." for each in (self.azure, self.localarm)
+        )
+        return f"{self.flow}/{self.file} {self.where}: Azure {azure}, localarm {ours}"
 
 
 def differences(exchange: Exchange, status: int, headers: Mapping[str, str], payload: Any) -> Iterator[Difference]:
     """Every difference between a recorded answer and localarm's."""
 
     def found(where: str, azure: Any, ours: Any) -> Difference:
-        return Difference(exchange.flow, exchange.file, where, str(azure)[:100], str(ours)[:100])
+        return Difference(exchange.flow, exchange.file, where, azure, ours)
 
     if status != exchange.status:
         yield found(
@@ -72,7 +78,7 @@ def _headers(exchange: Exchange, ours: Mapping[str, str]) -> Iterator[tuple[str,
                 yield f"header {name}", azure, local
     limits, local_limits = ({name for name in each if name.startswith(LIMITS)} for each in (exchange.headers, ours))
     if limits - local_limits:  # recorders dropped some of them: those that localarm has beyond say nothing
-        yield "header names of limits", sorted(limits - local_limits), "(absent)"
+        yield "header names of limits", sorted(limits - local_limits), ABSENT
     policies, local_policies = (_policies(each.get(LIMITS + "resource", "")) for each in (exchange.headers, ours))
     if policies and policies != local_policies:
         yield "limit policies", policies, local_policies
@@ -110,25 +116,9 @@ def _lists(where: str, azure: list[Any], ours: list[Any]) -> Iterator[tuple[str,
         or where.endswith(".resourceTypes")
         or (where == ".value" and len(whole) == 1 < len(ours))
     )
-    label = next(
-        (
-            name
-            for name in ("name", "resourceType")
-            if whole and all(isinstance(each, dict) and name in each for each in whole)
-        ),
-        "",
-    )
+    label = _label(whole, ours)
     if label:
-        mine = {str(each.get(label)).lower(): each for each in ours}
-        for each in whole:
-            name = str(each[label])
-            if name.lower() in mine:
-                yield from _values(f"{where}[{label}={name}]", each, mine[name.lower()])
-            else:
-                yield f"{where}[{label}=]", name, "(absent)"
-        extra = sorted(set(mine) - {str(each[label]).lower() for each in whole})
-        if extra and not trimmed:
-            yield f"{where}[{label}=]", "(absent)", extra
+        yield from _named(where, label, whole, ours, trimmed=trimmed)
         return
     if len(whole) != len(ours):
         yield f"{where}[]", f"{len(whole)} items", f"{len(ours)} items"
@@ -136,13 +126,43 @@ def _lists(where: str, azure: list[Any], ours: list[Any]) -> Iterator[tuple[str,
         yield from _values(f"{where}[{index}]", theirs, our)
 
 
+def _label(azure: list[Any], ours: list[Any]) -> str:
+    """By which member the items of a list are told apart: by their names, or by their ids where names come twice."""
+    for name in ("name", "id", "resourceType"):
+        if azure and all(isinstance(each, dict) and name in each for each in azure):
+            names = [[_told(each.get(name)) for each in items if isinstance(each, dict)] for items in (azure, ours)]
+            if all(len(set(each)) == len(each) for each in names):
+                return name
+    return ""
+
+
+def _told(name: Any) -> str:
+    """A name in the form that compares equal: regions are spelled in two ways."""
+    return str(name).lower().replace(" ", "")
+
+
+def _named(
+    where: str, label: str, azure: list[Any], ours: list[Any], *, trimmed: bool
+) -> Iterator[tuple[str, Any, Any]]:
+    mine = {_told(each.get(label)): each for each in ours}
+    for each in azure:
+        name = str(each[label])
+        if _told(name) in mine:
+            yield from _values(f"{where}[{label}={name}]", each, mine[_told(name)])
+        else:
+            yield f"{where}[{label}=]", name, ABSENT
+    extra = sorted(set(mine) - {_told(each[label]) for each in azure})
+    if extra and not trimmed:
+        yield f"{where}[{label}=]", ABSENT, extra
+
+
 def _objects(where: str, azure: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for name in azure:
         if name not in ours:
-            yield f"{where}.{name}", azure[name], "(absent)"
+            yield f"{where}.{name}", azure[name], ABSENT
     for name in ours:
         if name not in azure:
-            yield f"{where}.{name}", "(absent)", ours[name]
+            yield f"{where}.{name}", ABSENT, ours[name]
     both = [name for name in azure if name in ours]
     if both != [name for name in ours if name in azure]:
         yield f"{where} order", both, [name for name in ours if name in azure]

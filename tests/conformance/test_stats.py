@@ -186,10 +186,14 @@ def begun(exchanges: Iterable[Exchange]) -> Iterator[tuple[str, float]]:
 
 
 def test_operations_begin_as_long_before_the_answer_as_recorded() -> None:
+    """Of the recordings that the figures are of: other ones were made in another place, over another line."""
     assert WIRE is not None
-    figure = {call: before for call, before in figures()["begins_before_answer"].items() if call != "source"}
+    begins = figures()["begins_before_answer"]
+    figure = {call: before for call, before in begins.items() if call not in ("source", "recorded")}
     found: dict[str, list[float]] = {call: [] for call in figure}
     for exchanges in load(WIRE / "flows").values():
         for call, before in begun(exchanges):
             found[call if call in figure else "other"].append(before)
+    if {call: len(values) for call, values in found.items()} != begins["recorded"]:
+        pytest.skip("other recordings than those that the figures are of")
     assert {call: median(values) for call, values in found.items()} == pytest.approx(figure, abs=10)
