@@ -12,7 +12,7 @@ from tests.conformance.flows import Exchange
 
 GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 TIME = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)|\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d\d:\d\d [AP]M"
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)|\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d\d:\d\d [AP]M)"
 )
 HEX = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 FORMS = (
@@ -21,7 +21,16 @@ FORMS = (
     (re.compile(r"^1[5-9]\d{8}$"), "epoch"),
 )
 
+SIGNED = {
+    "p": GUID.pattern,
+    "t": r"\d{18}",
+    "c": r"[\w-]{2000,}",
+    "s": r"[\w-]{300,}",
+    "h": r"[\w-]{40,}",
+}
+"""What a poll address is signed with; recorders leave the names only, and say that the whole had 3 to 4 kB."""
 HEADERS = ("azure-asyncoperation", "location", "etag", "x-ms-failure-cause", "content-type", "cache-control")
+IDS = ("x-ms-request-id", "x-ms-correlation-request-id")
 ABSENT = "(absent)"
 LIMITS = "x-ms-ratelimit-remaining-"
 
@@ -73,30 +82,65 @@ def _headers(exchange: Exchange, ours: Mapping[str, str]) -> Iterator[tuple[str,
             yield f"header {name}", azure, local
         elif azure is not None and local is not None:
             if name in ("azure-asyncoperation", "location"):
-                yield from _poll_addresses(name, azure, local)
+                yield from _poll_addresses(name, exchange, azure, local)
             elif azure != local:
                 yield f"header {name}", azure, local
-    limits, local_limits = ({name for name in each if name.startswith(LIMITS)} for each in (exchange.headers, ours))
-    if limits - local_limits:  # recorders dropped some of them: those that localarm has beyond say nothing
-        yield "header names of limits", sorted(limits - local_limits), ABSENT
-    policies, local_policies = (_policies(each.get(LIMITS + "resource", "")) for each in (exchange.headers, ours))
-    if policies and policies != local_policies:
-        yield "limit policies", policies, local_policies
+    if exchange.address is not None:
+        for name in IDS:
+            if not GUID.fullmatch(ours.get(name, "")):
+                yield f"header {name}", exchange.headers.get(name, "(most recorders drop it)"), ours.get(name)
+    yield from _limits(exchange.headers, ours)
 
 
-def _policies(header: str) -> list[str]:
-    return sorted(part.partition(";")[0] for part in header.split(",") if part)
+def _limits(theirs: Mapping[str, str], ours: Mapping[str, str]) -> Iterator[tuple[str, Any, Any]]:
+    """What is left of each limit: the same ones are told of, and where nobody else asks as much is left, or more."""
+    named, local = ({name for name in each if name.startswith(LIMITS)} for each in (theirs, ours))
+    if named - local:  # recorders dropped some of them: those that localarm has beyond say nothing
+        yield "header names of limits", sorted(named - local), ABSENT
+    policies, local_policies = (_policies(each.get(LIMITS + "resource", "")) for each in (theirs, ours))
+    if policies and sorted(policies) != sorted(local_policies):
+        yield "limit policies", sorted(policies), sorted(local_policies)
+    counts, local_counts = ({**_policies(each.get(LIMITS + "resource", "")), **_left(each)} for each in (theirs, ours))
+    for name, left in counts.items():
+        if name in local_counts and local_counts[name] < left:
+            yield f"limit {name}", left, local_counts[name]
 
 
-def _poll_addresses(name: str, azure: str, local: str) -> Iterator[tuple[str, Any, Any]]:
-    def shape(url: str) -> tuple[list[str], list[str]]:
-        parts = urlsplit(url)
-        path = ["id" if index == 1 else part.lower() for index, part in enumerate(parts.path.split("/")[1:-1])]
-        return path, [each for each, _ in parse_qsl(parts.query, keep_blank_values=True)]
+def _left(headers: Mapping[str, str]) -> dict[str, int]:
+    named = {name: value for name, value in headers.items() if name.startswith(LIMITS)}
+    return {name: int(value) for name, value in named.items() if value.isdigit()}
 
-    for place, theirs, ours in zip(("path", "query"), shape(azure), shape(local), strict=True):
-        if theirs != ours:
-            yield f"header {name} {place}", theirs, ours
+
+def _policies(header: str) -> dict[str, int]:
+    parts = [part.strip().partition(";") for part in header.split(",") if part.strip()]
+    return {name: int(left) if left.isdigit() else 0 for name, _, left in parts}
+
+
+def _poll_addresses(name: str, exchange: Exchange, azure: str, local: str) -> Iterator[tuple[str, Any, Any]]:
+    """Where to poll: the same place of the same host, by the request's api-version, and as long as a signed address is."""
+    theirs, ours = urlsplit(azure), urlsplit(local)
+    query, our_query = (dict(parse_qsl(each.query, keep_blank_values=True)) for each in (theirs, ours))
+    for place, first, second in (
+        ("host", (theirs.scheme, theirs.netloc), (ours.scheme, ours.netloc)),
+        ("path", _place(theirs.path), _place(ours.path)),
+        ("query", list(query), list(our_query)),
+        ("api-version", query.get("api-version"), our_query.get("api-version")),
+        ("monitor", query.get("monitor"), our_query.get("monitor")),
+    ):
+        if first != second:
+            yield f"header {name} {place}", first, second
+    for part, pattern in SIGNED.items():
+        signed = part in query and part in our_query and query[part] != our_query[part]
+        if signed and not re.fullmatch(pattern, our_query[part]):
+            yield f"header {name} {part}", f"like {pattern}", our_query[part]
+    subscription = exchange.address.subscription if exchange.address is not None else ""
+    if local != azure and ours.path.split("/")[2:3] != [subscription]:
+        yield f"header {name} subscription", subscription, ours.path
+
+
+def _place(path: str) -> list[str]:
+    """The path of a poll address without what differs from run to run."""
+    return ["id" if index == 1 else part for index, part in enumerate(path.split("/")[1:-1])]
 
 
 def _values(where: str, azure: Any, ours: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -179,4 +223,4 @@ def _form(value: Any) -> Any:
             return form
     if "accessSAS" in value or "blob.storage.azure.net" in value or "blob.core.windows.net" in value:
         return "address of a blob"
-    return HEX.sub("hex", GUID.sub("guid", TIME.sub("time", value))).lower()
+    return HEX.sub("hex", GUID.sub("guid", TIME.sub("time", value)))

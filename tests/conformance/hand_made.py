@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 from tests.conformance.variants import Flow, Flows, Recorded, rewritten
@@ -54,6 +55,28 @@ def three_disks_at_once(flows: Flows) -> Flow:
                     more = json.loads(json.dumps(entry).replace('/d2"', f'/d{number}"').replace('"d2"', f'"d{number}"'))
                     entries.append({**more, "lun": 4 - number if number == 3 else 3})
     return flow
+
+
+def disk_of_a_machine(flows: Flows) -> Flow:
+    """A disk while it is attached, and set aside with its machine."""
+    flow = copy.deepcopy(flows["vm-put-attach-existing-disk"])
+    disk = _storage(flow[1]["request"]["body"])["dataDisks"][1]["managedDisk"]["id"]
+    machine = flow[0]["response"]["body"]["id"]
+    shown = copy.deepcopy(flows["disk-get"][1]["response"]["body"])
+    assert shown["properties"]["diskState"] == "Attached"
+    properties = {
+        name: value for name, value in shown["properties"].items() if name not in ("osType", "hyperVGeneration")
+    }
+    shown |= {"id": disk, "name": "d1", "managedBy": machine, "location": "westus", "properties": properties}
+    shown |= {"sku": {"name": "Premium_LRS", "tier": "Premium"}, "properties": {**properties, "diskSizeGB": 1}}
+    properties = shown["properties"]
+    url = f"{disk}?api-version=2024-03-02"
+    poll = {**_poll(flow[1], "9", monitor=True), "retry-after": "10"}
+    stop = exchange("POST", f"{machine}/deallocate?api-version=2024-07-01", 202, "", **poll)
+    done = copy.deepcopy(flow[3])
+    done["request"]["url"] = re.sub("(perations/).", r"\g<1>9", done["request"]["url"])
+    aside = {**shown, "properties": {**properties, "diskState": "Reserved"}}
+    return [*flow, exchange("GET", url, 200, shown), stop, done, exchange("GET", url, 200, aside)]
 
 
 def two_detached_at_once(flows: Flows) -> Flow:
@@ -127,7 +150,7 @@ def old_image(flows: Flows) -> Flow:
 
 def _poll(recorded: Recorded, digit: str, *, monitor: bool = False) -> dict[str, str]:
     """Poll addresses of another operation than the recorded one."""
-    url = recorded["response"]["headers"]["azure-asyncoperation"].replace("/e070b664", f"/{digit}070b664")
+    url = re.sub("(perations/).", rf"\g<1>{digit}", recorded["response"]["headers"]["azure-asyncoperation"])
     found = {"azure-asyncoperation": url}
     return {**found, "location": url.replace("&api-version", "&monitor=true&api-version")} if monitor else found
 
@@ -208,6 +231,6 @@ def taken_disks(flows: Flows) -> Flow:
 
 
 HAND_MADE = (
-    three_disks_at_once, two_detached_at_once, copied_from_a_disk, image_of_disks, old_image, shallow_version,
-    all_disks_of_a_subscription, absent_things, refused_callers, taken_disks,
+    three_disks_at_once, disk_of_a_machine, two_detached_at_once, copied_from_a_disk, image_of_disks, old_image,
+    shallow_version, all_disks_of_a_subscription, absent_things, refused_callers, taken_disks,
 )  # fmt: skip

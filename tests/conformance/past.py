@@ -24,8 +24,8 @@ def before(story: Story, resource_id: str, index: int) -> Json | None:
     writes = [story.flow[each] for each in story.written(resource_id, index, sight.index)]
     if address.kind == "virtualmachines" and writes:
         document = _machine_before(document, writes[0])
-    elif address.kind in ("disks", "snapshots") and not (sight.read and sight.index == index):
-        document = _disk_before(document)
+    elif address.kind in ("disks", "snapshots"):
+        document = _disk_before(story, document, index, sight.index)
     if writes and state(document) in CHANGING:
         document = with_properties(document, provisioningState="Succeeded")
     return document
@@ -64,13 +64,43 @@ def _whole(story: Story, document: Json, resource_id: str, index: int) -> Json:
     return with_properties(whole, **dict.fromkeys(VIEWS))
 
 
-def _disk_before(document: Json) -> Json:
-    """A disk before it was attached or opened by what the flow does."""
-    changes: Json = {"LastOwnershipUpdateTime": None}
-    if (document.get("properties") or {}).get("diskState") not in (None, "ReadyToUpload"):
-        changes["diskState"] = "Unattached"
-    kept = {name: value for name, value in document.items() if name != "managedBy"}
-    return with_properties(kept, **changes)
+def _disk_before(story: Story, document: Json, first: int, last: int) -> Json:
+    """A disk before it was attached, opened or put aside by what the flow does from one exchange to another."""
+    properties = document.get("properties") or {}
+    shown = properties.get("diskState")
+    between = story.flow[first : last + 1]
+    if any(_attaches(each, document["id"]) for each in between):
+        free = {name: value for name, value in document.items() if name != "managedBy"}
+        return with_properties(free, diskState="Unattached", LastOwnershipUpdateTime=None)
+    if shown in ("ActiveSAS", "ActiveUpload") and any(
+        each.path.lower().endswith("/begingetaccess") for each in between
+    ):
+        return with_properties(document, diskState="Unattached")
+    if shown == "Reserved" and any(each.path.lower().endswith("/deallocate") for each in between):
+        return with_properties(document, diskState="Attached")
+    return document
+
+
+def touched(story: Story, document: Json, first: int, last: int) -> bool:
+    """Whether writes of machines, from one exchange to before another, have changed a disk."""
+    machine = key(str(document.get("managedBy")))
+    for exchange in story.flow[first:last]:
+        powered = (
+            exchange.method == "POST" and exchange.status < 400 and machine == key(exchange.path.rpartition("/")[0])
+        )
+        if powered or _attaches(exchange, document["id"]):
+            return True
+    return False
+
+
+def _attaches(exchange: Exchange, disk_id: str) -> bool:
+    """Whether a write gives a machine a disk that it did not have (such entries are not filled in yet)."""
+    body = exchange.body if isinstance(exchange.body, dict) and exchange.status < 400 else {}
+    storage = (body.get("properties") or {}).get("storageProfile") or {}
+    entries = [each for each in storage.get("dataDisks") or [] if "diskSizeGB" not in each]
+    ids = [(each.get("managedDisk") or {}).get("id") for each in entries]
+    ids += [each.get("diskId") for each in body.get("dataDisksToAttach") or []]
+    return key(disk_id) in {key(str(each)) for each in ids}
 
 
 def _machine_before(document: Json, write: Exchange) -> Json:

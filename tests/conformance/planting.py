@@ -29,6 +29,8 @@ class Garden:
         self.world = world
         self.story = story
         self.written: set[str] = set()
+        self._shown: dict[str, tuple[Resource, int]] = {}
+        """What was planted as an answer shows it, not made up, and for which exchange."""
 
     def plant(self, document: Json, location: str, power: str = "") -> None:
         """Put a resource in as a document shows it, with what it lies in."""
@@ -71,6 +73,7 @@ class Garden:
         present = self.world.find(kind_of(address), address.id)
         if present is None:
             document = past.before(self.story, address.id, index)
+            seen = document is not None
             if document is None:
                 known = {**hints, **entry_hints(self.story, address.id), **image_hints(self.story, address.id)}
                 document = made_up(address, location, known)
@@ -78,6 +81,8 @@ class Garden:
                 document = past.with_properties(document, provisioningState="Succeeded")
             self.plant(document, location, power)
             present = self.world.find(kind_of(address), address.id)
+            if seen and present is not None:
+                self._shown[present.key] = present, index
         if present is not None and present.kind == "virtualmachines":
             for entry in _disks_of(present):
                 known = {**hints, **_image_of(entry, hints), **entry}
@@ -114,6 +119,15 @@ class Garden:
         self.world.put(machine.with_properties(storageProfile={**storage, "dataDisks": [*others, entry]}))
         if not leaving:
             self.world.put(disk.with_body(managedBy=machine.id))
+
+    def changed(self, document: Json, index: int) -> bool:
+        """Whether something is no longer what was planted: writes of the flow have changed it beside their own resource."""
+        address = Address.parse(document["id"])
+        planted, since = self._shown.get(key(document["id"]), (None, 0))
+        if address is None or planted is None:
+            return False
+        present = self.world.find(kind_of(address), address.id)
+        return present is not planted or past.touched(self.story, document, since, index)
 
     def clear(self, resource_id: str) -> None:
         """Take out what was planted."""

@@ -41,7 +41,7 @@ class Result:
 
     compared: int = 0
     given: int = 0
-    replayed: list[Exchange] = field(default_factory=list)
+    answers: list[tuple[Exchange, Response]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
 
@@ -85,10 +85,10 @@ class Replay:
                 continue
             given = self._prepare(index, exchange)
             answer = self._send(exchange)
-            result.replayed.append(exchange)
+            result.answers.append((exchange, answer))
             result.given += given
             result.compared += not given
-            found = list(differences(exchange, answer.status, answer.headers, _plain(answer.payload)))
+            found = list(differences(exchange, answer.status, answer.headers, plain(answer.payload)))
             if any(each.where == "status" for each in found):
                 self._lose(exchange)
             result.differences += found
@@ -146,7 +146,10 @@ class Replay:
         if exchange.status in (404, 410):
             self._prepare_missing(exchange, address)
             return False
-        fresh = [each for each in documents if key(each["id"]) not in self.garden.written]
+        ours = [
+            each for each in documents if key(each["id"]) in self.garden.written or self.garden.changed(each, index)
+        ]
+        fresh = [each for each in documents if each not in ours]
         for document in fresh:
             self.garden.plant(document, self._location(exchange))
         for resource in self.world.all(address.kind):  # what was planted for something else, and is not there by now
@@ -276,9 +279,10 @@ class Replay:
         return lambda kind: COPIES if kind == "snapshot.background-copy" else lasts
 
     def _fate(self, index: int, exchange: Exchange) -> tuple[Literal["Failed", "Canceled"], str, str] | None:
+        """How an operation ends, where that did not come of the request: else localarm itself must know."""
         for status in self._later(index, exchange):
-            if status["status"] in ("Failed", "Canceled"):
-                error = status.get("error") or {}
+            error = status.get("error") or {}
+            if status["status"] in ("Failed", "Canceled") and error.get("code") in MISFORTUNES:
                 ended: Literal["Failed", "Canceled"] = "Failed" if status["status"] == "Failed" else "Canceled"
                 return ended, error.get("code", ""), error.get("message", "")
         return None
@@ -325,6 +329,12 @@ class Replay:
         return {"authorization": f"Bearer {token}"}
 
 
+MISFORTUNES = (
+    "CannotAddAcceleratedNetworkingNicToAnExistingVirtualMachine", "DiskServiceInternalError", "InternalExecutionError",
+    "OperationPreempted", "OSProvisioningTimedOut", "ResourceGroupBeingDeleted", "VMAgentStatusCommunicationError",
+    "VMProcessingHalted",
+)  # fmt: skip
+"""Recorded failures that came of the service, the guest, the network, or of what somebody else did (localarm: by a fault)."""
 NOT_COMPUTE = "another resource provider"
 NOT_FOUND = ("NotFound", "ResourceNotFound", "ResourceGroupNotFound", "ParentResourceNotFound")
 
@@ -341,5 +351,6 @@ def unreplayable(exchange: Exchange) -> str:
     return ""
 
 
-def _plain(payload: Any) -> Any:
+def plain(payload: Any) -> Any:
+    """A payload as it arrives."""
     return json.loads(json.dumps(payload))

@@ -61,7 +61,7 @@ def written(verdicts: dict[str, Verdict]) -> str:
         lines += [f"ACCEPTED ({len(found)}): {why}", *(f"    {each}" for each in found), ""]
     skipped = [each for result in results for each in result.skipped]
     lines += [f"COVERAGE LOST, not replayed ({len(skipped)}):", *(f"    {each}" for each in skipped), ""]
-    made = {absent.route(each) for result in results for each in result.replayed}
+    made = {absent.route(each) for result in results for each, _ in result.answers}
     unreached = [" ".join(each) for each in TABLE if each not in made]
     lines += [
         f"COVERAGE LOST, calls that no recording makes ({len(unreached)}):",

@@ -17,6 +17,7 @@ from localarm.arm import Address
 from localarm.latency import figures
 from localarm.messages import Response
 from localarm.routes import shape
+from localarm.throttle import POLICIES
 
 WIRE = wire_folder()
 TICKS_1970 = 621355968000000000
@@ -147,6 +148,17 @@ def test_the_first_body_of_each_call_has_the_usual_state(local: Local) -> None:
         assert ("x", seen[call].payload["properties"]["provisioningState"]) in {("x", state) for _, state in usual}, (
             call
         )
+
+
+def test_the_limits_are_the_highest_counts_ever_seen() -> None:
+    highest: dict[str, int] = {}
+    for entry in stats("ratelimit_policies"):
+        name = entry["policy"].removeprefix("Microsoft.Compute/")
+        seen = [years["max_seen"] for year, years in entry["by_year"].items() if year in ("2024", "2025")]
+        highest[name] = max([highest.get(name, 0), *seen])
+    checked = {each.name: each.size for policies in POLICIES.values() for each in policies if highest.get(each.name, 0)}
+    assert {name: size for name, size in checked.items() if not 1 <= size - highest[name] <= 3} == {}
+    assert len(checked) > 30
 
 
 def test_the_figures_are_the_recorded_ones() -> None:
