@@ -28,6 +28,7 @@ ACTIONS: dict[str, Action] = {
     "removed": disks.removed,
     "disk.created": disks.created,
     "disk.resized": disks.resized,
+    "disk.not-shrunk": disks.not_shrunk,
     "vm.device-here": plugging.device_here,
     "vm.device-gone": plugging.device_gone,
     "device.late": plugging.device_late,

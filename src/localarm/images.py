@@ -28,6 +28,7 @@ def put(call: Call) -> Response:
     asked = body.get("properties") or {}
     machine = asked.get("sourceVirtualMachine")
     storage = asked.get("storageProfile") or {}
+    generation = asked.get("hyperVGeneration") or _generation(call, asked)
     if machine:
         kind, hidden, works, profile = _of_machine(call, str(machine.get("id", "")))
     elif storage.get("osDisk"):
@@ -35,7 +36,7 @@ def put(call: Call) -> Response:
     else:
         raise invalid("storageProfile.osDisk", "Required parameter 'storageProfile.osDisk' is missing (null).")
     properties = {**({"sourceVirtualMachine": machine} if machine else {}), "storageProfile": profile}
-    properties |= {"provisioningState": "Creating", "hyperVGeneration": asked.get("hyperVGeneration", "V1")}
+    properties |= {"provisioningState": "Creating", "hyperVGeneration": generation}
     payload = document(call.id, call.address.type, location, tags=body.get("tags"), properties=properties)
     resource = call.world.put(Resource(KIND, payload, hidden=hidden))
     work = (
@@ -95,6 +96,19 @@ def made(world: World, operation: Operation, args: Json, at: float) -> None:
     world.put(found.with_properties(storageProfile=shown, provisioningState="Succeeded"))
 
 
+def _generation(call: Call, asked: Json) -> str:
+    """The generation of an image that does not say it: its source's, which must say it then (Azure REST reference)."""
+    machine = call.world.find("virtualmachines", str((asked.get("sourceVirtualMachine") or {}).get("id", "")))
+    storage = machine.properties["storageProfile"] if machine else asked.get("storageProfile") or {}
+    os_disk = storage.get("osDisk") or {}
+    source_id = str((os_disk.get("snapshot") or os_disk.get("managedDisk") or {}).get("id", ""))
+    source = call.world.find("snapshots", source_id) or call.world.find("disks", source_id)
+    found = str(source.properties.get("hyperVGeneration", "")) if source is not None else ""
+    if source is not None and not found and call.api_version >= GENERATION_SINCE:
+        raise invalid("hyperVGeneration", "Required parameter 'hyperVGeneration' is missing (null).")
+    return found or "V1"
+
+
 def shown(call: Call, found: Resource) -> Json:
     """An image as this api-version shows it."""
     if call.api_version >= GENERATION_SINCE:
@@ -113,7 +127,7 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Js
         *((str(each.get("lun")), each) for each in storage.get("dataDisks") or []),
     ]:
         member = "snapshot" if entry.get("snapshot") else "managedDisk"
-        source = source_of_copy(call.world, str((entry.get(member) or {}).get("id", "")))
+        source = source_of_copy(call.world, str((entry.get(member) or {}).get("id", "")), of_image=True)
         laws.same_region(source, location)
         kind = "image.create.snapshot" if member == "snapshot" else kind
         blobs[where] = f"image-{call.world.new_id()}"
@@ -158,7 +172,7 @@ def _of_machine(call: Call, machine_id: str) -> tuple[str, Json, list[Json], Jso
         ("os", storage["osDisk"]),
         *((str(each["lun"]), each) for each in storage.get("dataDisks", [])),
     ]:
-        disk = source_of_copy(call.world, entry["managedDisk"]["id"])
+        disk = source_of_copy(call.world, entry["managedDisk"]["id"], of_image=True)
         blobs[where] = f"image-{call.world.new_id()}"
         work = captured(call.world, disk, blobs[where])
         works += [work] if work else []

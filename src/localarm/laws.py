@@ -55,7 +55,7 @@ def size_given(gb: Any) -> int:
 
 
 def grows(asked: Any, present: int) -> None:
-    """A size may only grow: below its source's, or its own present one, it is refused."""
+    """A disk is no smaller than its source."""
     if asked is None:
         return
     size_given(asked)
@@ -63,8 +63,8 @@ def grows(asked: Any, present: int) -> None:
         raise Refused(
             400,
             "BadRequest",
-            f"Disk size {asked}GB is smaller than the present size or that of the source, {present}GB. Only "
-            "increasing the size of a disk is supported.",
+            f"Disk size {asked}GB is smaller than that of the source, {present}GB. Only increasing the size of a disk is "
+            "supported.",
         )
 
 
@@ -414,6 +414,15 @@ def generalized(machine: Resource, operation: str) -> None:
     if not machine.hidden.get("generalized"):
         message = f"The operation '{operation}' requires the Virtual Machine '{machine.name}' to be Generalized."
         raise Refused(409, "OperationNotAllowed", message)
+
+
+def not_running(machine: Resource, operation: str) -> None:
+    """The machine is stopped."""
+    if machine.hidden.get("power", "running") == "running":
+        raise not_allowed(
+            f"Operation '{operation}' is not allowed on VM '{machine.name}' since the VM is running. Please power off "
+            "explicitly in case you shut down the VM from inside the guest operating system."
+        )
 
 
 def copy_start_lawful(source: Resource, asked: Json) -> None:

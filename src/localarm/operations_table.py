@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 from inspect import cleandoc, getmembers, isfunction
 from pathlib import Path
+from types import ModuleType
 
-from localarm import faults, laws
+from localarm import faults, laws, offers
 from localarm.api_versions import api_version_known
 from localarm.latency import figures
 from localarm.routes import COMPUTE, RESOURCES, TAGS, Route
@@ -86,13 +87,20 @@ def _services() -> Iterator[str]:
 
 
 def _laws() -> Iterator[str]:
-    yield from ("## Laws", "", "Each refuses with Azure's status and code (`localarm/laws.py`).", "")
-    found = [each for _, each in getmembers(laws, isfunction) if each.__module__ == laws.__name__]
-    found.sort(key=lambda each: each.__code__.co_firstlineno)
-    every: list[Callable[..., object]] = [*found, api_version_known]
-    for law in every:
-        yield f"- `{law.__name__}`: {_first(law)}"
-    yield ""
+    yield from ("## Laws", "", "Each refuses with Azure's status and code.", "")
+    for module in (laws, offers):
+        yield from (f"### `{module.__name__.replace('.', '/')}.py`", "", _first(module), "")
+        found = [each for _, each in getmembers(module, isfunction) if each.__module__ == module.__name__]
+        for law in sorted(found, key=lambda each: each.__code__.co_firstlineno):
+            if not law.__name__.startswith("_"):
+                yield f"- `{law.__name__}`: {_first(law)}"
+        yield ""
+    yield from (
+        "### `localarm/api_versions.py`",
+        "",
+        f"- `{api_version_known.__name__}`: {_first(api_version_known)}",
+        "",
+    )
 
 
 def _limits() -> Iterator[str]:
@@ -125,7 +133,7 @@ def _faults() -> Iterator[str]:
     yield "```"
 
 
-def _first(what: Callable[..., object]) -> str:
+def _first(what: Callable[..., object] | ModuleType) -> str:
     """The first paragraph of a docstring, on one line."""
     return " ".join((what.__doc__ or "").strip().partition("\n\n")[0].split())
 

@@ -29,3 +29,18 @@ DISPLAY = {short(name): name for name in SPELLED}
 def display(name: str) -> str:
     """`westus2` gives `West US 2`; a region without a known spelling stays as it is."""
     return DISPLAY.get(short(name), name)
+
+
+WITHOUT_ZONES = (
+    "Australia Central", "Australia Central 2", "Australia Southeast", "Brazil Southeast", "Canada East", "China East",
+    "China East 2", "China North", "China North 2", "France South", "Germany North", "Jio India Central", "Jio India West",
+    "Korea South", "North Central US", "Norway West", "South Africa West", "South India", "Sweden South",
+    "Switzerland West", "UAE Central", "UK West", "USDoD Central", "USDoD East", "USGov Arizona", "USGov Iowa",
+    "USGov Texas", "West Central US", "West India", "West US",
+)  # fmt: skip
+"""Regions without availability zones (Azure's list of regions, 2025)."""
+
+
+def zones(name: str) -> tuple[str, ...]:
+    """The availability zones of a region."""
+    return () if display(name) in WITHOUT_ZONES else ("1", "2", "3")

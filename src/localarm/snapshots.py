@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from localarm import laws
+from localarm import laws, offers
 from localarm.calls import Call, accepted, echoed, listed, patched
 from localarm.capture import GIB, captured
 from localarm.clock import timestamp
-from localarm.disks import source_of_copy, thawing
+from localarm.disks import shrunk_in_vain, source_of_copy, thawing
 from localarm.errors import invalid
 from localarm.messages import Json, Response
 from localarm.operations import Step
@@ -23,6 +23,7 @@ def put(call: Call) -> Response:
     found = call.world.find(KIND, call.id)
     if found is not None:
         return _update(call, found, body)
+    offers.storage_offered("Snapshot", location, str((body.get("sku") or {}).get("name", "Standard_LRS")))
     properties = body.get("properties", {})
     data = properties.get("creationData") or {}
     unique = call.world.new_id()
@@ -113,7 +114,9 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
         laws.same_creation(found, body.get("properties", {}).get("creationData") or {})
     sku = str((body.get("sku") or found.body["sku"])["name"])
     gb = int((body.get("properties") or {}).get("diskSizeGB") or found.properties["diskSizeGB"])
-    laws.grows(gb, found.properties["diskSizeGB"])
+    offers.storage_offered("Snapshot", found.location, sku)
+    if laws.size_given(gb) < found.properties["diskSizeGB"]:
+        return shrunk_in_vain(call, found, "snapshot.update", patching=patching)
     changed = found.with_properties(diskSizeGB=gb, diskSizeBytes=gb * GIB, provisioningState="Updating").with_body(
         sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags"))
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from localarm import laws
 from localarm.arm import Address, key
-from localarm.calls import Call, accepted, listed, not_found
+from localarm.calls import Call, accepted, listed
 from localarm.capture import GIB, captured
 from localarm.clock import timestamp
 from localarm.disks import find_disk, source_of_copy
@@ -177,7 +177,7 @@ def _content(call: Call, storage: Json, location: str, definition: Resource) -> 
             "The gallery artifact version source can only be specified either directly under storageProfile or within "
             "individual OS or data disks. One and only one source type (user image, snapshot, disk, "
             "virtual machine) can be provided.",
-            target="galleryImageVersion.properties.storageProfile",
+            target="galleryImageVersion.properties.storageProfile" + (".source.id" if whole else ""),
         )
     if part:
         return _of_disks(call.world, storage, location, definition)
@@ -200,7 +200,7 @@ def _of_disks(world: World, storage: Json, location: str, definition: Resource) 
                 "galleryImageVersion.properties.storageProfile.osDiskImage.source",
                 f"The source id: '{source_id}' must be a managed disk or snapshot.",
             )
-        source = source_of_copy(world, source_id)
+        source = source_of_copy(world, source_id, of_image=True)
         laws.same_region(source, location)
         if place == "os":
             laws.definition_matches(
@@ -220,7 +220,7 @@ def _of_image(world: World, source_id: str, location: str, definition: Resource)
         )
     source = world.find(address.kind, source_id)
     if source is None:
-        raise not_found(address)
+        raise Refused(404, "NotFound", "The entity was not found in this Azure location.", target=source_id)
     if source.state != "Succeeded":
         message = f"The resource cannot be created from Image {source.name} until Image has been successfully created."
         raise Refused(409, "OperationNotAllowed", message)

@@ -45,6 +45,8 @@ CALLS = tuple(
 )
 """Calls that localarm does not have; matched against `METHOD namespace shape`."""
 
+OUTSIDE = re.compile(r"/tenants|/providers(/[^/]+(/operations)?)?", re.IGNORECASE)
+"""Paths outside of subscriptions that localarm does not have."""
 OPTIONS = ("Attach", "CopyFromSanSnapshot", "Import", "ImportSecure", "Restore", "UploadPreparedSecure")
 """How disks and snapshots can come about on Azure only."""
 BLOBS = ("blobUri", "vhd", "storageAccountId")
@@ -63,6 +65,8 @@ def route(exchange: Exchange) -> tuple[str, str, str, str] | None:
 
 def not_had(exchange: Exchange) -> bool:
     """Whether localarm lacks the call altogether (it says so: 501)."""
+    if exchange.address is None:
+        return exchange.method == "GET" and OUTSIDE.fullmatch(exchange.path.rstrip("/")) is not None
     method, namespace, _, path = route(exchange) or ("", "", "", "")
     return any(pattern.fullmatch(f"{method} {namespace} {path}") for pattern in CALLS)
 

@@ -192,6 +192,97 @@ def absent_things(flows: Flows) -> Flow:
     ]  # fmt: skip
 
 
+def missing_sources(flows: Flows) -> Flow:
+    """What is made of things that are not there: two providers say it in two ways."""
+    compute = _path(flows["resource-group"][0]) + "/providers/Microsoft.Compute"
+    copied = {
+        "creationData": {"createOption": "Copy", "sourceResourceId": f"{compute}/disks/gone"},
+        "incremental": False,
+    }
+    storage = {"osDisk": {"osType": "Linux", "osState": "Generalized", "snapshot": {"id": f"{compute}/snapshots/gone"}}}
+    image = {"hyperVGeneration": "V2", "storageProfile": storage}
+    body = {"location": "westus2", "tags": {}}
+    return [
+        refused(
+            "PUT", f"{compute}/snapshots/s?api-version=2023-10-02", 404, "NotFound", "Resource gone is not found.",
+            {**body, "properties": copied},
+        ),
+        refused(
+            "PUT", f"{compute}/images/i?api-version=2022-03-01", 404, "NotFound",
+            "The entity was not found in this Azure location.", {**body, "properties": image},
+            target=f"{compute}/snapshots/gone",
+        ),
+    ]  # fmt: skip
+
+
+def shrunk_disk(flows: Flows) -> Flow:
+    """A disk that is to become smaller: accepted, and then it fails."""
+    _, write, poll, shown = copy.deepcopy(flows["disk-resize"][:4])
+    size = shown["response"]["body"]["properties"]["diskSizeGB"] - 1
+    for body in (write["request"]["body"], write["response"]["body"]):
+        body["properties"]["diskSizeGB"] = size
+    del poll["response"]["body"]["properties"]
+    name = poll["response"]["body"].pop("name")
+    error = {"code": "InvalidParameter", "message": "Disks or snapshot cannot be resized down."}
+    poll["response"]["body"] |= {"status": "Failed", "error": error, "name": name}
+    return [shown, write, poll, shown]
+
+
+def other_offers(flows: Flows) -> Flow:
+    """Zones and storage that a region has not."""
+    group = _path(flows["resource-group"][0])
+    url = f"{group}/providers/Microsoft.Compute/disks/d1?api-version=2022-03-02"
+    body: Json = {"location": "westus", "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 4}}
+    place = "The resource 'Microsoft.Compute/disks/d1' does not support availability zones at location 'westus'."
+    storage = (
+        "SKU StandardSSD_ZRS is not supported for resource type Disk in this region. Supported SKUs for this region are "
+        "Premium_LRS,StandardSSD_LRS,Standard_LRS,UltraSSD_LRS"
+    )
+    return [
+        refused("PUT", url, 400, "LocationNotSupportAvailabilityZones", place, {**body, "zones": ["1"]}, gateway=""),
+        refused(
+            "PUT", url, 400, "InvalidParameter", storage, {**body, "sku": {"name": "StandardSSD_ZRS"}}, target="sku"
+        ),
+    ]
+
+
+def incomplete_images(flows: Flows) -> Flow:
+    """A version of two sources, and an image that does not say its generation, nor does its source."""
+    version = copy.deepcopy(flows["gallery-image-version-create"][0])
+    compute = _path(version).partition("/galleries/")[0]
+    storage = version["request"]["body"]["properties"]["storageProfile"]
+    storage["osDiskImage"] = {"source": {"id": f"{compute}/snapshots/s"}}
+    several = (
+        "The gallery artifact version source can only be specified either directly under storageProfile or within individual "
+        "OS or data disks. One and only one source type (user image, snapshot, disk, virtual machine) can be provided."
+    )
+    disk = {"osType": "Linux", "osState": "Generalized", "snapshot": {"id": f"{compute}/snapshots/s"}}
+    image = {"location": "eastus2", "properties": {"storageProfile": {"osDisk": disk}}}
+    return [
+        refused(
+            "PUT", version["request"]["url"], 400, "InvalidParameter", several, version["request"]["body"],
+            target="galleryImageVersion.properties.storageProfile.source.id",
+        ),
+        refused(
+            "PUT", f"{compute}/images/i?api-version=2019-03-01", 400, "InvalidParameter",
+            "Required parameter 'hyperVGeneration' is missing (null).", image, target="hyperVGeneration",
+        ),
+    ]  # fmt: skip
+
+
+def tagged_gallery(flows: Flows) -> Flow:
+    """A gallery that gets its first tags: they come to their place, and its state is that at the end."""
+    shown = copy.deepcopy(flows["gallery-create-get-list"][2])
+    gallery = {name: value for name, value in shown["response"]["body"].items() if name != "tags"}
+    shown["response"]["body"] = gallery
+    tagged: Json = {}
+    for name, value in gallery.items():
+        tagged |= {"tags": {"a": "b"}, name: value} if name == "properties" else {name: value}
+    url = shown["request"]["url"]
+    poll = _poll(flows["gallery-create-get-list"][0], "8")
+    return [shown, exchange("PATCH", url, 200, tagged, {"tags": {"a": "b"}}, **poll), exchange("GET", url, 200, tagged)]
+
+
 def refused_callers(flows: Flows) -> Flow:
     """Who has no good token, and who has no right."""
     poll = next(each for each in flows["gallery-image-version-create"] if "perations/" in each["request"]["url"])
@@ -232,5 +323,6 @@ def taken_disks(flows: Flows) -> Flow:
 
 HAND_MADE = (
     three_disks_at_once, disk_of_a_machine, two_detached_at_once, copied_from_a_disk, image_of_disks, old_image,
-    shallow_version, all_disks_of_a_subscription, absent_things, refused_callers, taken_disks,
+    shallow_version, all_disks_of_a_subscription, absent_things, missing_sources, shrunk_disk, other_offers,
+    incomplete_images, tagged_gallery, refused_callers, taken_disks,
 )  # fmt: skip
