@@ -66,11 +66,15 @@ def lists(call: Call) -> Response:
 
 
 def delete(call: Call) -> Response:
-    """Delete a disk that no machine lists."""
+    """Delete a disk that no machine has. While one is being attached, nothing holds Azure back (kubernetes issue 82714)."""
     found = call.world.find(KIND, call.id)
     if found is None:
         return Response(204)
-    laws.not_attached(call.world, found)
+    owner = laws.lister(call.world, found)
+    if owner and not found.body.get("managedBy") and call.world.running(owner):
+        call.world.violate("deleted-while-attaching", resource=found.id, machine=owner)
+    else:
+        laws.not_attached(call.world, found)
     laws.no_access_granted(found)
     laws.not_changing(call.world, found)
     call.world.put(found.with_properties(provisioningState="Deleting"))

@@ -34,8 +34,12 @@ def check_blobs(resources: Iterable[Resource], store: Path, being_made: Iterable
             assert (store / resource.blob).stat().st_size == gb << 30, resource.id
 
 
-def check_attachments(resources: Iterable[Resource]) -> None:
-    """Machines and disks agree on who has whom; LUNs are taken once; no machine has more disks than its size allows."""
+def check_attachments(resources: Iterable[Resource], lost: Iterable[str] = ()) -> None:
+    """Machines and disks agree on who has whom; LUNs are taken once; no machine has more disks than its size allows.
+
+    Args:
+        lost: keys of disks that a client deleted while they were being attached.
+    """
     disks = {each.key: each for each in resources if each.kind == "disks"}
     listed: dict[str, str] = {}
     for machine in (each for each in resources if each.kind == "virtualmachines"):
@@ -47,7 +51,7 @@ def check_attachments(resources: Iterable[Resource]) -> None:
             disk_id = key(entry["managedDisk"]["id"])
             assert disk_id not in listed, f"{disk_id} is listed twice"
             listed[disk_id] = machine.key
-            if machine.state == "Succeeded":
+            if machine.state == "Succeeded" and disk_id not in lost:
                 assert not entry.get("toBeDetached"), entry
                 assert disk_id in disks, f"{disk_id} is listed and gone"
                 assert key(str(disks[disk_id].body.get("managedBy"))) == machine.key, disk_id
@@ -62,7 +66,8 @@ def check_world(world: Any) -> None:
     running = world.running()
     making = {name for operation in running for name in _made_by(operation.work)}
     check_blobs(resources, world.blobs.root, making)
-    check_attachments(resources)
+    lost = {key(each["resource"]) for each in world.violations if each["law"] == "deleted-while-attaching"}
+    check_attachments(resources, lost)
     for operation in world._operations.values():  # what a client sees by polling, all at once
         assert (operation.error or {}).get("code") != "InternalExecutionError", operation.error
     changing = {key(operation.target) for operation in running}
@@ -71,13 +76,18 @@ def check_world(world: Any) -> None:
             assert resource.key in changing, f"{resource.id} is {resource.state} for ever"
     host = world.find("virtualmachines", world.settings.host_id)
     if host.state == "Succeeded":
-        entries = host.properties["storageProfile"]["dataDisks"]
+        entries = [
+            entry
+            for entry in host.properties["storageProfile"]["dataDisks"]
+            if key(entry["managedDisk"]["id"]) not in lost
+        ]
+        listed = {int(entry["lun"]) for entry in host.properties["storageProfile"]["dataDisks"]}
         shown = {
             entry["lun"] for entry in entries if world.withheld.get(key(entry["managedDisk"]["id"]), 0) <= world.clock()
         }
         late = {int(entry["lun"]) for entry in entries} - shown
         assert shown <= set(world.devices.attached()) | late
-        assert set(world.devices.attached()) <= {entry["lun"] for entry in entries}
+        assert set(world.devices.attached()) <= listed
 
 
 def _made_by(work: dict[str, Any] | None) -> list[str]:
