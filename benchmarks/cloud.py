@@ -17,6 +17,9 @@ from typing import Any
 
 from localarm.settings import SUBSCRIPTION
 
+API = {"disks": "2024-03-02", "snapshots": "2024-03-02", "galleries": "2024-03-03"}
+"""api-versions by type; of the other types it is that of machines."""
+
 SIZES = {32: "Standard_D32s_v5", 64: "Standard_D32s_v6"}
 """Sizes of VMs by the data disks that they take."""
 GROUP = "/subscriptions/{{vm `subscription_id`}}/resourceGroups/{{vm `resource_group`}}/providers/Microsoft.Compute"
@@ -98,7 +101,9 @@ class Cloud:
         url = f"{self.addresses['resource_manager']}{path}"
         headers = {"Content-Type": "application/json"}
         if not path.startswith("/_localarm/"):
-            url, headers["Authorization"] = f"{url}?api-version=2024-03-03", f"Bearer {self._token()}"
+            kind = path.rpartition("/providers/Microsoft.Compute/")[2].partition("/")[0]
+            url += f"?api-version={API.get(kind, '2024-07-01')}"
+            headers["Authorization"] = f"Bearer {self._token()}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, headers, method=method)
         with urllib.request.urlopen(request, context=self._tls) as answer:

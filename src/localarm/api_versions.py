@@ -10,33 +10,19 @@ import re
 
 from localarm.arm import Address
 from localarm.errors import Refused, gateway
+from localarm.published import published
 
 NEWEST = "2026-12-31"
-_COMPUTE = (
-    "2020-06-01", "2020-12-01", "2021-03-01", "2021-04-01", "2021-07-01", "2021-11-01", "2022-03-01", "2022-08-01",
-    "2022-11-01", "2023-03-01", "2023-07-01", "2023-09-01", "2024-03-01", "2024-07-01", "2024-11-01", "2025-04-01",
-    "2025-11-01", "2026-04-01",
-)  # fmt: skip
-_DISKS = (
-    "2020-06-30", "2020-09-30", "2020-12-01", "2021-04-01", "2021-08-01", "2021-12-01", "2022-03-02", "2022-07-02",
-    "2023-01-02", "2023-04-02", "2023-10-02", "2024-03-02", "2025-01-02", "2026-03-02",
-)  # fmt: skip
-_GALLERIES = (
-    "2020-09-30", "2021-07-01", "2021-10-01", "2022-01-03", "2022-03-03", "2022-08-03", "2023-07-03", "2024-03-03",
-    "2025-03-03", "2026-03-03",
-)  # fmt: skip
 _OWN = (
     "2020-06-01", "2020-10-01", "2021-01-01", "2021-04-01", "2022-01-01", "2022-09-01", "2022-12-01", "2023-07-01",
     "2024-03-01", "2024-07-01", "2024-11-01", "2025-04-01",
 )  # fmt: skip
-"""Of Resource Manager itself."""
-_OF = {"disks": _DISKS, "snapshots": _DISKS, "galleries": _GALLERIES}
+"""Of Resource Manager itself, a selection."""
 
 
 def supported(address: Address, newest: str = NEWEST, since: str = "") -> list[str]:
-    """The stable versions of a resource type, oldest first (a selection of the public ones)."""
-    own = _OWN if not address.namespace else _OF.get(address.types[0].lower() if address.types else "", _COMPUTE)
-    return [version for version in own if since <= version <= newest]
+    """The versions of what is addressed, oldest first."""
+    return [version for version in published(address) or _OWN if since <= version <= newest]
 
 
 def api_version_known(version: str, address: Address, newest: str) -> None:
@@ -53,8 +39,14 @@ def api_version_known(version: str, address: Address, newest: str) -> None:
         raise unsupported(version, address, newest)
 
 
-def unsupported(version: str, address: Address, newest: str, since: str = "") -> Refused:
-    """The refusal of a version that a resource type does not have: another one for what is no resource itself."""
+def version_published(version: str, address: Address, newest: str, since: str, location: str) -> None:
+    """The type of the resource has that api-version, and it is not older than the call."""
+    if version < since or version not in (published(address) or (version,)):
+        raise unsupported(version, address, newest, since, location)
+
+
+def unsupported(version: str, address: Address, newest: str, since: str = "", location: str = "") -> Refused:
+    """The refusal of a version that a resource type lacks: another one for what is no resource itself (azure-cli 2681)."""
     kind = "/".join(address.types[: len(address.names)] or address.types)
     known = f"The supported api-versions are '{', '.join(supported(address, newest, since))}'."
     if not address.group or len(address.names) < len(address.types) == 1:
@@ -67,6 +59,6 @@ def unsupported(version: str, address: Address, newest: str, since: str = "") ->
     return gateway(
         400,
         "NoRegisteredProviderFound",
-        f"No registered resource provider found for location '' and API version '{version}' for type '{kind}'. {known} "
-        "The supported locations are ''.",
+        f"No registered resource provider found for location '{location}' and API version '{version}' for type '{kind}'. "
+        f"{known} The supported locations are ''.",
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from localarm import groups, laws, mischief, rbac
-from localarm.api_versions import api_version_known, unsupported
+from localarm.api_versions import api_version_known, version_published
 from localarm.arm import Address
 from localarm.calls import Call
 from localarm.clock import http_date
@@ -148,13 +148,16 @@ class Application:
             self.world.lead = 0.0
         return replace(response.with_headers(limits), delay=delay)
 
+    def _location(self, address: Address) -> str:
+        found = self.world.find(address.resource.kind, address.resource.id)
+        return found.location if found is not None else ""
+
     def _route(self, request: Request, address: Address, version: str) -> Route:
         scope = "group" if address.group else "subscription"
         route = TABLE.get((request.method, address.namespace.lower(), scope, shape(address.types, address.names)))
         if route is None:
             raise _unknown(request)
-        if version < route.since:
-            raise unsupported(version, address, self.world.settings.newest_api, route.since)
+        version_published(version, address, self.world.settings.newest_api, route.since, self._location(address))
         return route
 
     def _control(self, request: Request) -> Response:

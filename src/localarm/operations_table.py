@@ -9,8 +9,9 @@ from pathlib import Path
 from types import ModuleType
 
 from localarm import faults, laws, offers
-from localarm.api_versions import api_version_known
+from localarm.api_versions import api_version_known, version_published
 from localarm.latency import figures
+from localarm.published import TYPES
 from localarm.routes import COMPUTE, RESOURCES, TAGS, Route
 from localarm.throttle import POLICIES
 
@@ -95,12 +96,15 @@ def _laws() -> Iterator[str]:
             if not law.__name__.startswith("_"):
                 yield f"- `{law.__name__}`: {_first(law)}"
         yield ""
-    yield from (
-        "### `localarm/api_versions.py`",
-        "",
-        f"- `{api_version_known.__name__}`: {_first(api_version_known)}",
-        "",
-    )
+    yield from ("### `localarm/api_versions.py`", "")
+    for rule in (api_version_known, version_published):
+        yield f"- `{rule.__name__}`: {_first(rule)}"
+    yield ""
+    yield from ("| types | api-versions |", "|---|---|")
+    for versions in dict.fromkeys(TYPES.values()):
+        names = ", ".join(name for name, each in TYPES.items() if each is versions)
+        yield f"| {names} | {', '.join(versions)} |"
+    yield ""
 
 
 def _limits() -> Iterator[str]:
