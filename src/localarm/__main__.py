@@ -181,7 +181,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     from localarm.role_files import with_roles
     from localarm.settings import Settings
 
-    throttle = options.throttle == "on" or (options.throttle == "auto" and options.latency == "recorded")
+    throttle = {"on": True, "off": False}.get(options.throttle)
     settings = Settings(
         group=options.group, location=options.location, latency=options.latency, scale=options.scale, throttle=throttle,
         concurrent_writes=options.concurrent_writes, seed=options.seed, vm_name=options.vm_name, vm_size=options.vm_size,

@@ -40,7 +40,7 @@ class Application:
         self.tokens = Tokens(world, world.state.fact("token-key", world.new_id() + world.new_id()))
         self.audit: deque[Json] = deque(maxlen=AUDIT_KEPT)
         self.faults = Faults()
-        self.throttle = Throttle(world.clock, on=world.settings.throttle)
+        self.throttle = Throttle(world.clock, on=world.settings.throttles)
         self._handled = 0
         self._needed: tuple[rbac.Need, ...] = ()
 

@@ -11,6 +11,7 @@ from localarm.calls import Call, accepted, echoed, listed, patched
 from localarm.capture import GIB, shared
 from localarm.clock import timestamp
 from localarm.errors import Refused, gateway, invalid
+from localarm.latency import sized
 from localarm.messages import Json, Response
 from localarm.operations import Operation, Step
 from localarm.platform_images import by_id
@@ -46,6 +47,7 @@ def put(call: Call) -> Response:
     offers.storage_offered("Disk", str(body["location"]), _sku(body))
     resource, kind, work = _made(call, body)
     call.world.put(resource)
+    kind = sized(kind, [resource.properties.get("diskSizeGB") or 0])
     operation = _begin(call, kind, "disk.created", work)
     return accepted(call, 202, echoed(call, "Updating"), operation, location=True, retry_after=2)
 

@@ -7,6 +7,7 @@ from localarm.calls import Call, accepted, listed
 from localarm.capture import captured
 from localarm.disks import source_of_copy
 from localarm.errors import Refused, invalid
+from localarm.latency import sized
 from localarm.messages import Json, Response
 from localarm.operations import Operation, Step
 from localarm.resources import Resource, document
@@ -42,6 +43,7 @@ def put(call: Call) -> Response:
     work = (
         {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
     )
+    kind = sized(kind, hidden["sizes"].values())
     operation = call.world.begin(
         "operations", kind, call.id, location=location, api_version=call.api_version,
         steps=[Step(call.world.clock() + call.world.lasts(kind), "image.made")], work=work,

@@ -10,7 +10,7 @@ from types import ModuleType
 
 from localarm import faults, laws, offers
 from localarm.api_versions import api_version_known, version_published
-from localarm.latency import figures
+from localarm.latency import LARGEST_RECORDED, figures
 from localarm.published import TYPES
 from localarm.routes import COMPUTE, RESOURCES, TAGS, Route
 from localarm.throttle import POLICIES
@@ -125,9 +125,14 @@ def _durations() -> Iterator[str]:
     yield from ("## Durations", "", figures()["source"], "", figures()["begins_before_answer"]["source"], "")
     yield from ("| operation | median | least | most | from |", "|---|---|---|---|---|")
     for kind, figure in figures()["durations"].items():
+        if kind.endswith(".large"):
+            continue
         values = figure["quantiles"]
         origin = f"{figure['recorded']}, n={figure['n']}" if "recorded" in figure else f"assumed: {figure['assumed']}"
         yield f"| {kind} | {values[10]} | {values[0]} | {values[-1]} | {origin} |"
+    large = figures()["large"]
+    for kind in large["kinds"]:
+        yield f"| {kind}, of more than {LARGEST_RECORDED} GB | | | | assumed: {large['assumed']} |"
     yield ""
 
 

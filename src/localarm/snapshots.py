@@ -8,6 +8,7 @@ from localarm.capture import GIB, captured
 from localarm.clock import timestamp
 from localarm.disks import shrunk_in_vain, source_of_copy, thawing
 from localarm.errors import invalid
+from localarm.latency import sized
 from localarm.messages import Json, Response
 from localarm.operations import Step
 from localarm.resources import Resource, document
@@ -42,7 +43,7 @@ def put(call: Call) -> Response:
         gb = source.properties["diskSizeGB"]
         work = captured(call.world, source, blob)
         kind = "snapshot.create.incremental" if properties.get("incremental") else "snapshot.create.full"
-        kind = "snapshot.create.copystart" if across else kind
+        kind = sized("snapshot.create.copystart" if across else kind, [gb])
         creation = {
             "createOption": data["createOption"],
             "sourceResourceId": source.id,
@@ -55,7 +56,7 @@ def put(call: Call) -> Response:
             f"The value '{data.get('createOption')}' of parameter 'creationData.createOption' is invalid.",
         )
     resource = Resource(KIND, _document(call, body, location, gb, creation, facts, unique), blob)
-    if kind == "snapshot.create.copystart":
+    if creation["createOption"] == "CopyStart":
         ends = call.world.clock() + call.world.lasts("snapshot.background-copy")
         resource = resource.with_hidden(copied=[call.world.clock(), ends])
     if resource.properties["incremental"]:

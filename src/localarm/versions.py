@@ -12,6 +12,7 @@ from localarm.clock import timestamp
 from localarm.disks import find_disk, source_of_copy
 from localarm.errors import Refused, invalid
 from localarm.galleries import DEFINITION, VERSION, delete
+from localarm.latency import sized
 from localarm.messages import Json, Response
 from localarm.operations import Operation, Step
 from localarm.regions import display, short
@@ -71,8 +72,8 @@ def put(call: Call) -> Response:
     }
     payload = document(call.id, call.address.type, location, tags=body.get("tags"), properties=properties)
     regions = [short(each["name"]) for each in profile["targetRegions"]]
-    mode = "shallow" if profile.get("replicationMode") == "Shallow" else f"{len(regions)}"
-    kind = f"version.create.{content.kind}.{mode}"
+    shallow = profile.get("replicationMode") == "Shallow"
+    kind = sized(f"version.create.{content.kind}.{_mode(regions, shallow=shallow)}", content.sizes.values())
     hidden = {"blobs": content.blobs, "sizes": content.sizes, "cachings": content.cachings}
     resource = Resource(VERSION, payload, hidden=hidden)
     operation = _begin(call, resource, kind, regions, content.works)
@@ -261,6 +262,13 @@ def _of_machine(world: World, machine_id: str) -> Content:
     return content
 
 
+def _mode(regions: list[str], *, shallow: bool = False) -> str:
+    """What figures apply: one and two regions are recorded, shallow ones to one region."""
+    if shallow:
+        return "shallow" if len(regions) == 1 else "shallow.more"
+    return str(len(regions)) if len(regions) < 3 else "more"
+
+
 def _begin(call: Call, resource: Resource, kind: str, regions: list[str], works: list[Json]) -> Operation:
     """Start replication: regions become complete one after the other, the operation ends with the last."""
     world = call.world
@@ -309,7 +317,7 @@ def _update(call: Call, found: Resource, body: Json) -> Response:
     changed = found.with_properties(publishingProfile=profile, provisioningState="Updating").with_body(
         tags=body.get("tags", found.body.get("tags"))
     )
-    operation = _begin(call, changed, f"version.update.{len(regions)}", regions, [])
+    operation = _begin(call, changed, f"version.update.{_mode(regions)}", regions, [])
     return accepted(call, 200, shown(call, changed), operation, location=False)
 
 

@@ -52,7 +52,7 @@ def put(call: Call) -> Response:
 
 def patch(call: Call) -> Response:
     """Update a machine: only what the request names changes."""
-    return _write(call, call.resource(KIND), call.body(), "vm.put")
+    return _write(call, call.resource(KIND), call.body(), "vm.patch")
 
 
 def attach_detach(call: Call) -> Response:
