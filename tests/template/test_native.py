@@ -53,6 +53,18 @@ def cells(text: str) -> list[dict[str, str]]:
 # --- cells
 
 
+def test_null_takes_a_default_away() -> None:
+    found = builds("""
+matrix: {a: [x, y]}
+defaults: {source: "p:o:s:1", skip_create_image: true, copy_files: [], error_cleanup_provisioner: {type: shell, inline: [x]}}
+overrides:
+- {match: {a: y}, copy_files: null, error_cleanup_provisioner: null}
+""")
+    assert (found["x"].copy_files, found["y"].copy_files) == ((), ("/etc/resolv.conf",))
+    assert found["x"].error_cleanup_provisioner
+    assert found["y"].error_cleanup_provisioner is None
+
+
 def test_cells_are_all_combinations_less_the_excluded() -> None:
     found = cells("{a: [1, 2], b: [x, y], exclude: [{a: 2, b: y}]}")
     assert found == [{"a": "1", "b": "x"}, {"a": "1", "b": "y"}, {"a": "2", "b": "x"}]

@@ -52,7 +52,7 @@ def read_build(name: str, table: Table, reading: Reading, at: Span, **more: Any)
         _replace_source(values, decoded, reading)
     _drop_trivial_wrapper(values)
     _check_stages(values, decoded, reading)
-    if not values.get("from_scratch") and "copy_files" not in decoded.nodes:
+    if not values.get("from_scratch") and "copy_files" not in values:
         values["copy_files"] = ("/etc/resolv.conf",)
     check_build(values, decoded, reading.notes, at, reading.scope.inputs.env)
     if reading.notes.errors > before or not decoded.sound:

@@ -50,7 +50,7 @@ def read_block(node: Node, builds: frozenset[str], reading: Reading, kinds: Coll
     names = {key: _names(node.get(key), key, builds, reading) for key in ("only", "except")}
     if names["only"] and names["except"]:
         notes.error("only and except exclude each other", node.region.span, "give one of them")
-    override = _override(node.get("override"), builds, reading)
+    override = _override(node.given("override"), builds, reading)
     table = node.without(*SELECTORS)
     return Block(table, type_.value, node.region.span, names["only"], names["except"], override)
 

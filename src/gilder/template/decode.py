@@ -31,6 +31,8 @@ class _Invalid:
 _INVALID = _Invalid()
 Outcome = object
 """A value for the model, NOT_GIVEN, or _INVALID."""
+_EMPTY: dict[Any, Outcome] = {str: "", int: 0}
+"""What an empty text is among others of its type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +123,7 @@ class _Decoder:
             _limits(annotation, value)
         except Unfit as unfit:
             return self.wrong(f"{shown(path)}: {unfit}", node.region.span, unfit.hint)
-        return value
+        return NOT_GIVEN if value == () and _wants_some(annotation) else value
 
     def _value(self, wanted: Any, node: Node, path: str) -> Outcome:
         origin = get_origin(wanted)
@@ -158,15 +160,25 @@ class _Decoder:
         return _one_of(text, choices) if choices else text
 
     def _list(self, item: Any, node: Node, path: str) -> Outcome:
-        items = weak.elements(node)
+        if isinstance(node, Null):
+            return NOT_GIVEN
         if isinstance(node, Text):
             return self._split(item, node, path)
-        values = [self.value(item, element, f"{path}.{i}") for i, element in enumerate(items)]
+        items = weak.elements(node)
+        values = [self._member(item, element, f"{path}.{i}") for i, element in enumerate(items)]
         for i, element in enumerate(items):
             self.result.places[f"{path}.{i}"] = element.region.span
         if any(isinstance(value, _Invalid) for value in values):
             return _INVALID
-        return tuple("" if isinstance(value, NotGiven) else value for value in values)
+        return tuple(value for value in values if not isinstance(value, NotGiven))
+
+    def _member(self, item: Any, node: Node, path: str) -> Outcome:
+        """One value of a list or an object. There an empty one counts too, and null is one, as in Packer."""
+        wanted = plain_type(item)
+        if isinstance(node, Null) and wanted in (str, Delayed):
+            node = Text("", node.region)
+        value = self.value(item, node, path)
+        return _EMPTY.get(wanted, value) if isinstance(value, NotGiven) else value
 
     def _split(self, item: Any, node: Text, path: str) -> Outcome:
         """One text where a list is wanted: Packer splits it at its commas."""
@@ -183,7 +195,7 @@ class _Decoder:
                 f"{path}: one text where a list is expected is split at its commas", node.region.span, "write a list"
             )
         parts = [Text(part, node.region) for part in rendered.split(",")]
-        values = [self.value(item, part, f"{path}.{i}") for i, part in enumerate(parts)]
+        values = [self._member(item, part, f"{path}.{i}") for i, part in enumerate(parts)]
         return _INVALID if any(isinstance(v, _Invalid) for v in values) else tuple(values)
 
     def _mapping(self, item: Any, node: Node, path: str) -> Outcome:
@@ -196,12 +208,13 @@ class _Decoder:
         found: dict[str, object] = {}
         for key, content in node.entries:
             name = self.reading.text(key, f"a key of {path}")
-            value = self.value(item, content, f"{path}.{key.value}")
+            value = self._member(item, content, f"{path}.{key.value}")
             self.result.places[f"{path}.{key.value}"] = content.region.span
             if name is None or isinstance(value, _Invalid):
                 self.result.sound = False
                 return _INVALID
-            found[name] = "" if isinstance(value, NotGiven) else value
+            if not isinstance(value, NotGiven):
+                found[name] = value
         return found
 
     def _later(self, node: Node, path: str) -> Outcome:
@@ -253,6 +266,11 @@ class _Decoder:
 def shown(path: str) -> str:
     """A path as a person writes it: `chroot_mounts[0]`."""
     return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", path)
+
+
+def _wants_some(annotation: Any) -> bool:
+    """Whether a list may not be empty: an empty one is then as good as none, as in Packer."""
+    return any(getattr(limit, "min_length", 0) for limit in getattr(annotation, "__metadata__", ()))
 
 
 def _limits(annotation: Any, value: Outcome) -> None:

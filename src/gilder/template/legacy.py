@@ -14,7 +14,7 @@ from gilder.template.functions import PACKER_VERSION, Scope, template_dir
 from gilder.template.inputs import Inputs
 from gilder.template.json_reader import read_json
 from gilder.template.loaded import Loaded
-from gilder.template.nodes import Array, Node, Table, Text, kind
+from gilder.template.nodes import Array, Node, Null, Table, Text, kind
 from gilder.template.post_processors import read_chains
 from gilder.template.provisioners import KINDS
 from gilder.template.reading import Notes, Reading
@@ -92,7 +92,7 @@ class _Template:
 
     def around(self, names: frozenset[str], reading: Reading) -> Around:
         blocks = [read_block(n, names, reading, KINDS, "provisioner") for n in self.list_of("provisioners")]
-        rescue = self.root.get("error-cleanup-provisioner")
+        rescue = self.root.given("error-cleanup-provisioner")
         return Around(
             provisioners=[block for block in blocks if block],
             rescue=read_block(rescue, names, reading, KINDS, "provisioner") if rescue else None,
@@ -111,7 +111,7 @@ class _Template:
                 self.notes.error(f"Unknown root level key in template: '{key.value}'", key.region.span, hint)
             elif key.value == "push":
                 self.notes.warning("push is ignored", key.region.span, "Packer has no push any more")
-            elif key.value in ("description", "min_packer_version") and not isinstance(node, Text):
+            elif key.value in ("description", "min_packer_version") and not isinstance(node, Text | Null):
                 self.notes.error(f"{key.value}: expected a text, found {kind(node)}", node.region.span)
         self.version()
 
@@ -130,7 +130,7 @@ class _Template:
             self.notes.error(f"this template wants Packer {node.value} or later", node.region.span, hint)
 
     def list_of(self, key: str) -> tuple[Node, ...]:
-        node = self.root.get(key)
+        node = self.root.given(key)
         if node is None:
             return ()
         if not isinstance(node, Array):
@@ -139,7 +139,7 @@ class _Template:
         return node.items
 
     def read_variables(self) -> None:
-        table = self.root.get("variables")
+        table = self.root.given("variables")
         if isinstance(table, Table):
             self.variables.declare(table)
         elif table is not None:
@@ -178,7 +178,7 @@ class _Template:
             self.notes.error(f"a builder is an object, found {kind(node)}", node.region.span)
             return None
         opening = replace(node.region, end=node.region.start + 1).span
-        type_, name = node.get("type"), node.get("name")
+        type_, name = node.given("type"), node.given("name")
         if type_ is None:
             self.notes.error("a builder without a type", opening, f'give it "type": "{TYPE}"')
             return None

@@ -212,7 +212,7 @@ class _MatrixFile:
     ) -> tuple[BuildSpec | None, dict[str, Span]]:
         reading = Reading(self.notes, self.scope_of(cell))
         before = self.notes.errors
-        rescue = options.get("error_cleanup_provisioner")
+        rescue = options.given("error_cleanup_provisioner")
         around = Around(
             provisioners=list(self.blocks(options.get("provisioners"), names, reading)),
             rescue=read_block(rescue, names, reading, KINDS, "provisioner") if rescue else None,

@@ -142,8 +142,6 @@ def check_scripts(work: Work) -> None:
         work.wrong("Only a script file or an inline script can be specified, not both.", written[0])
     elif len(written) > 1:
         work.wrong("Only one of script or scripts can be specified.", "scripts")
-    if values.get("inline") == ():
-        del values["inline"]
     if "command" in values:
         values["inline"] = (values.pop("command"),)
     if "script" in values:
