@@ -35,6 +35,7 @@ SHAPE = Shape(
         "post_mount_commands": _MOUNTED,
         "pre_unmount_commands": _MOUNTED,
     },
+    verbatim=frozenset({"pre_mount_commands", "post_mount_commands", "pre_unmount_commands"}),
     durations=frozenset({"deadline", *(f"stage_deadlines.{stage}" for stage in LIMITED)}),
     ignored={"client_cert_token_timeout": "the SDK chooses how long its assertions live"},
 )

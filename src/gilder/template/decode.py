@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -18,7 +18,8 @@ from gilder.template import weak
 from gilder.template.nodes import Array, Node, Null, Table, Text, kind
 from gilder.template.reading import Reading
 from gilder.template.spelling import closest, did_you_mean, listed
-from gilder.template.texts import Promise
+from gilder.template.splitting import parts
+from gilder.template.texts import Promise, RunTimeText
 from gilder.template.weak import NOT_GIVEN, NotGiven, Unfit
 
 S = TypeVar("S", bound=Spec)
@@ -44,6 +45,8 @@ class Shape:
     options: Mapping[str, Any]
     promises: Mapping[str, Promise] = field(default_factory=dict)
     """What the run-time texts among the options may count on."""
+    verbatim: frozenset[str] = frozenset()
+    """Those of them that Packer fills in only at run time, and splits as written when they are one text for a list."""
     durations: frozenset[str] = frozenset()
     """Options that are written as durations and become seconds."""
     ignored: Mapping[str, str] = field(default_factory=dict)
@@ -148,16 +151,7 @@ class _Decoder:
                 return _INVALID
         if path in self.shape.durations:
             return weak.as_seconds(node, rendered)
-        plain: Callable[[Node, str | None], Any] | None = {int: weak.as_integer, bool: weak.as_bool}.get(wanted)
-        if plain:
-            return plain(node, rendered)
-        text = weak.as_text(node, rendered)
-        if isinstance(text, NotGiven) or wanted is str:
-            return text
-        if wanted is ArmId:
-            return _arm_id(text)
-        choices = _choices(wanted)
-        return _one_of(text, choices) if choices else text
+        return _plain(wanted, node, rendered)
 
     def _list(self, item: Any, node: Node, path: str) -> Outcome:
         if isinstance(node, Null):
@@ -181,22 +175,32 @@ class _Decoder:
         return _EMPTY.get(wanted, value) if isinstance(value, NotGiven) else value
 
     def _split(self, item: Any, node: Text, path: str) -> Outcome:
-        """One text where a list is wanted: Packer splits it at its commas."""
-        if plain_type(item) not in (str, Delayed, int):
+        """One text where a list is wanted: it is filled in, and split at its commas."""
+        wanted = plain_type(item)
+        if wanted not in (str, Delayed, int):
             raise Unfit("expected a list, found a text", "write a list between [ and ]")
-        rendered = node.value if plain_type(item) is Delayed else self.reading.text(node, shown(path))
+        found = self._parts(node, path) if wanted is Delayed else self._rendered_parts(wanted, node, path)
+        if len(found) > 1:
+            summary = f"{path}: one text where a list is expected is split at its commas"
+            self.reading.notes.warning(summary, node.region.span, "write a list")
+        return _INVALID if any(isinstance(v, _Invalid) for v in found) else found
+
+    def _rendered_parts(self, wanted: Any, node: Text, path: str) -> tuple[Outcome, ...]:
+        rendered = self.reading.text(node, shown(path))
         if rendered is None:
             self.result.sound = False
-            return _INVALID
-        if not rendered:
+            return (_INVALID,)
+        values = [_plain(wanted, node, part) for part in rendered.split(",")] if rendered else []
+        return tuple(_EMPTY[wanted] if isinstance(value, NotGiven) else value for value in values)
+
+    def _parts(self, node: Text, path: str) -> tuple[Outcome, ...]:
+        whole = self._later(node, path)
+        if not isinstance(whole, RunTimeText):
+            return () if isinstance(whole, NotGiven) else (whole,)
+        texts = parts(whole.text, whole.scope, verbatim=path in self.shape.verbatim)
+        if texts == [""]:
             return ()
-        if "," in rendered:
-            self.reading.notes.warning(
-                f"{path}: one text where a list is expected is split at its commas", node.region.span, "write a list"
-            )
-        parts = [Text(part, node.region) for part in rendered.split(",")]
-        values = [self._member(item, part, f"{path}.{i}") for i, part in enumerate(parts)]
-        return _INVALID if any(isinstance(v, _Invalid) for v in values) else tuple(values)
+        return tuple(self._later(Text(text, node.region), f"{path}.{i}") for i, text in enumerate(texts))
 
     def _mapping(self, item: Any, node: Node, path: str) -> Outcome:
         if isinstance(node, Array) and all(isinstance(item, Table) for item in node.items):
@@ -300,6 +304,21 @@ def plain_type(annotation: Any) -> Any:
         members = [a for a in get_args(annotation) if a is not type(None)]
         return plain_type(members[0]) if len(members) == 1 else annotation
     return annotation
+
+
+def _plain(wanted: Any, node: Node, rendered: str | None) -> Outcome:
+    """The value of a simple type that a node is; of a text, the one that it became."""
+    if wanted is int:
+        return weak.as_integer(node, rendered)
+    if wanted is bool:
+        return weak.as_bool(node, rendered)
+    text = weak.as_text(node, rendered)
+    if isinstance(text, NotGiven) or wanted is str:
+        return text
+    if wanted is ArmId:
+        return _arm_id(text)
+    choices = _choices(wanted)
+    return _one_of(text, choices) if choices else text
 
 
 def _choices(wanted: Any) -> tuple[str, ...]:

@@ -154,8 +154,17 @@ def check_scripts(work: Work) -> None:
 
 def _check_assignments(work: Work, option: str) -> None:
     for i, value in enumerate(work.values.get(option, ())):
-        if not re.match(r"[^=]+=", str(value)):
+        pair = _tried(value) if isinstance(value, Delayed) else value
+        if pair is not None and not re.match(r"[^=]+=", pair):
             work.wrong(f"Environment variable not in format 'key=value': {value}", option, i)
+
+
+def _tried(text: Delayed) -> str | None:
+    """The text with names for the values of the build, as it may be when that runs; None if that tells nothing."""
+    try:
+        return text.render({name: name for name in BUILD_VALUES})
+    except UserError:
+        return None
 
 
 _SHELL = _shape(
@@ -178,6 +187,7 @@ def shell_local_shape(model: type[Spec], promise: Promise) -> Shape:
             **dict.fromkeys(("inline", "command", "environment_vars"), promise),
             "execute_command": with_fields(promise, "Vars", "Script", "Command"),
         },
+        verbatim=frozenset({"execute_command"}),
         ignored={"use_linux_pathing": "it is for Windows", "tempfile_extension": "scripts are run by their shebang"},
     )
 
