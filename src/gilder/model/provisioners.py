@@ -38,9 +38,9 @@ class ShellProvisioner(Spec):
     """What begins an inline script; left out where the lines bring their own."""
     binary: bool = False
     """Whether scripts are copied as they are; else their lines end as Unix has it."""
-    environment_vars: tuple[str, ...] = ()
+    environment_vars: tuple[Delayed, ...] = ()
     """Variables, each `NAME=VALUE`."""
-    env: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, Delayed] = Field(default_factory=dict)
     """Variables by name; they win over `environment_vars`."""
     env_var_format: str | None = None
     """How a variable is written: `%s='%s' `, in a file `export %s='%s'\\n`."""
@@ -93,7 +93,7 @@ class ShellLocal(Spec):
     """What begins an inline script."""
     environment_vars: tuple[Delayed, ...] = ()
     """Variables, each `NAME=VALUE`."""
-    env: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, Delayed] = Field(default_factory=dict)
     """Variables by name; they win over `environment_vars`."""
     env_var_format: str | None = None
     """How a variable is written."""

@@ -154,7 +154,7 @@ def check_scripts(work: Work) -> None:
 
 def _check_assignments(work: Work, option: str) -> None:
     for i, value in enumerate(work.values.get(option, ())):
-        pair = _tried(value) if isinstance(value, Delayed) else value
+        pair = _tried(value)
         if pair is not None and not re.match(r"[^=]+=", pair):
             work.wrong(f"Environment variable not in format 'key=value': {value}", option, i)
 
@@ -171,7 +171,10 @@ _SHELL = _shape(
     "shell",
     ShellProvisioner,
     more={"script": str},
-    promises={"inline": LINE, "execute_command": with_fields(LINE, "Vars", "Path", "EnvVarFile")},
+    promises={
+        **dict.fromkeys(("inline", "environment_vars", "env"), LINE),
+        "execute_command": with_fields(LINE, "Vars", "Path", "EnvVarFile"),
+    },
     durations=frozenset({"pause_after"}),
     ignored={"start_retry_timeout": _NO_NETWORK, "expect_disconnect": _NO_NETWORK},
 )
@@ -184,7 +187,7 @@ def shell_local_shape(model: type[Spec], promise: Promise) -> Shape:
         model,
         more={"script": str, "command": Delayed},
         promises={
-            **dict.fromkeys(("inline", "command", "environment_vars"), promise),
+            **dict.fromkeys(("inline", "command", "environment_vars", "env"), promise),
             "execute_command": with_fields(promise, "Vars", "Script", "Command"),
         },
         verbatim=frozenset({"execute_command"}),
