@@ -55,13 +55,28 @@ def test_only_and_except_choose_by_glob(tmp_path: Path) -> None:
     ]
 
 
-def test_a_mistake_anywhere_is_reported_whatever_is_chosen(tmp_path: Path) -> None:
-    good = template(tmp_path, "good", file="a.json")
-    bad = template(tmp_path, "bad", file="b.json", nonsense=1)
-    done = gilder("validate", "-only=good", good, bad)
-    assert done.returncode == 1
-    assert f"{bad}:" in done.stderr
-    assert "nonsense" in done.stderr
+def test_a_mistake_of_what_is_not_chosen_is_a_warning(tmp_path: Path) -> None:
+    good, bad = template(tmp_path, "good", file="a.json"), tmp_path / "b.json"
+    bad.write_text(Path(template(tmp_path, "bad", file="b.json")).read_text().replace('"source"', '"sorce"'))
+    done = gilder("validate", "-only=good", good, str(bad))
+    assert done.returncode == 0
+    assert f"{bad}:6:4: warning: azure-chroot: there is no option 'sorce'" in done.stderr
+    for words in ([], ["-only=bad"], ["-except=good"]):
+        assert gilder("validate", *words, good, str(bad)).returncode == 1
+
+
+def test_one_builder_of_a_template_for_several_programs(tmp_path: Path) -> None:
+    file = Path(template(tmp_path, "chroot", provisioners=[{"type": "shell", "inline": ["x"], "only": ["arm"]}]))
+    mixed = json.loads(file.read_text())
+    mixed["builders"].append({"type": "azure-arm", "name": "arm"})
+    file.write_text(json.dumps(mixed))
+    done = gilder("inspect", "-machine-readable", "-only=chroot", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split(",")[3] for line in done.stdout.splitlines()] == ["chroot"]
+    assert gilder("validate", str(file)).returncode == 1
+    typo = gilder("validate", "-only=chrot", str(file))
+    assert typo.returncode == 1
+    assert 'did you mean "chroot"?' in typo.stderr
 
 
 def test_a_directory_holds_templates_and_other_files(tmp_path: Path) -> None:

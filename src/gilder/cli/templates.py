@@ -18,7 +18,7 @@ from gilder.cli.secrecy import mistakes_redactor
 from gilder.model.diagnostics import Diagnostic, Severity, render
 from gilder.model.errors import UserError
 from gilder.model.vm import VmFacts
-from gilder.template import Inputs, Loaded, clashes, load, select, without
+from gilder.template import Inputs, Loaded, clashes, is_chosen, load, select, without
 
 _NATIVE_KEYS = re.compile(r"^(matrix|defaults|overrides)\s*:", re.MULTILINE)
 """What tells a matrix file from other YAML in the same directory."""
@@ -99,13 +99,15 @@ class Templates:
 
     def each(self, vm: VmFacts | None = None) -> list[tuple[TemplateFile, Loaded]]:
         """What each template means; without `vm`, placeholders stand for what only an Azure VM knows."""
-        inputs = replace(self.inputs, vm=vm)
+        chosen = functools.partial(is_chosen, only=self.only, except_=self.except_)
+        inputs = replace(self.inputs, vm=vm, chosen=chosen)
         return [(file, load(file.text, file=file.name, inputs=inputs)) for file in self.files]
 
     def loaded(self, vm: VmFacts | None = None) -> Loaded:
-        """What they mean together, less the builds that were not asked for. Nothing is left out when there are mistakes."""
+        """What they mean together, less the builds that were not asked for; of those, mistakes are but warnings."""
         parts = [loaded for _, loaded in self.each(vm)]
         whole = Loaded(
+            names=tuple(name for part in parts for name in part.names),
             builds=tuple(spec for part in parts for spec in part.builds),
             diagnostics=tuple(dict.fromkeys(d for part in parts for d in part.diagnostics)),
             needs_vm=any(part.needs_vm for part in parts),
@@ -114,14 +116,15 @@ class Templates:
             description="\n".join(part.description for part in parts if part.description),
             origins={name: origins for part in parts for name, origins in part.origins.items()},
         )
-        return self._chosen(whole) if whole.ok else whole
+        return self._chosen(whole)
 
     def _chosen(self, whole: Loaded) -> Loaded:
-        names = [spec.name for spec in whole.builds]
         after = [p.name or p.type for spec in whole.builds for chain in spec.post_processors for p in chain]
-        chosen, complaints = select(names, self.only, self.except_, after)
-        complaints += tuple(_twice(chosen))
+        chosen, complaints = select(whole.names, self.only, self.except_, after)
         builds = tuple(without(spec, self.except_) for spec in whole.builds if spec.name in chosen)
+        if not whole.ok:  # what is missing, is missing because of the mistakes
+            return replace(whole, builds=builds)
+        complaints += tuple(_twice(chosen))
         complaints += clashes(builds, whole.origins)
         return replace(whole, builds=builds, diagnostics=whole.diagnostics + complaints)
 

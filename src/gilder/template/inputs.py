@@ -38,5 +38,7 @@ class Inputs:
     """Where relative paths of the template start."""
     vm: VmFacts | None = None
     """None: not asked yet; `vm` then answers with OFFLINE_VM."""
+    chosen: Callable[[str], bool] = field(default=lambda name: True)
+    """Which builds will be asked for; mistakes that only others have are warnings."""
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
     """The source of `uuid`."""

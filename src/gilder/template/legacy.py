@@ -35,6 +35,12 @@ class _Builder:
     table: Table
     at: Span
     named: Text | None
+    type: Text
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether gilder has this builder."""
+        return self.type.value == TYPE
 
 
 def load_legacy(text: str, *, file: str, inputs: Inputs) -> Loaded:
@@ -69,18 +75,23 @@ class _Template:
         reading = Reading(self.notes, self.scope)
         around = self.around(frozenset(b.name for b in builders), reading)
         specs: list[BuildSpec] = []
+        names: list[str] = []
         origins: dict[str, dict[str, Span]] = {}
         for builder in builders:
             name = reading.text(builder.named, "name") if builder.named else builder.name
             if name is None:
                 continue
-            spec, places = whole_build(name, builder.name, builder.table, around, reading, builder.at)
-            origins[name] = places
-            if spec is not None:
-                specs.append(spec)
+            names.append(name)
+            with self.notes.aside(unless=self.scope.inputs.chosen(name)):
+                if builder.is_ours:
+                    spec, origins[name] = whole_build(name, builder.name, builder.table, around, reading, builder.at)
+                    specs += [spec] if spec else []
+                elif self.scope.inputs.chosen(name):
+                    self.refuse(builder)
         check_unused(around, [b.name for b in builders], reading)
         one_name_each(specs, reading, builders[-1].at if builders else None)
         return Loaded(
+            names=tuple(names),
             builds=tuple(specs),
             diagnostics=self.notes.in_order(),
             needs_vm=self.needs_vm,
@@ -182,17 +193,21 @@ class _Template:
         if type_ is None:
             self.notes.error("a builder without a type", opening, f'give it "type": "{TYPE}"')
             return None
-        if not isinstance(type_, Text) or type_.value != TYPE:
-            what = f'"{type_.value}"' if isinstance(type_, Text) else kind(type_)
-            hint = "gilder builds in a chroot on this VM, and nothing else"
-            self.notes.error(f"a builder of type {what}: gilder builds {TYPE} only", type_.region.span, hint)
+        if not isinstance(type_, Text):
+            self.notes.error(f"type: expected a text, found {kind(type_)}", type_.region.span, f'"{TYPE}"')
             return None
         if name is not None and not isinstance(name, Text):
             self.notes.error(f"name: expected a text, found {kind(name)}", name.region.span)
             return None
         named = name if name and name.value else None
         at = named.region.span if named else type_.region.span
-        return _Builder(named.value if named else TYPE, node.without("type", "name"), at, named)
+        return _Builder(named.value if named else type_.value, node.without("type", "name"), at, named, type_)
+
+    def refuse(self, builder: _Builder) -> None:
+        """A builder of another program, in a template for several: no mistake unless it is asked for."""
+        summary = f'a builder of type "{builder.type.value}": gilder builds {TYPE} only'
+        hint = f"leave it out with -except={builder.name}, or choose others with -only"
+        self.notes.error(summary, builder.type.region.span, hint)
 
 
 def _version(text: str) -> tuple[int, ...]:

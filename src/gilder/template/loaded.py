@@ -28,6 +28,8 @@ class Variable:
 class Loaded:
     """What a template means. `builds` holds those without mistakes; look at `ok` before building any of them."""
 
+    names: tuple[str, ...] = ()
+    """All builds that it names, also those with mistakes, and those of builders that gilder does not have."""
     builds: tuple[BuildSpec, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     """In the order of the text."""

@@ -83,12 +83,14 @@ class _MatrixFile:
         specs: list[BuildSpec] = []
         origins: dict[str, dict[str, Span]] = {}
         for i, (name, at) in named.items():
-            spec, origins[name] = self.build(cells[i], name, options[i], names, at)
+            with self.notes.aside(unless=self.scope.inputs.chosen(name)):
+                spec, origins[name] = self.build(cells[i], name, options[i], names, at)
             if spec is not None:
                 specs.append(spec)
         self.unused_lists(names)
         description = self.root.get("description")
         return Loaded(
+            names=tuple(name for name, _ in named.values()),
             builds=tuple(specs),
             diagnostics=self.notes.in_order(),
             needs_vm=self.needs_vm,
@@ -258,7 +260,9 @@ class _MatrixFile:
                 self.notes.warning(f"no build uses the provisioners {key.value}", key.region.span)
                 reading = Reading(self.notes, self.scope)
                 for item in _items(node):
-                    read_block(item, names, reading, KINDS, "provisioner")
+                    block = read_block(item, names, reading, KINDS, "provisioner")
+                    if block and block.refusal:
+                        self.notes.add(block.refusal)
 
 
 def laid_over(lower: Table, upper: Table) -> Table:

@@ -303,6 +303,9 @@ KINDS: Mapping[str, Kind] = {
 
 def read_provisioner(block: Block, build: str, reading: Reading) -> Provisioner | None:
     """The provisioner in one build (`build` is the name that only, except and override use); None when it is wrong."""
+    if block.refusal:
+        reading.notes.add(block.refusal)
+        return None
     found = read_as(KINDS[block.type], block.table_for(build), reading, block.at)
     assert found is None or isinstance(found, Provisioner)
     return found

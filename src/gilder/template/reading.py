@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from gilder.model.diagnostics import Diagnostic, Severity, Span
@@ -18,6 +20,11 @@ class Notes:
 
     def __init__(self) -> None:
         self._found: dict[Diagnostic, None] = {}
+        self._aside: dict[Diagnostic, None] = {}
+        """Mistakes that no build which will be asked for has."""
+        self._unwanted = False
+        self.errors = 0
+        """How many mistakes there were, counting one again for each build that has it."""
         self.looking_at: Span | None = None
         """The text that is being filled in: where a warning stands that comes from inside a function."""
 
@@ -31,12 +38,17 @@ class Notes:
 
     def add(self, diagnostic: Diagnostic) -> None:
         """One found elsewhere."""
-        self._found[diagnostic] = None
+        wrong = diagnostic.severity is Severity.ERROR
+        self.errors += wrong
+        (self._aside if wrong and self._unwanted else self._found)[diagnostic] = None
 
-    @property
-    def errors(self) -> int:
-        """How many errors there are."""
-        return sum(d.severity is Severity.ERROR for d in self._found)
+    @contextmanager
+    def aside(self, *, unless: bool) -> Iterator[None]:
+        """While inside, mistakes are those of a build that nobody asks for: they become warnings."""
+        before = self._unwanted
+        self._unwanted = not unless
+        yield
+        self._unwanted = before
 
     def in_order(self) -> tuple[Diagnostic, ...]:
         """All of them, in the order of the text. A mistake that many cells of a matrix share is shown a few times."""
@@ -46,10 +58,15 @@ class Notes:
             return (where.file, where.line, where.column) if where else ("", 0, 0)
 
         at_place: dict[tuple[Severity, Span | None, str], list[Diagnostic]] = {}
-        for diagnostic in self._found:
+        for diagnostic in (*self._found, *(_warned(d) for d in self._aside if d not in self._found)):
             option = diagnostic.summary.partition(":")[0]
             at_place.setdefault((diagnostic.severity, diagnostic.where, option), []).append(diagnostic)
         return tuple(sorted((d for group in at_place.values() for d in _few(group)), key=place))
+
+
+def _warned(mistake: Diagnostic) -> Diagnostic:
+    detail = f"{mistake.detail}\nnone of the chosen builds has it".strip()
+    return replace(mistake, severity=Severity.WARNING, detail=detail)
 
 
 def _few(alike: list[Diagnostic]) -> list[Diagnostic]:
