@@ -9,8 +9,8 @@ from tests.template.reading_aids import errors, read, read_builder, spec
 
 from gilder.model.provisioners import Manifest, ShellLocal, ShellProvisioner
 from gilder.model.spec import DEFAULT_CHROOT_MOUNTS, BuildSpec
+from gilder.template.annotations import plain_type
 from gilder.template.azure_chroot import BUILD_OPTIONS
-from gilder.template.decode import plain_type
 from gilder.template.provisioners import KINDS
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
 from gilder.model.diagnostics import Span
-from gilder.model.ids import ArmId
 from gilder.model.spec import ChrootMount, Delayed, Spec
 from gilder.template import weak
+from gilder.template.annotations import check_limits, plain_type, simple_value, wants_some
 from gilder.template.nodes import Array, Node, Null, Table, Text, kind
 from gilder.template.reading import Reading
-from gilder.template.spelling import closest, did_you_mean, listed
+from gilder.template.spelling import did_you_mean, listed
 from gilder.template.splitting import parts
 from gilder.template.texts import Promise, RunTimeText
 from gilder.template.weak import NOT_GIVEN, NotGiven, Unfit
@@ -123,10 +121,10 @@ class _Decoder:
         """The value that a node is where `annotation` is wanted."""
         try:
             value = self._value(plain_type(annotation), node, path)
-            _limits(annotation, value)
+            check_limits(annotation, value)
         except Unfit as unfit:
             return self.wrong(f"{shown(path)}: {unfit}", node.region.span, unfit.hint)
-        return NOT_GIVEN if value == () and _wants_some(annotation) else value
+        return NOT_GIVEN if value == () and wants_some(annotation) else value
 
     def _value(self, wanted: Any, node: Node, path: str) -> Outcome:
         origin = get_origin(wanted)
@@ -151,7 +149,7 @@ class _Decoder:
                 return _INVALID
         if path in self.shape.durations:
             return weak.as_seconds(node, rendered)
-        return _plain(wanted, node, rendered)
+        return simple_value(wanted, node, rendered)
 
     def _list(self, item: Any, node: Node, path: str) -> Outcome:
         if isinstance(node, Null):
@@ -190,7 +188,7 @@ class _Decoder:
         if rendered is None:
             self.result.sound = False
             return (_INVALID,)
-        values = [_plain(wanted, node, part) for part in rendered.split(",")] if rendered else []
+        values = [simple_value(wanted, node, part) for part in rendered.split(",")] if rendered else []
         return tuple(_EMPTY[wanted] if isinstance(value, NotGiven) else value for value in values)
 
     def _parts(self, node: Text, path: str) -> tuple[Outcome, ...]:
@@ -272,82 +270,10 @@ def shown(path: str) -> str:
     return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", path)
 
 
-def _wants_some(annotation: Any) -> bool:
-    """Whether a list may not be empty: an empty one is then as good as none, as in Packer."""
-    return any(getattr(limit, "min_length", 0) for limit in getattr(annotation, "__metadata__", ()))
-
-
-def _limits(annotation: Any, value: Outcome) -> None:
-    """Raise Unfit when a number is outside the limits of its annotation."""
-    if get_origin(annotation) is not Annotated or not isinstance(value, int):
-        return
-    for limit in get_args(annotation)[1:]:
-        least, most = getattr(limit, "ge", None), getattr(limit, "le", None)
-        if (least is not None and value < least) or (most is not None and value > most):
-            raise Unfit(
-                f"{value} is not allowed", f"it must be at {'least' if most is None else 'most'} {most or least}"
-            )
-
-
 def _size(node: Node) -> str:
     if isinstance(node, Array):
         return f"a list of {len(node.items)}" + (", some empty" if len(node.items) == 3 else "")
     return kind(node)
-
-
-def plain_type(annotation: Any) -> Any:
-    """The type without `| None` and without pydantic's annotations."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return plain_type(get_args(annotation)[0])
-    if origin in (Union, types.UnionType):
-        members = [a for a in get_args(annotation) if a is not type(None)]
-        return plain_type(members[0]) if len(members) == 1 else annotation
-    return annotation
-
-
-def _plain(wanted: Any, node: Node, rendered: str | None) -> Outcome:
-    """The value of a simple type that a node is; of a text, the one that it became."""
-    if wanted is int:
-        return weak.as_integer(node, rendered)
-    if wanted is bool:
-        return weak.as_bool(node, rendered)
-    text = weak.as_text(node, rendered)
-    if isinstance(text, NotGiven) or wanted is str:
-        return text
-    if wanted is ArmId:
-        return _arm_id(text)
-    choices = _choices(wanted)
-    return _one_of(text, choices) if choices else text
-
-
-def _choices(wanted: Any) -> tuple[str, ...]:
-    if get_origin(wanted) is Literal:
-        return tuple(str(a) for a in get_args(wanted))
-    if isinstance(wanted, type) and issubclass(wanted, Enum):
-        return tuple(str(member.value) for member in wanted)
-    return ()
-
-
-def _one_of(text: str, choices: tuple[str, ...]) -> str:
-    """The choice that a text means: Azure takes no notice of case, and people of `-` and `_`."""
-
-    def folded(word: str) -> str:
-        return word.casefold().replace("-", "").replace("_", "")
-
-    for choice in choices:
-        if folded(choice) == folded(text):
-            return choice
-    near = closest(text, choices)
-    hint = f"allowed: {listed(choices)}" + (f'\ndid you mean "{near}"?' if near else "")
-    raise Unfit(f'"{text}" is not allowed', hint)
-
-
-def _arm_id(text: str) -> ArmId:
-    try:
-        return ArmId.parse(text)
-    except ValueError as error:
-        raise Unfit(str(error)) from None
 
 
 _WORDS: dict[str, str] = {

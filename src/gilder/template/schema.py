@@ -11,8 +11,9 @@ from gilder.model.described import described
 from gilder.model.ids import ArmId
 from gilder.model.spec import Auth, BuildSpec, ChrootMount, Delayed, Spec
 from gilder.template import post_processors, provisioners
+from gilder.template.annotations import plain_type
 from gilder.template.azure_chroot import SHAPE
-from gilder.template.decode import Shape, options_of, plain_type
+from gilder.template.decode import Shape, options_of
 
 _TEMPLATE = {"type": "string", "pattern": r"\{\{"}
 """Wherever a value is wanted, a text with placeholders may stand."""
