@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.template.reading_aids import VM
 
 from gilder.cli import places
+from gilder.cli.templates import TemplateFile, Templates
 from gilder.engine.recovery import ALIVE as ENGINE_ALIVE
 from gilder.runtime.journal import DEFAULT_PATH
+from gilder.template import Inputs
 
 IMAGE = (
     "/subscriptions/{{vm `subscription_id`}}/resourceGroups/{{vm `resource_group`}}/providers/Microsoft.Compute/images/"
@@ -133,6 +136,16 @@ def test_one_destination_in_two_files_is_refused(tmp_path: Path) -> None:
 def test_a_template_from_standard_input(tmp_path: Path) -> None:
     done = gilder("validate", "-", stdin=Path(template(tmp_path, "a")).read_text())
     assert done.returncode == 0, done.stderr
+
+
+def test_a_warning_of_a_template_that_is_read_twice_is_printed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `gilder build` does: before it asks the VM, and knowing it."""
+    file = Path(template(tmp_path, "a", push={}))
+    templates = Templates((TemplateFile(str(file), file.read_text()),), Inputs())
+    assert templates.report(templates.loaded()) == templates.report(templates.loaded(VM)) == 0
+    assert capsys.readouterr().err.count("push is ignored") == 1
 
 
 VARIABLES: dict[str, Any] = {"variables": {"region": "north", "key": "", "must": None}, "sensitive-variables": ["key"]}

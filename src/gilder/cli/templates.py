@@ -86,6 +86,8 @@ class Templates:
     inputs: Inputs
     only: Sequence[str] = ()
     except_: Sequence[str] = ()
+    _told: set[Diagnostic] = field(default_factory=set, repr=False)
+    """What was printed: read again, a template has the same warnings."""
 
     @property
     def name(self) -> str:
@@ -129,12 +131,12 @@ class Templates:
         return replace(whole, builds=builds, diagnostics=whole.diagnostics + complaints)
 
     def report(self, loaded: Loaded) -> int:
-        """Print the diagnostics to stderr; returns how many errors there are."""
-        if not loaded.diagnostics:
-            return 0
+        """Print the diagnostics to stderr, each once; returns how many errors there are."""
+        news = [diagnostic for diagnostic in loaded.diagnostics if diagnostic not in self._told]
+        self._told.update(news)
         sources = dict(self.inputs.var_files) | self.texts
         hide = mistakes_redactor(loaded, sources.values(), os.environ).text
-        for diagnostic in loaded.diagnostics:
+        for diagnostic in news:
             text = sources.get(diagnostic.where.file) if diagnostic.where else None
             for line in render(diagnostic, text):
                 click.echo(hide(line), err=True)

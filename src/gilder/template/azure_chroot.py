@@ -6,7 +6,7 @@ from typing import Any
 
 from gilder.model.deadlines import LIMITED
 from gilder.model.diagnostics import Span
-from gilder.model.spec import Auth, BuildSpec
+from gilder.model.spec import Auth, BuildSpec, PlatformImage
 from gilder.template.checks import check_build
 from gilder.template.decode import Decoded, Shape, built, decode, options_of
 from gilder.template.nodes import Table
@@ -23,6 +23,9 @@ AUTH_OPTIONS = options_of(Auth)
 BUILD_OPTIONS = options_of(
     BuildSpec, "name", "auth", "provisioners", "error_cleanup_provisioner", "post_processors", "sensitive"
 )
+
+_SOME_SOURCE = PlatformImage("unknown", "unknown", "unknown", "latest")
+"""Stands for a source that is not known here, or wrong."""
 
 SHAPE = Shape(
     noun=TYPE,
@@ -49,14 +52,13 @@ def read_build(name: str, table: Table, reading: Reading, at: Span, **more: Any)
     before = reading.notes.errors
     decoded = decode(table, SHAPE, reading)
     values = dict(decoded.values)
-    if "source" in values:
-        _replace_source(values, decoded, reading)
+    _replace_source(values, decoded, reading)
     _drop_trivial_wrapper(values)
     _check_stages(values, decoded, reading)
     if not values.get("from_scratch") and "copy_files" not in values:
         values["copy_files"] = ("/etc/resolv.conf",)
     check_build(values, decoded, reading.notes, at, reading.scope.inputs.env)
-    if reading.notes.errors > before or not decoded.sound:
+    if reading.notes.errors > before:
         return None, decoded
     auth = {key: values.pop(key) for key in AUTH_OPTIONS if key in values}
     more["sensitive"] = (*more.get("sensitive", ()), *Auth.model_validate(auth).secrets.values())
@@ -64,17 +66,19 @@ def read_build(name: str, table: Table, reading: Reading, at: Span, **more: Any)
 
 
 def _replace_source(values: dict[str, Any], decoded: Decoded, reading: Reading) -> None:
+    if "source" not in values and not decoded.doubts("source"):
+        return
     try:
-        values["source"] = parse_source(values["source"])
+        values["source"] = parse_source(values.get("source", ""))
     except Unfit as unfit:
-        del values["source"]
-        decoded.sound = False
-        reading.notes.error(f"source: {unfit}", decoded.place("source"), unfit.hint)
+        values["source"] = _SOME_SOURCE
+        if not decoded.doubts("source"):
+            decoded.doubtful.add("source")
+            reading.notes.error(f"source: {unfit}", decoded.place("source"), unfit.hint)
 
 
 def _check_stages(values: dict[str, Any], decoded: Decoded, reading: Reading) -> None:
     for stage in set(values.get("stage_deadlines", {})) - set(LIMITED):
-        decoded.sound = False
         hint = did_you_mean(stage, LIMITED, otherwise=f"it is one of {', '.join(LIMITED)}")
         reading.notes.error(f'stage_deadlines: there is no stage "{stage}"', decoded.place("stage_deadlines"), hint)
 

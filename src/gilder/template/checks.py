@@ -9,6 +9,7 @@ from typing import Any
 from gilder.model import clouds
 from gilder.model.diagnostics import Span
 from gilder.model.ids import ArmId
+from gilder.model.spec import Auth
 from gilder.template.decode import Decoded
 from gilder.template.naming import complaint
 from gilder.template.reading import Notes
@@ -47,14 +48,12 @@ class _Checks:
         self.values, self.decoded, self.notes, self.at = values, decoded, notes, at
 
     def wrong(self, summary: str, hint: str = "", *path: object) -> None:
-        self.notes.error(summary, self.decoded.place(*path) or self.at, hint)
+        if not self.decoded.doubts(*path):
+            self.notes.error(summary, self.decoded.place(*path) or self.at, hint)
 
     def written(self, option: str) -> bool:
-        """Whether the option is there, though its value may be wrong: that is noted already."""
-        return option in self.values or (option in self.decoded.nodes and not self.empty(option))
-
-    def empty(self, option: str) -> bool:
-        return self.decoded.sound and option not in self.values
+        """Whether the option is there, though its value may be wrong, which is noted already, or not be known."""
+        return option in self.values or self.decoded.doubts(option)
 
     def destination(self) -> None:
         if self.values.get("skip_create_image") or self.written("image_resource_id"):
@@ -65,7 +64,7 @@ class _Checks:
 
     def origin(self) -> None:
         if not self.values.get("from_scratch"):
-            if not self.written("source"):
+            if not self.written("source") and not self.decoded.doubts("from_scratch"):
                 self.wrong("source is missing", "give a source, or from_scratch: true for an empty disk")
             return
         if self.written("source"):
@@ -146,7 +145,7 @@ class _Checks:
                 if kind == "os":
                     hint = "Azure has no OS disks of this type; use Premium_LRS, StandardSSD_LRS or Standard_LRS"
                     self.wrong(f"{option}: {self.values[option]} will not do for an OS disk", hint, option)
-                elif self.values.get(cache, "ReadOnly") != "None":
+                elif self.values.get(cache, "ReadOnly") != "None" and not self.decoded.doubts(cache):
                     self.wrong(f"{option}: {self.values[option]} allows no caching", f"set {cache} to None", option)
 
     def mounting(self) -> None:
@@ -180,7 +179,7 @@ class _Checks:
         # An empty text is what an unset variable leaves: as good as no option.
         if self.values.get("subscription_id"):
             self.name("subscription_id", "subscription", self.values["subscription_id"], "subscription_id")
-        if self.values.get("use_azure_cli_auth"):
+        if self.values.get("use_azure_cli_auth") or any(map(self.decoded.doubts, Auth.model_fields)):
             return
         proofs = ("client_secret", "client_cert_path", "client_jwt")
         given = [p for p in proofs if self.values.get(p)]

@@ -66,8 +66,16 @@ class Decoded:
     nodes: dict[str, Node] = field(default_factory=dict)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Values of tables inside, by path; also of those that are incomplete."""
-    sound: bool = True
-    """Whether nothing was wrong."""
+    doubtful: set[str] = field(default_factory=set)
+    """Paths whose values say nothing: there is a mistake, which is noted, or they hang on what is not known here."""
+
+    def doubts(self, *path: object) -> bool:
+        """Whether the value there, or the nearest thing around it, says nothing, so that nothing can be wrong with it."""
+        for n in range(len(path), 0, -1):
+            name = ".".join(str(p) for p in path[:n])
+            if name in self.doubtful or name in self.places:
+                return name in self.doubtful
+        return False
 
     def place(self, *path: object) -> Span | None:
         """Where a value stands, or the nearest thing around it."""
@@ -91,7 +99,6 @@ class _Decoder:
         self.result = Decoded()
 
     def wrong(self, summary: str, where: Span, hint: str = "") -> _Invalid:
-        self.result.sound = False
         self.reading.notes.error(summary, where, hint)
         return _INVALID
 
@@ -102,8 +109,8 @@ class _Decoder:
         for key, node in table.entries:
             name = self.reading.text(key, "a key")
             if name is None:
-                self.result.sound = False
-            elif name in ignored:
+                continue
+            if name in ignored:
                 self.reading.notes.warning(f"{noun}: the option {name} is ignored", key.region.span, ignored[name])
             elif name not in options:
                 hint = did_you_mean(name, options, otherwise=f"what is known: {listed(options)}")
@@ -118,12 +125,18 @@ class _Decoder:
         return values
 
     def value(self, annotation: Any, node: Node, path: str) -> Outcome:
-        """The value that a node is where `annotation` is wanted."""
+        """The value that a node is where `annotation` is wanted; none where it hangs on what is not known and is unfit."""
+        notes = self.reading.notes
+        errors, unknowns = notes.errors, notes.unknowns
         try:
             value = self._value(plain_type(annotation), node, path)
             check_limits(annotation, value)
         except Unfit as unfit:
-            return self.wrong(f"{shown(path)}: {unfit}", node.region.span, unfit.hint)
+            value = NOT_GIVEN
+            if notes.unknowns == unknowns:
+                value = self.wrong(f"{shown(path)}: {unfit}", node.region.span, unfit.hint)
+        if notes.errors > errors or notes.unknowns > unknowns:
+            self.result.doubtful.add(path)
         return NOT_GIVEN if value == () and wants_some(annotation) else value
 
     def _value(self, wanted: Any, node: Node, path: str) -> Outcome:
@@ -145,7 +158,6 @@ class _Decoder:
         if isinstance(node, Text):
             rendered = self.reading.text(node, shown(path))
             if rendered is None:
-                self.result.sound = False
                 return _INVALID
         if path in self.shape.durations:
             return weak.as_seconds(node, rendered)
@@ -186,7 +198,6 @@ class _Decoder:
     def _rendered_parts(self, wanted: Any, node: Text, path: str) -> tuple[Outcome, ...]:
         rendered = self.reading.text(node, shown(path))
         if rendered is None:
-            self.result.sound = False
             return (_INVALID,)
         values = [simple_value(wanted, node, part) for part in rendered.split(",")] if rendered else []
         return tuple(_EMPTY[wanted] if isinstance(value, NotGiven) else value for value in values)
@@ -209,11 +220,13 @@ class _Decoder:
             raise Unfit(f"expected an object of texts, found {kind(node)}", 'write {"name": "value"}')
         found: dict[str, object] = {}
         for key, content in node.entries:
+            inside, before = f"{path}.{key.value}", self.reading.notes.unknowns
             name = self.reading.text(key, f"a key of {path}")
-            value = self._member(item, content, f"{path}.{key.value}")
-            self.result.places[f"{path}.{key.value}"] = content.region.span
+            if self.reading.notes.unknowns > before:
+                self.result.doubtful.add(inside)
+            value = self._member(item, content, inside)
+            self.result.places[inside] = content.region.span
             if name is None or isinstance(value, _Invalid):
-                self.result.sound = False
                 return _INVALID
             if not isinstance(value, NotGiven):
                 found[name] = value
@@ -229,8 +242,6 @@ class _Decoder:
             return NOT_GIVEN
         promise = self.shape.promises.get(path.partition(".")[0], Promise())
         found = self.reading.later(node, shown(path), promise)
-        if found is None:
-            self.result.sound = False
         return _INVALID if found is None else found
 
     def _mount(self, node: Node, path: str) -> Outcome:
@@ -251,18 +262,18 @@ class _Decoder:
             return NOT_GIVEN
         if not isinstance(node, Table):
             raise Unfit(f"expected an object, found {kind(node)}", f"its options are {listed(model.model_fields)}")
-        before = self.result.sound
-        self.result.sound = True
+        before = self.reading.notes.errors
         values = self.table(node, options_of(model), f"{path}.", shown(path), {})
         self.result.tables[path] = values
         missing = [n for n, f in model.model_fields.items() if f.is_required() and n not in values]
         for name in missing:
             if f"{path}.{name}" not in self.result.places:
                 self.wrong(f"{shown(path)}: {name} is missing", node.region.span)
-            elif self.result.sound:
+            elif not self.result.doubts(path, name):
                 self.wrong(f"{shown(path)}.{name} is empty", self.result.places[f"{path}.{name}"])
-        inner, self.result.sound = self.result.sound, before and self.result.sound
-        return values if inner else _INVALID
+        if self.reading.notes.errors > before:
+            return _INVALID
+        return NOT_GIVEN if missing else values
 
 
 def shown(path: str) -> str:
@@ -287,11 +298,14 @@ _WORDS: dict[str, str] = {
 
 
 def built(model: type[S], values: Mapping[str, Any], decoded: Decoded, reading: Reading, at: Span) -> S | None:
-    """The model's value; None when the model refuses, which is then noted."""
+    """The model's value; None when the model refuses, which is then noted unless it hangs on what is not known here."""
     try:
         return model.model_validate(values)
     except ValidationError as refused:
         for error in refused.errors(include_url=False):
+            at_option = error["loc"][:1]  # of the whole, anything may be the cause
+            if decoded.doubts(*at_option) if at_option else decoded.doubtful:
+                continue
             name = ".".join(str(part) for part in error["loc"])
             words = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
             summary = words.format(**error.get("ctx", {})) if error["type"] in _WORDS else words

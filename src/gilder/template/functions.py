@@ -129,12 +129,12 @@ def _sed(_expression: str, _text: str) -> str:
 
 
 def _vm(scope: Scope, key: str) -> str:
-    scope.asked_vm()
     if key not in _VM_KEYS:
         raise FunctionFailed(
             f"unknown metadata key: {key}",
             hint=did_you_mean(key, _VM_KEYS, otherwise=f"what is known: {listed(_VM_KEYS)}"),
         )
+    scope.asked_vm()
     return str(getattr(scope.inputs.vm or OFFLINE_VM, key))
 
 

@@ -20,7 +20,7 @@ OFFLINE_VM = VmFacts(
     resource_id="/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/offline-group"
     "/providers/Microsoft.Compute/virtualMachines/offline-vm",
 )
-"""Stands in for the VM when nobody asked the metadata service; its ids are well formed, so checks still mean something."""
+"""Stands in for the VM when nobody asked the metadata service."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Inputs:
     cwd: str = field(default_factory=lambda: str(Path.cwd()))
     """Where relative paths of the template start."""
     vm: VmFacts | None = None
-    """None: not asked yet; `vm` then answers with OFFLINE_VM."""
+    """None: not asked yet; `vm` then answers with OFFLINE_VM, and nothing is wrong with what is made of its answers."""
     chosen: Callable[[str], bool] = field(default=lambda name: True)
     """Which builds will be asked for; mistakes that only others have are warnings."""
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))

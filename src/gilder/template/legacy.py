@@ -60,13 +60,11 @@ class _Template:
     def __init__(self, root: Table, file: str, inputs: Inputs, notes: Notes) -> None:
         self.root = root
         self.notes = notes
-        self.needs_vm = False
         directory = template_dir(file, inputs.cwd)
         self.variables = Variables(inputs, notes, directory)
-        self.scope = Scope(inputs=inputs, template_dir=directory, user=self.variables.user, asked_vm=self.note_vm)
-
-    def note_vm(self) -> None:
-        self.needs_vm = True
+        self.scope = Scope(
+            inputs=inputs, template_dir=directory, user=self.variables.user, asked_vm=self.variables.ask_vm
+        )
 
     def loaded(self) -> Loaded:
         self.root_keys()
@@ -94,7 +92,7 @@ class _Template:
             names=tuple(names),
             builds=tuple(specs),
             diagnostics=self.notes.in_order(),
-            needs_vm=self.needs_vm,
+            needs_vm=self.notes.asked_vm,
             variables=self.variables.list(),
             sensitive=self.variables.secrets(),
             description=self.text_of("description"),

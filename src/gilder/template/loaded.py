@@ -15,7 +15,7 @@ class Variable:
 
     name: str
     value: str | None = field(repr=False)
-    """None: required, and nobody gave a value."""
+    """None: required, and nobody gave a value; or there is a mistake in it."""
     default: str | None = field(repr=False)
     """As written, before placeholders are filled in; None: required, or not declared."""
     origin: str

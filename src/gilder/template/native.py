@@ -60,15 +60,13 @@ class _MatrixFile:
         self.root = root
         self.file = file
         self.notes = notes
-        self.needs_vm = False
         directory = template_dir(file, inputs.cwd)
         self.variables = Variables(inputs, notes, directory)
-        self.scope = Scope(inputs=inputs, template_dir=directory, user=self.variables.user, asked_vm=self.note_vm)
+        self.scope = Scope(
+            inputs=inputs, template_dir=directory, user=self.variables.user, asked_vm=self.variables.ask_vm
+        )
         self.used: set[str] = set()
         """The named lists of provisioners that some build uses."""
-
-    def note_vm(self) -> None:
-        self.needs_vm = True
 
     def loaded(self) -> Loaded:
         self.root_keys()
@@ -93,7 +91,7 @@ class _MatrixFile:
             names=tuple(name for name, _ in named.values()),
             builds=tuple(specs),
             diagnostics=self.notes.in_order(),
-            needs_vm=self.needs_vm,
+            needs_vm=self.notes.asked_vm,
             variables=self.variables.list(),
             sensitive=self.variables.secrets(),
             description=description.value if isinstance(description, Text) else "",
@@ -156,10 +154,13 @@ class _MatrixFile:
         taken: dict[str, Cell] = {}
         for i, cell in enumerate(cells):
             reading = Reading(self.notes, self.scope_of(cell))
+            before = self.notes.unknowns
             name = reading.text(node, "name") if isinstance(node, Text) else self.default_name(cell, axes)
             if name is None:
                 continue
-            if not _NAME.fullmatch(name):
+            if self.notes.unknowns > before:
+                found[i] = (name, at)
+            elif not _NAME.fullmatch(name):
                 hint = "1 to 64 letters, digits, . _ and -, first a letter or digit; clean_resource_name may help"
                 self.notes.error(f'"{name}" cannot be the name of a build', at, hint)
             elif name in taken:

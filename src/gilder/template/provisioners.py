@@ -52,18 +52,13 @@ class Work:
     at: Span
 
     def wrong(self, summary: str, *path: object, hint: str = "") -> None:
-        """Note a mistake, at an option or else at the block."""
-        self.decoded.sound = False
-        self.reading.notes.error(summary, self.decoded.place(*path) or self.at, hint)
+        """Note a mistake, at an option or else at the block; none in what is wrong already, or not known."""
+        if not self.decoded.doubts(*path):
+            self.reading.notes.error(summary, self.decoded.place(*path) or self.at, hint)
 
     def written(self, *options: str) -> list[str]:
-        """Those of the options that are there and not empty; a wrong value counts as there."""
-        sound = self.decoded.sound
-        return [
-            o
-            for o in options
-            if (o in self.values or not sound) and o in self.decoded.nodes and self.values.get(o) != ()
-        ]
+        """Those of the options that are there and not empty; a value that is wrong or not known counts as there."""
+        return [o for o in options if self.values.get(o, ()) != () or self.decoded.doubts(o)]
 
     def absolute(self, path: str) -> str:
         """A path of this machine; relative ones start at the working directory."""
@@ -107,7 +102,7 @@ def read_as(kind: Kind, table: Table, reading: Reading, at: Span) -> Spec | None
     work = Work(dict(decoded.values), decoded, reading, at)
     _wrap(work)
     kind.check(work)
-    if reading.notes.errors > before or not decoded.sound:
+    if reading.notes.errors > before:
         return None
     return built(kind.model, work.values, decoded, reading, at)
 

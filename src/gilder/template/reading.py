@@ -25,6 +25,10 @@ class Notes:
         self._unwanted = False
         self.errors = 0
         """How many mistakes there were, counting one again for each build that has it."""
+        self.asked_vm = False
+        """Whether the template asks for facts about the VM."""
+        self.unknowns = 0
+        """How often something was asked for that nobody knows here: whatever was made of it is no mistake of its own."""
         self.looking_at: Span | None = None
         """The text that is being filled in: where a warning stands that comes from inside a function."""
 
@@ -89,20 +93,29 @@ class Reading:
         return replace(self, scope=scope)
 
     def text(self, node: Text, name: str) -> str | None:
-        """The meaning of a text; None when it has a mistake, which is then noted. `name` says what it is for."""
+        """The meaning of a text; None when it has a mistake, which is then noted. `name` says what it is for.
+
+        A text that cannot be filled in because of something that is not known here stays as written.
+        """
         self.notes.looking_at = node.region.span
+        before = self.notes.unknowns
         try:
             return render(node.value, self.scope)
         except TemplateMistake as mistake:
+            if self.notes.unknowns > before:
+                return node.value
             self._note(mistake, node, name)
             return None
 
     def later(self, node: Text, name: str, promise: Promise) -> RunTimeText | None:
         """A text for run time; None when it has a mistake, which is then noted."""
         self.notes.looking_at = node.region.span
+        before = self.notes.unknowns
         try:
             return run_time_text(node.value, self.scope, promise)
         except TemplateMistake as mistake:
+            if self.notes.unknowns > before:
+                return RunTimeText(node.value, self.scope)
             self._note(mistake, node, name)
             return None
 
