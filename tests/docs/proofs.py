@@ -114,7 +114,9 @@ GALLERY: dict[str, Proof] = {
     "image_version": Proof('"1.0.{{timestamp}}"', f"{_VERIFIED}[version-exists]"),
     "target_regions": _arrives('[{"name": "westeurope"}, {"name": "eastus", "replicas": 2}]', "target_regions"),
     "exclude_from_latest": _arrives("true", "exclude_from_latest"),
-    "replication_mode": _arrives('"Shallow"', "replication_mode"),
+    "replication_mode": Proof(
+        '"Shallow"', "tests/virtual/test_destinations.py::test_a_shallow_version_is_one_replica_here"
+    ),
     "end_of_life_date": _arrives('"2031-02-03T04:05:06Z"', "end_of_life_date"),
 }
 REGION: dict[str, Proof] = {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.template.reading_aids import BUILDER, COMPUTE, IMAGE, INPUTS, errors, read, read_builder, spec, warnings
 
 from gilder.model.deadlines import Deadlines
@@ -16,11 +17,13 @@ from gilder.model.spec import (
     Caching,
     ChrootMount,
     DiskSku,
+    GalleryDestination,
     GalleryVersion,
     HyperVGeneration,
     ManagedDisk,
     PlatformImage,
     ReplicaSku,
+    TargetRegion,
 )
 from gilder.template import load
 
@@ -199,13 +202,55 @@ def test_gallery_destination() -> None:
         ({"target_regions": [{"replicas": 1}]}, "target_regions[0]: name is missing"),
         ({"target_regions": [{"name": "West Europe"}, {"name": "westeurope"}]}, "is named twice"),
         ({"target_region": []}, "there is no option 'target_region'"),
-        ({"end_of_life_date": "soon"}, '"soon" is no date'),
+        *(
+            ({"end_of_life_date": date}, f'"{date}" is no date')
+            for date in (
+                "soon",
+                "2031-02-30",
+                "2031-02-03T25:00:00Z",
+                "2031-02-03T04:05:06",
+                "2031-02-03T04:05:06+25:00",
+            )
+        ),
+        (
+            {"replication_mode": "shallow", "target_regions": [{"name": "a"}, {"name": "b"}]},
+            "one replica in one region",
+        ),
+        (
+            {"replication_mode": "Shallow", "target_regions": [{"name": "a", "replicas": 3}]},
+            "one replica in one region",
+        ),
         ({"replication_mode": "Deep"}, '"Deep" is not allowed'),
     ],
 )
 def test_gallery_mistakes(change: dict[str, Any], message: str) -> None:
     loaded = read_builder(shared_image_destination=GALLERY | change)
     assert any(message in e for e in errors(loaded)), errors(loaded)
+
+
+@pytest.mark.parametrize("date", ["2031-02-03", "2031-02-03T04:05:06Z", "2031-02-03T04:05:06.1234567-08:00"])
+def test_dates_of_a_gallery_version(date: str) -> None:
+    options = {
+        "end_of_life_date": date,
+        "replication_mode": "Shallow",
+        "target_regions": [{"name": "a", "replicas": 1}],
+    }
+    destination = spec(read_builder(shared_image_destination=GALLERY | options)).shared_image_destination
+    assert destination
+    assert destination.end_of_life
+    assert destination.end_of_life.tzinfo
+    assert destination.end_of_life.isoformat().startswith(date[:19])
+
+
+def test_who_uses_the_api_is_told_too() -> None:
+    """The same mistakes, of a destination that no template wrote."""
+    one, other = TargetRegion(name="a"), TargetRegion(name="b")
+    for options in (
+        {"end_of_life_date": "2031-02-30"},
+        {"replication_mode": "Shallow", "target_regions": (one, other)},
+    ):
+        with pytest.raises(ValidationError, match=r"no date|day is out of range|one replica in one region"):
+            GalleryDestination(**GALLERY, **options)  # type: ignore[arg-type]
 
 
 def test_from_scratch() -> None:

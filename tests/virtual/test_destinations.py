@@ -329,7 +329,6 @@ REGIONS = (
 ASKED = BOTH | to_gallery(
     target_regions=REGIONS,
     exclude_from_latest=True,
-    replication_mode="Shallow",
     end_of_life_date="2031-02-03T04:05:06Z",
 ) | {
     "os_disk_size_gb": 5,
@@ -377,7 +376,6 @@ ARRIVED: dict[str, tuple[Callable[[Made], object], object]] = {
         str(OTHER_SET),
     ),
     "exclude_from_latest": (lambda made: made.publishing["excludeFromLatest"], True),
-    "replication_mode": (lambda made: made.publishing["replicationMode"], "Shallow"),
     "end_of_life_date": (lambda made: str(made.publishing["endOfLifeDate"])[:19], "2031-02-03T04:05:06"),
 }
 
@@ -410,6 +408,22 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def test_an_option_arrives(made: Made, option: str) -> None:
     look, expected = ARRIVED[option]
     assert look(made) == expected
+
+
+@pytest.mark.parametrize("regions", [(), (TargetRegion(name="West Europe"),)])
+def test_a_shallow_version_is_one_replica_here(tmp_path: Path, regions: tuple[TargetRegion, ...]) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            await gallery(place)
+            await definition(place)
+            options = to_gallery(replication_mode="Shallow", target_regions=regions)
+            outcome, _ = await built(place, spec(**options))
+            assert isinstance(outcome, Built), outcome
+            publishing = resource(place, "galleries/images/versions", MADE).properties["publishingProfile"]
+            assert publishing["replicationMode"] == "Shallow"
+            assert [region["regionalReplicaCount"] for region in publishing["targetRegions"]] == [1]
+
+    in_virtual_time(main)
 
 
 def test_a_disk_from_scratch_says_what_it_is_for(tmp_path: Path) -> None:

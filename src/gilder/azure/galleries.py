@@ -68,7 +68,7 @@ class VersionPlan:
     data_caching: Caching = Caching.READ_ONLY
     exclude_from_latest: bool = False
     shallow: bool = False
-    end_of_life: str | None = None
+    end_of_life: datetime | None = None
     encryption_set: ArmId | None = None
     """Encrypts the replicas of `location`; a set serves one region only."""
     tags: dict[str, str] = field(default_factory=dict)
@@ -202,7 +202,7 @@ def _body(plan: VersionPlan) -> models.GalleryImageVersion:
     if plan.shallow:
         publishing.replication_mode = models.ReplicationMode.SHALLOW
     if plan.end_of_life is not None:
-        publishing.end_of_life_date = datetime.fromisoformat(plan.end_of_life)
+        publishing.end_of_life_date = plan.end_of_life
     storage = models.GalleryImageVersionStorageProfile(
         os_disk_image=models.GalleryOSDiskImage(
             host_caching=plan.caching.value, source=models.GalleryDiskImageSource(id=str(plan.snapshot))

@@ -151,17 +151,23 @@ async def _version(
         return None, frozenset()
     version = wanted.version_id(site.gallery_subscription(spec))
     replaced = await checked_version(version, found, site)
+    regions = regions_with(site.machine.location, wanted.target_regions)
+    if wanted.replication_mode == "Shallow" and len(regions) > 1:
+        raise Refused(
+            f"with replication_mode Shallow there is a replica in {site.machine.location}, where this VM is, and no other",
+            hint="leave target_regions out, or replication_mode",
+        )
     plan = VersionPlan(
         id=version,
         location=site.machine.location,
         snapshot=snapshot,
-        regions=regions_with(site.machine.location, wanted.target_regions),
+        regions=regions,
         caching=spec.os_disk_cache_type,
         data_snapshots=data,
         data_caching=spec.data_disk_cache_type,
         exclude_from_latest=wanted.exclude_from_latest,
         shallow=wanted.replication_mode == "Shallow",
-        end_of_life=wanted.end_of_life_date,
+        end_of_life=wanted.end_of_life,
         encryption_set=spec.disk_encryption_set_id,
         tags=spec.tags,
     )

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from gilder.model.base import Delayed as Delayed
 from gilder.model.base import Spec as Spec
@@ -110,6 +111,17 @@ DEFAULT_CHROOT_MOUNTS = (
 )
 
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))?", re.ASCII)
+
+
+def moment(text: str) -> datetime:
+    """The moment that a text in RFC 3339 names, or the beginning (UTC) of a day; raises ValueError for what is none."""
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError(f"{text!r} is no date in RFC 3339")
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 class TargetRegion(Spec):
     """A region that a gallery image version is replicated to."""
 
@@ -142,9 +154,25 @@ class GalleryDestination(Spec):
     exclude_from_latest: bool = False
     """Whether `latest` never means this version."""
     replication_mode: Literal["Full", "Shallow"] = "Full"
-    """`Shallow` publishes in less than a minute, for tests: one region and replica, no copy."""
+    """`Shallow` publishes in less than a minute, for tests: no copy, so one replica in the VM's region and no other."""
     end_of_life_date: str | None = None
     """The date from which users are warned, in RFC 3339."""
+
+    @field_validator("end_of_life_date")
+    @classmethod
+    def _names_a_moment(cls, text: str | None) -> str | None:
+        if text is not None:
+            moment(text)
+        return text
+
+    def model_post_init(self, context: Any) -> None:
+        if self.replication_mode == "Shallow" and [r.replicas for r in self.target_regions] not in ([], [1]):
+            raise ValueError("with replication_mode Shallow there is one replica in one region")
+
+    @property
+    def end_of_life(self) -> datetime | None:
+        """The moment from which users are warned."""
+        return moment(self.end_of_life_date) if self.end_of_life_date else None
 
     def version_id(self, subscription: str) -> ArmId:
         """The id of the version; `subscription` counts where the template names none."""

@@ -9,7 +9,7 @@ from typing import Any
 from gilder.model import clouds
 from gilder.model.diagnostics import Span
 from gilder.model.ids import ArmId
-from gilder.model.spec import Auth
+from gilder.model.spec import Auth, moment
 from gilder.template.decode import Decoded
 from gilder.template.naming import complaint
 from gilder.template.reading import Notes
@@ -129,10 +129,20 @@ class _Checks:
             if name in seen:
                 self.wrong(f"{option}: the region {region['name']} is named twice", "", option, "target_regions", i)
             seen[name] = i
-        end = destination.get("end_of_life_date")
-        if end is not None and not re.fullmatch(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))?", end):
-            hint = "write it as RFC 3339: 2030-01-31T00:00:00Z"
-            self.wrong(f'{option}.end_of_life_date: "{end}" is no date', hint, option, "end_of_life_date")
+        self.end_of_life(destination.get("end_of_life_date"))
+        replicas = [region.get("replicas", 1) for region in destination.get("target_regions", ())]
+        if destination.get("replication_mode") == "Shallow" and replicas not in ([], [1]):
+            hint = "nothing is copied: leave target_regions out, or replication_mode"
+            summary = f"{option}: with replication_mode Shallow there is one replica in one region"
+            self.wrong(summary, hint, option, "target_regions")
+
+    def end_of_life(self, date: str | None) -> None:
+        try:
+            if date is not None:
+                moment(date)
+        except ValueError:
+            path = ("shared_image_destination", "end_of_life_date")
+            self.wrong(f'{".".join(path)}: "{date}" is no date', "write it as RFC 3339: 2030-01-31T00:00:00Z", *path)
 
     def disk(self) -> None:
         size = self.values.get("os_disk_size_gb")
