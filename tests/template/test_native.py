@@ -283,7 +283,10 @@ def plain(node: Node) -> Value:
             return node.value
 
 
-leaves = st.none() | st.booleans() | st.integers(0, 10**6) | st.text(st.characters(exclude_categories=["Cs", "Cc"]))
+ONLY_NOW_A_NUMBER = re.compile(r"[-+]\.[0-9]+|[-+]?(\.[0-9]+|[0-9]+\.?[0-9]*)[eE][-+]?[0-9]+|0o[0-7]+")
+"""Texts that the writer, which knows YAML 1.1, leaves without quotes, and that are numbers in YAML 1.2."""
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"])).filter(lambda t: not ONLY_NOW_A_NUMBER.fullmatch(t))
+leaves = st.none() | st.booleans() | st.integers(0, 10**6) | texts
 values = st.recursive(
     leaves,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcxyz", min_size=1), inner, max_size=3),
