@@ -54,6 +54,16 @@ def test_empty_lists_of_the_builder_mean_nothing_and_null_the_default() -> None:
     assert build(copy_files=None).copy_files == ("/etc/resolv.conf",)
 
 
+@pytest.mark.parametrize("zero", [0, "0", False])
+def test_zero_is_no_size_and_no_number_of_replicas(zero: Any) -> None:
+    to = {"resource_group": "rg", "gallery_name": "g", "image_name": "i", "image_version": "1.0.0"}
+    regions = [{"name": "a", "replicas": zero}, {"name": "b", "replicas": 2}]
+    build = spec(read_builder(os_disk_size_gb=zero, shared_image_destination=to | {"target_regions": regions}))
+    assert build.os_disk_size_gb is None
+    assert build.shared_image_destination
+    assert [region.replicas for region in build.shared_image_destination.target_regions] == [1, 2]
+
+
 def test_null_among_texts_is_an_empty_text() -> None:
     shell = provisioner(type="shell", inline=["a", None])
     assert isinstance(shell, ShellProvisioner)

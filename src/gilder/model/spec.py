@@ -268,7 +268,7 @@ class BuildSpec(Spec):
     lvm_root_device: str | None = None
     """The logical volume with the root; without it, a volume named like a root is found on a disk with LVM."""
 
-    os_disk_size_gb: int | None = None
+    os_disk_size_gb: Annotated[int | None, Field(ge=1)] = None
     """Size of the OS disk in GiB, not below that of the source; without it as the source. Required with from_scratch."""
     os_disk_storage_account_type: DiskSku = DiskSku.STANDARD_LRS
     """Storage type of the temporary OS disk, and of the OS disk in a managed image."""

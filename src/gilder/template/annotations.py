@@ -39,9 +39,10 @@ def simple_value(wanted: Any, node: Node, rendered: str | None) -> object:
     return _one_of(text, choices) if choices else text
 
 
-def wants_some(annotation: Any) -> bool:
-    """Whether a list may not be empty: an empty one is then as good as none, as in Packer."""
-    return any(getattr(limit, "min_length", 0) for limit in getattr(annotation, "__metadata__", ()))
+def says_nothing(annotation: Any, value: object) -> bool:
+    """Whether a value is as good as none, as in Packer: an empty list, or 0, where the least is one."""
+    least = [getattr(limit, "ge", getattr(limit, "min_length", 0)) for limit in getattr(annotation, "__metadata__", ())]
+    return 1 in least and (value == () or (isinstance(value, int) and value == 0))
 
 
 def check_limits(annotation: Any, value: object) -> None:

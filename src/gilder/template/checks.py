@@ -146,7 +146,7 @@ class _Checks:
 
     def disk(self) -> None:
         size = self.values.get("os_disk_size_gb")
-        if isinstance(size, int) and not 1 <= size <= _MAX_OS_DISK_GB:
+        if isinstance(size, int) and size > _MAX_OS_DISK_GB:
             hint = f"allowed: 1 to {_MAX_OS_DISK_GB} GiB"
             self.wrong(f"os_disk_size_gb: an OS disk cannot have {size} GiB", hint, "os_disk_size_gb")
         for kind in ("os", "data"):

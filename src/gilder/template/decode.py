@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from gilder.model.diagnostics import Span
 from gilder.model.spec import ChrootMount, Delayed, Spec
 from gilder.template import weak
-from gilder.template.annotations import check_limits, plain_type, simple_value, wants_some
+from gilder.template.annotations import check_limits, plain_type, says_nothing, simple_value
 from gilder.template.nodes import Array, Node, Null, Table, Text, kind
 from gilder.template.reading import Reading
 from gilder.template.spelling import did_you_mean, listed
@@ -130,6 +130,8 @@ class _Decoder:
         errors, unknowns = notes.errors, notes.unknowns
         try:
             value = self._value(plain_type(annotation), node, path)
+            if says_nothing(annotation, value):
+                value = NOT_GIVEN
             check_limits(annotation, value)
         except Unfit as unfit:
             value = NOT_GIVEN
@@ -137,7 +139,7 @@ class _Decoder:
                 value = self.wrong(f"{shown(path)}: {unfit}", node.region.span, unfit.hint)
         if notes.errors > errors or notes.unknowns > unknowns:
             self.result.doubtful.add(path)
-        return NOT_GIVEN if value == () and wants_some(annotation) else value
+        return value
 
     def _value(self, wanted: Any, node: Node, path: str) -> Outcome:
         origin = get_origin(wanted)
