@@ -258,6 +258,13 @@ def test_who_uses_the_api_is_told_too() -> None:
             GalleryDestination(**GALLERY, **options)  # type: ignore[arg-type]
 
 
+def test_every_option_that_is_missing_is_named() -> None:
+    assert errors(read_builder(shared_image_destination={})) == [
+        f"shared_image_destination: {option} is missing"
+        for option in ("resource_group", "gallery_name", "image_name", "image_version")
+    ]
+
+
 def test_from_scratch() -> None:
     options = {"source": None, "from_scratch": True, "os_disk_size_gb": 10, "pre_mount_commands": ["mkfs {{.Device}}"]}
     build = spec(read_builder(**options))

@@ -257,6 +257,11 @@ def test_a_mistake_of_many_cells_is_shown_a_few_times() -> None:
     loaded = read(text)
     assert len(loaded.diagnostics) == 3
     assert loaded.diagnostics[-1].detail.endswith("and 3 more like this")
+    scripts = "provisioners: [{type: shell, script: '/no/{{.Matrix.a}}.sh'}]"
+    loaded = read(
+        f"matrix: {{a: [1, 2, 3, 4, 5, 6]}}\ndefaults: {{source: 'p:o:s:1', skip_create_image: 1, {scripts}}}"
+    )
+    assert len(loaded.diagnostics) == 3
     assert not loaded.ok
 
 

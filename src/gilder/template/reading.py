@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from gilder.template.nodes import Text
 from gilder.template.texts import Promise, RunTimeText, render, run_time_text
 
 _MANY = 3
+_PARTICULAR = re.compile(r""" "[^"]*" | '[^']*' | /\S+ | \d+ """, re.VERBOSE)
+"""What in a summary may differ between the cells of a matrix that share a mistake: values, paths, numbers."""
 
 
 class Notes:
@@ -63,8 +66,8 @@ class Notes:
 
         at_place: dict[tuple[Severity, Span | None, str], list[Diagnostic]] = {}
         for diagnostic in (*self._found, *(_warned(d) for d in self._aside if d not in self._found)):
-            option = diagnostic.summary.partition(":")[0]
-            at_place.setdefault((diagnostic.severity, diagnostic.where, option), []).append(diagnostic)
+            kind = _PARTICULAR.sub("", diagnostic.summary)
+            at_place.setdefault((diagnostic.severity, diagnostic.where, kind), []).append(diagnostic)
         return tuple(sorted((d for group in at_place.values() for d in _few(group)), key=place))
 
 
