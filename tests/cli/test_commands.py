@@ -123,6 +123,15 @@ def test_one_name_in_two_files_is_refused(tmp_path: Path) -> None:
     assert 'several builds are called "a"' in done.stderr
 
 
+def test_builds_that_log_in_in_different_ways_are_told_by_validate(tmp_path: Path) -> None:
+    file = Path(template(tmp_path, "a", "b"))
+    file.write_text(file.read_text().replace('"name": "a"', '"name": "a", "object_id": "x"'))
+    done = gilder("validate", str(file))
+    assert done.returncode == 1
+    assert f"{file}:5:30: error: object_id: the builds a and b log in in different ways" in done.stderr
+    assert gilder("validate", "-only=b", str(file)).returncode == 0
+
+
 def test_one_destination_in_two_files_is_refused(tmp_path: Path) -> None:
     first = template(tmp_path, "a", file="a.json")
     second = tmp_path / "b.json"

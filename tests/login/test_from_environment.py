@@ -29,7 +29,7 @@ from gilder.cli.connection import Login
 from gilder.cli.embedded import EmbeddedCloud, Lease
 from gilder.cli.secrecy import login_secrets, written_secrets
 from gilder.engine import site_on
-from gilder.engine.login import settled
+from gilder.engine.login import settled, shared_auth
 from gilder.model.errors import Denied, UserError
 from gilder.model.ids import ArmId
 from gilder.model.spec import Auth, BuildSpec
@@ -209,3 +209,13 @@ async def test_az_from_the_environment_is_not_asked_for_the_embedded_cloud(
         assert await Login(lease, said.append).settled(Auth()) == Auth()
     assert "a token of az is for Azure" in said[0]
     assert not (tmp_path / "asked").exists()
+
+
+def test_builds_with_subscriptions_of_their_own_share_a_login() -> None:
+    """The one of another build must not become the default of a gallery that names none."""
+    one = BuildSpec(name="a", from_scratch=True, auth=Auth(client_id="c", client_secret="s", subscription_id="x"))
+    other = BuildSpec(name="b", from_scratch=True, auth=Auth(client_id="c", client_secret="s"))
+    assert shared_auth([one, one]) == one.auth
+    shared = shared_auth([one, other])
+    assert shared == other.auth
+    assert "subscription_id" not in shared.model_fields_set

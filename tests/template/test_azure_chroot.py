@@ -25,7 +25,7 @@ from gilder.model.spec import (
     ReplicaSku,
     TargetRegion,
 )
-from gilder.template import load
+from gilder.template import differing, load
 
 DISK = f"{COMPUTE}/disks/d"
 VERSION = f"{COMPUTE}/galleries/g/images/i/versions/1.0.0"
@@ -348,8 +348,8 @@ WHO: dict[str, dict[str, Any]] = {
     "metadata_host": {"metadata_host": "management.local"},
     "client_id": {"client_id": GUID},
     "client_secret": {"client_secret": "s3cret", "client_id": GUID},
-    "client_cert_path": {"client_cert_path": "/c.pem", "client_id": GUID},
-    "client_cert_password": {"client_cert_password": "s3cret", "client_cert_path": "/c.pem", "client_id": GUID},
+    "client_cert_path": {"client_cert_path": __file__, "client_id": GUID},
+    "client_cert_password": {"client_cert_password": "s3cret", "client_cert_path": __file__, "client_id": GUID},
     "client_jwt": {"client_jwt": "s3cret", "client_id": GUID},
     "object_id": {"object_id": GUID},
     "tenant_id": {"tenant_id": GUID},
@@ -376,6 +376,40 @@ def test_who_gilder_is(option: str) -> None:
     assert getattr(build.auth, option) == value
     assert (value in build.sensitive) == (value == "s3cret")
     assert "s3cret" not in repr(build)
+
+
+def test_a_certificate_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "c.pem").write_text("x")
+    for path, found in (("c.pem", True), (f"{tmp_path}/c.pem", True), ("d.pem", False), (str(tmp_path), False)):
+        for more in ({}, {"use_azure_cli_auth": True}):
+            builder = BUILDER | {"client_id": GUID, "client_cert_path": path} | more
+            told = errors(read({"builders": [builder]}, cwd=str(tmp_path)))
+            wrong = [] if found or more else [f"client_cert_path: there is no readable file {path}"]
+            assert told == wrong, (path, more)
+
+
+SECRET = {"client_id": GUID, "client_secret": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "options"),
+    [
+        ({}, {"subscription_id": GUID}, []),
+        (SECRET, SECRET | {"subscription_id": GUID}, []),
+        ({"use_azure_cli_auth": True}, SECRET | {"use_azure_cli_auth": True}, []),
+        (SECRET, SECRET | {"client_secret": "another"}, ["client_secret"]),
+        ({}, {"object_id": GUID}, ["object_id"]),
+        (SECRET, {}, ["client_id", "client_secret"]),
+        ({"use_azure_cli_auth": True}, {}, ["use_azure_cli_auth"]),
+    ],
+)
+def test_builds_of_one_run_log_in_as_one(one: dict[str, Any], other: dict[str, Any], options: list[str]) -> None:
+    loaded = read({"builders": [BUILDER | one | {"name": "a"}, BUILDER | other | {"name": "b"}]})
+    found = differing(loaded.builds, loaded.origins)
+    assert [mistake.summary for mistake in found] == [
+        f"{option}: the builds a and b log in in different ways" for option in options
+    ]
+    assert all(mistake.where for mistake in found)
 
 
 def test_deadlines_are_durations() -> None:

@@ -18,7 +18,7 @@ from gilder.cli.secrecy import mistakes_redactor
 from gilder.model.diagnostics import Diagnostic, Severity, render
 from gilder.model.errors import UserError
 from gilder.model.vm import VmFacts
-from gilder.template import Inputs, Loaded, clashes, is_chosen, load, select, without
+from gilder.template import Inputs, Loaded, clashes, differing, is_chosen, load, select, without
 
 _NATIVE_KEYS = re.compile(r"^(matrix|defaults|overrides)\s*:", re.MULTILINE)
 """What tells a matrix file from other YAML in the same directory."""
@@ -127,7 +127,7 @@ class Templates:
         if not whole.ok:  # what is missing, is missing because of the mistakes
             return replace(whole, builds=builds)
         complaints += tuple(_twice(chosen))
-        complaints += clashes(builds, whole.origins)
+        complaints += clashes(builds, whole.origins) + differing(builds, whole.origins)
         return replace(whole, builds=builds, diagnostics=whole.diagnostics + complaints)
 
     def report(self, loaded: Loaded) -> int:

@@ -16,13 +16,18 @@ _LOGGING_IN = (Method.SECRET, Method.CERTIFICATE, Method.ASSERTION, Method.OIDC)
 
 
 def shared_auth(specs: Sequence[BuildSpec]) -> Auth:
-    """The authentication of a run: one VM has one identity towards its own disk list. Raises UserError."""
+    """The authentication of a run: one VM has one identity towards its own disk list. Raises UserError.
+
+    Without a subscription_id where the builds name different ones: each has its own.
+    """
     first, *others = [spec.auth for spec in specs] or [Auth()]
-    if any(auth != first for auth in others):
+    if any(first.differences(auth) for auth in others):
         raise UserError(
             "the builders of this template authenticate in different ways",
             hint="give all of them the same authentication options, or build them in separate runs (-only)",
         )
+    if any(auth.subscription_id != first.subscription_id for auth in others):
+        return Auth(**first.model_dump(exclude_unset=True, exclude={"subscription_id"}))
     return first
 
 

@@ -221,6 +221,13 @@ class Auth(Spec):
     use_azure_cli_auth: bool = False
     """Whether the login of the Azure CLI is used, and every other option of this section ignored."""
 
+    def differences(self, other: Auth) -> list[str]:
+        """The options that make `other` another login; subscription_id is but the default of a gallery's subscription."""
+        if self.use_azure_cli_auth and other.use_azure_cli_auth:
+            return []  # everything else is ignored
+        names = (name for name in type(self).model_fields if name != "subscription_id")
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
     @property
     def secrets(self) -> dict[str, str]:
         """The values that must never be shown, by option. The path of a file with an assertion is none of them."""

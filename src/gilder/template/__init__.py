@@ -4,6 +4,18 @@ from gilder.template.destinations import clashes
 from gilder.template.inputs import OFFLINE_VM, Inputs
 from gilder.template.load import load
 from gilder.template.loaded import Loaded, Variable
+from gilder.template.logins import differing
 from gilder.template.selection import is_chosen, select, without
 
-__all__ = ["OFFLINE_VM", "Inputs", "Loaded", "Variable", "clashes", "is_chosen", "load", "select", "without"]
+__all__ = [
+    "OFFLINE_VM",
+    "Inputs",
+    "Loaded",
+    "Variable",
+    "clashes",
+    "differing",
+    "is_chosen",
+    "load",
+    "select",
+    "without",
+]

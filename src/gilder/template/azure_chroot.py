@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from gilder.model.deadlines import LIMITED
@@ -55,6 +56,7 @@ def read_build(name: str, table: Table, reading: Reading, at: Span, **more: Any)
     _replace_source(values, decoded, reading)
     _drop_trivial_wrapper(values)
     _check_stages(values, decoded, reading)
+    _check_certificate(values, decoded, reading)
     if not values.get("from_scratch") and "copy_files" not in values:
         values["copy_files"] = ("/etc/resolv.conf",)
     check_build(values, decoded, reading.notes, at, reading.scope.inputs.env)
@@ -81,6 +83,15 @@ def _check_stages(values: dict[str, Any], decoded: Decoded, reading: Reading) ->
     for stage in set(values.get("stage_deadlines", {})) - set(LIMITED):
         hint = did_you_mean(stage, LIMITED, otherwise=f"it is one of {', '.join(LIMITED)}")
         reading.notes.error(f'stage_deadlines: there is no stage "{stage}"', decoded.place("stage_deadlines"), hint)
+
+
+def _check_certificate(values: dict[str, Any], decoded: Decoded, reading: Reading) -> None:
+    path = values.get("client_cert_path")
+    if path is None or values.get("use_azure_cli_auth") or decoded.doubts("client_cert_path"):
+        return
+    absolute = os.path.join(reading.scope.inputs.cwd, path)  # noqa: PTH118 — text, no access
+    if not os.access(absolute, os.R_OK) or not os.path.isfile(absolute):  # noqa: PTH113 — as for scripts
+        reading.notes.error(f"client_cert_path: there is no readable file {path}", decoded.place("client_cert_path"))
 
 
 def _drop_trivial_wrapper(values: dict[str, Any]) -> None:
