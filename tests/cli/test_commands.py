@@ -88,11 +88,15 @@ def test_a_directory_holds_templates_and_other_files(tmp_path: Path) -> None:
     (tmp_path / "vars.json").write_text('{"region": "x"}')
     (tmp_path / "compose.yaml").write_text("services: {}\n")
     (tmp_path / "notes.txt").write_text("builders")
+    (tmp_path / "c.pkr.hcl").write_text("")
+    (tmp_path / "d.pkr.json").write_text('{"builders": []}')
     done = gilder("inspect", "-machine-readable", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert [line.split(",")[3] for line in done.stdout.splitlines()] == ["a", "b"]
     assert "vars.json: not a template, passed over" in done.stderr
     assert "compose.yaml: not a template, passed over" in done.stderr
+    assert "c.pkr.hcl: HCL2, which gilder does not read, passed over" in done.stderr
+    assert "d.pkr.json: HCL2, which gilder does not read, passed over" in done.stderr
 
 
 def test_a_broken_template_in_a_directory_is_not_passed_over(tmp_path: Path) -> None:

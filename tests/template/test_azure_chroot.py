@@ -334,6 +334,13 @@ def test_a_text_that_is_no_object_is_one_mistake() -> None:
     assert len(errors(read('{"builders": ['))) == 1
 
 
+@pytest.mark.parametrize("file", ["t.pkr.hcl", "T.HCL", "t.pkr.json"])
+def test_hcl_is_refused_as_that(file: str) -> None:
+    loaded = load('source "azure-chroot" "x" {}', file=file, inputs=INPUTS)
+    assert errors(loaded) == ["this is HCL2, which gilder does not read"]
+    assert "JSON" in loaded.diagnostics[0].detail
+
+
 @pytest.mark.parametrize("name", ["quickstart.json", "from-scratch.json"])
 def test_the_examples_have_no_mistakes(name: str) -> None:
     path = Path(__file__).parents[2] / "examples" / name

@@ -18,7 +18,7 @@ from gilder.cli.secrecy import mistakes_redactor
 from gilder.model.diagnostics import Diagnostic, Severity, render
 from gilder.model.errors import UserError
 from gilder.model.vm import VmFacts
-from gilder.template import Inputs, Loaded, clashes, differing, is_chosen, load, select, without
+from gilder.template import Inputs, Loaded, clashes, differing, is_chosen, is_hcl, load, select, without
 
 _NATIVE_KEYS = re.compile(r"^(matrix|defaults|overrides)\s*:", re.MULTILINE)
 """What tells a matrix file from other YAML in the same directory."""
@@ -171,7 +171,11 @@ def _directory(folder: Path) -> Iterator[TemplateFile]:
     """The templates of a directory, by name: other JSON and YAML in it is passed over."""
     found = False
     for path in sorted(folder.iterdir()):
-        if path.suffix not in (".json", ".yaml", ".yml") or path.name.startswith(".") or not path.is_file():
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if is_hcl(path.name):
+            click.echo(f"{path}: HCL2, which gilder does not read, passed over", err=True)
+        if is_hcl(path.name) or path.suffix not in (".json", ".yaml", ".yml"):
             continue
         text = _text(str(path))
         if _is_template(path, text):

@@ -2,7 +2,7 @@
 
 from gilder.template.destinations import clashes
 from gilder.template.inputs import OFFLINE_VM, Inputs
-from gilder.template.load import load
+from gilder.template.load import is_hcl, load
 from gilder.template.loaded import Loaded, Variable
 from gilder.template.logins import differing
 from gilder.template.selection import is_chosen, select, without
@@ -15,6 +15,7 @@ __all__ = [
     "clashes",
     "differing",
     "is_chosen",
+    "is_hcl",
     "load",
     "select",
     "without",

@@ -72,6 +72,10 @@ class Variables:
     def take_given(self) -> None:
         """Take the variable files and `-var`; `-var` wins, among files the later one."""
         for file, text in self.inputs.var_files:
+            if file.lower().endswith(".hcl"):
+                hint = 'write it as JSON: {"name": "value"}'
+                self.notes.error(f"{file}: this is HCL2, which gilder does not read", None, hint)
+                continue
             node, mistakes = read_json(Source(file, text))
             for mistake in mistakes:
                 self.notes.add(mistake)
