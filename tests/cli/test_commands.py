@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.template.reading_aids import VM
 
+from gilder import __version__
 from gilder.cli import places
 from gilder.cli.templates import TemplateFile, Templates
 from gilder.engine.recovery import ALIVE as ENGINE_ALIVE
@@ -180,11 +181,35 @@ def test_inspect_shows_where_values_come_from(tmp_path: Path) -> None:
 
 def test_inspect_for_machines_is_as_packers(tmp_path: Path) -> None:
     file = template(tmp_path, "web", **VARIABLES, provisioners=[{"type": "shell", "inline": ["true"]}])
-    done = gilder("inspect", "-machine-readable", "-var", "must=x", file)
+    done = gilder("inspect", "-machine-readable", "-var", "must=x", "-var", "more=x", file)
     found = [line.split(",")[2:] for line in done.stdout.splitlines()]
+    assert ["template-variable", "must", "", "1"] in found, "it is required, whether it is given or not"
+    assert ["template-variable", "more", "", "0"] in found
     assert ["template-variable", "region", "north", "0"] in found
     assert ["template-variable", "key", "<sensitive>", "0"] in found
     assert ["template-provisioner", "shell"] in found
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("dashes", ["-", "--"])
+def test_output_for_machines_may_be_asked_for_anywhere(tmp_path: Path, place: int, dashes: str) -> None:
+    def told(*words: str) -> tuple[int, list[list[str]]]:
+        command = [*words[:place], f"{dashes}machine-readable", *words[place:]]
+        done = gilder(*command)
+        return done.returncode, [line.split(",")[2:] for line in done.stdout.splitlines()]
+
+    good, bad = template(tmp_path, "a"), template(tmp_path, "a", file="b.json", bogus=1)
+    assert told("validate", good) == (0, [["ui", "say", "The configuration is valid."]])
+    assert told("inspect", good) == (0, [["template-builder", "a", "azure-chroot"]])
+    status, ((*kind, text),) = told("validate", bad)
+    assert (status, kind) == (1, ["ui", "error"])
+    assert "Unknown root level key in template: 'bogus'\\n" in text
+    assert told("version")[1][0] == ["version", __version__]
+
+
+@pytest.mark.parametrize("words", ["-v", "-version", "--version", "version"])
+def test_the_version_is_told_whichever_way_it_is_asked_for(words: str) -> None:
+    assert gilder(words).stdout == f"gilder {__version__}\n"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from gilder.cli.flags import PackerCommand
+from gilder.cli.flags import PackerCommand, machine_readable_option
 from gilder.cli.machine import machine_line
 from gilder.cli.main import FAILED
 from gilder.cli.templates import Templates, template_options
@@ -23,7 +23,7 @@ _HIDDEN = "<sensitive>"
 
 @click.command("inspect", cls=PackerCommand, short_help="Show what templates mean.")
 @template_options
-@click.option("--machine-readable", is_flag=True, help="In Packer's format for programs.")
+@machine_readable_option("In Packer's format for programs.")
 @click.pass_context
 def command(ctx: click.Context, templates: Templates, machine_readable: bool) -> None:
     """Show what templates mean: their variables, their builds, and where each value comes from.
@@ -32,7 +32,7 @@ def command(ctx: click.Context, templates: Templates, machine_readable: bool) ->
     template has mistakes.
     """
     loaded = templates.loaded()
-    errors = templates.report(loaded)
+    errors = templates.report(loaded, machine=machine_readable)
     lines = machine_lines(loaded, time.time()) if machine_readable else inspection(loaded)
     for line in lines:
         click.echo(line)
@@ -115,7 +115,7 @@ def _place(where: Span | None) -> str:
 def machine_lines(loaded: Loaded, now: float) -> Iterator[str]:
     """The categories of Packer's `inspect -machine-readable`, without the text for people."""
     for variable in loaded.variables:
-        required = variable.value is None and variable.default is None
+        required = variable.declared and variable.default is None
         default = _HIDDEN if variable.sensitive else variable.default or ""
         yield machine_line(now, "", "template-variable", variable.name, default, "1" if required else "0")
     for build in loaded.builds:

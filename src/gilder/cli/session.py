@@ -46,7 +46,7 @@ async def build_all(templates: Templates, options: BuildOptions, lease: Lease | 
     cloud = await found_cloud(await login.settled(shared_auth(templates.loaded().builds)), lease)
     machine = await this_machine(cloud)
     loaded = templates.loaded(machine.facts)
-    if templates.report(loaded):
+    if templates.report(loaded, machine=options.look.machine):
         return FAILED
     auth = await login.settled(shared_auth(loaded.builds))
     must_differ(loaded.builds)

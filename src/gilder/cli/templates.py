@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import click
 
+from gilder.cli.machine import machine_line
 from gilder.cli.secrecy import mistakes_redactor
 from gilder.model.diagnostics import Diagnostic, Severity, render
 from gilder.model.errors import UserError
@@ -130,16 +132,19 @@ class Templates:
         complaints += clashes(builds, whole.origins) + differing(builds, whole.origins)
         return replace(whole, builds=builds, diagnostics=whole.diagnostics + complaints)
 
-    def report(self, loaded: Loaded) -> int:
-        """Print the diagnostics to stderr, each once; returns how many errors there are."""
+    def report(self, loaded: Loaded, *, machine: bool = False) -> int:
+        """Print the diagnostics, each once, to stderr or for machines to stdout; returns how many errors there are."""
         news = [diagnostic for diagnostic in loaded.diagnostics if diagnostic not in self._told]
         self._told.update(news)
         sources = dict(self.inputs.var_files) | self.texts
         hide = mistakes_redactor(loaded, sources.values(), os.environ).text
         for diagnostic in news:
             text = sources.get(diagnostic.where.file) if diagnostic.where else None
-            for line in render(diagnostic, text):
-                click.echo(hide(line), err=True)
+            told = hide("\n".join(render(diagnostic, text)))
+            if machine:
+                kind = "error" if diagnostic.severity is Severity.ERROR else "say"
+                told = machine_line(time.time(), "", "ui", kind, told)
+            click.echo(told, err=not machine)
         return sum(d.severity is Severity.ERROR for d in loaded.diagnostics)
 
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
-from gilder.cli.flags import PackerCommand
+from gilder.cli.flags import PackerCommand, machine_readable_option
+from gilder.cli.machine import machine_line
 from gilder.cli.main import FAILED
 from gilder.cli.templates import Templates, template_options
 
 
 @click.command("validate", cls=PackerCommand, short_help="Check templates, offline.")
 @template_options
+@machine_readable_option("What is wrong on stdout, in Packer's format for programs.")
 @click.pass_context
-def command(ctx: click.Context, templates: Templates) -> None:
+def command(ctx: click.Context, templates: Templates, machine_readable: bool) -> None:
     """Check templates, here and now: no cloud and no metadata service is asked.
 
     TEMPLATE is a file, a directory with templates, or - for standard input. Reports every mistake with file and line.
     Exits with 0 if there is none, else with 1.
     """
-    errors = templates.report(templates.loaded())
+    errors = templates.report(templates.loaded(), machine=machine_readable)
     if errors:
         click.echo(f"{templates.name}: {errors} error{'s' if errors > 1 else ''}", err=True)
         ctx.exit(FAILED)
-    click.echo("The configuration is valid.")
+    said = "The configuration is valid."
+    click.echo(machine_line(time.time(), "", "ui", "say", said) if machine_readable else said)

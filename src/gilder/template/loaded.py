@@ -20,6 +20,8 @@ class Variable:
     """As written, before placeholders are filled in; None: required, or not declared."""
     origin: str
     sensitive: bool
+    declared: bool
+    """Whether the template knows it; else only the command line or a file does."""
     where: Span | None
     """Its declaration; None when only the command line or a file knows it."""
 

@@ -187,7 +187,8 @@ class Variables:
             assert chosen is not None
             default = declared.text if declared else None
             where = declared.where if declared else chosen.where
-            found.append(Variable(name, self._values.get(name), default, chosen.origin, name in self._sensitive, where))
+            secret, value = name in self._sensitive, self._values.get(name)
+            found.append(Variable(name, value, default, chosen.origin, secret, declared is not None, where))
         return tuple(found)
 
     def secrets(self) -> tuple[str, ...]:
