@@ -122,6 +122,18 @@ def test_a_directory_without_templates_is_wrong_usage(tmp_path: Path) -> None:
     assert "there is no template in the directory" in done.stderr
 
 
+def test_a_check_of_the_syntax_alone(tmp_path: Path) -> None:
+    file = template(tmp_path, "a", variables={"must": None}, provisioners=[{"type": "shell", "script": "/nowhere"}])
+    done = gilder("validate", "-syntax-only", "-only=whatever", file)
+    assert (done.returncode, done.stdout) == (0, "Syntax-only check passed. Everything looks okay.\n")
+    assert gilder("validate", file).returncode == 1
+    (tmp_path / "b.json").write_text('{"builders": [{}], "bogus": 1}')
+    done = gilder("validate", "-syntax-only", str(tmp_path / "b.json"))
+    assert done.returncode == 1
+    assert "a builder without a type" in done.stderr
+    assert "bogus" in done.stderr
+
+
 def test_one_name_in_two_files_is_refused(tmp_path: Path) -> None:
     done = gilder("validate", template(tmp_path, "a", file="a.json"), template(tmp_path, "a", file="b.json"))
     assert done.returncode == 1

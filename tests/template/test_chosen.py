@@ -87,6 +87,17 @@ def test_mistakes_of_the_file_itself_are_errors_whatever_is_chosen() -> None:
     assert errors(loaded) == ["required variable not set: a", "Unknown root level key in template: 'bogus'"]
 
 
+@pytest.mark.parametrize("text", ["{}", "{a: [x], exclude: [{b: y}]}"])
+def test_of_the_syntax_alone_nothing_is_judged_but_the_structure(text: str) -> None:
+    rest = "defaults: {sorce: 3, source: '{{nope}}', provisioners: [{type: puppet}]}\nvariables: {a: null}"
+    found = errors(read_native(f"matrix: {text}\n{rest}", syntax_only=True))
+    assert found == (
+        ["the matrix has no cells"] if text == "{}" else ['exclude: there is nothing called "b" in the matrix']
+    )
+    builder = {"type": "puppet-builder", "name": "{{nope}}", "sorce": 3}
+    assert read({"builders": [builder], "variables": {"a": None}}, syntax_only=True).diagnostics == ()
+
+
 def test_cells_of_a_matrix_that_are_not_chosen() -> None:
     text = """
 matrix: {a: [x, y]}

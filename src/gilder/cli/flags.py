@@ -13,7 +13,7 @@ _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
 _WITHOUT_MEANING = (
-    *("warn-on-undeclared-var", "no-warn-undeclared-var", "evaluate-datasources", "syntax-only"),
+    *("warn-on-undeclared-var", "no-warn-undeclared-var", "evaluate-datasources"),
     *("ignore-prerelease-plugins", "use-sequential-evaluation", "skip-enforcement"),
 )
 """Switches of Packer's build and validate about plugins, HCL and HCP: scripts may go on giving them."""

@@ -101,16 +101,21 @@ class Templates:
         """What the files say, by name."""
         return {file.name: file.text for file in self.files}
 
-    def each(self, vm: VmFacts | None = None) -> list[tuple[TemplateFile, Loaded]]:
-        """What each template means; without `vm`, placeholders stand for what only an Azure VM knows."""
-        chosen = functools.partial(is_chosen, only=self.only, except_=self.except_)
-        inputs = replace(self.inputs, vm=vm, chosen=chosen)
-        return [(file, load(file.text, file=file.name, inputs=inputs)) for file in self.files]
-
     def loaded(self, vm: VmFacts | None = None) -> Loaded:
-        """What they mean together, less the builds that were not asked for; of those, mistakes are but warnings."""
-        parts = [loaded for _, loaded in self.each(vm)]
-        whole = Loaded(
+        """What they mean together, less the builds that were not asked for; of those, mistakes are but warnings.
+
+        Without `vm`, placeholders stand for what only an Azure VM knows.
+        """
+        chosen = functools.partial(is_chosen, only=self.only, except_=self.except_)
+        return self._chosen(self._whole(replace(self.inputs, vm=vm, chosen=chosen)))
+
+    def structure(self) -> Loaded:
+        """Nothing but the mistakes in their structure."""
+        return self._whole(replace(self.inputs, syntax_only=True))
+
+    def _whole(self, inputs: Inputs) -> Loaded:
+        parts = [load(file.text, file=file.name, inputs=inputs) for file in self.files]
+        return Loaded(
             names=tuple(name for part in parts for name in part.names),
             builds=tuple(spec for part in parts for spec in part.builds),
             diagnostics=tuple(dict.fromkeys(d for part in parts for d in part.diagnostics)),
@@ -120,7 +125,6 @@ class Templates:
             description="\n".join(part.description for part in parts if part.description),
             origins={name: origins for part in parts for name, origins in part.origins.items()},
         )
-        return self._chosen(whole)
 
     def _chosen(self, whole: Loaded) -> Loaded:
         after = [p.name or p.type for spec in whole.builds for chain in spec.post_processors for p in chain]

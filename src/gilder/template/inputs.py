@@ -38,6 +38,8 @@ class Inputs:
     """Where relative paths of the template start."""
     vm: VmFacts | None = None
     """None: not asked yet; `vm` then answers with OFFLINE_VM, and nothing is wrong with what is made of its answers."""
+    syntax_only: bool = False
+    """Whether only the structure of the text counts: nothing in it is filled in or looked up."""
     chosen: Callable[[str], bool] = field(default=lambda name: True)
     """Which builds will be asked for; mistakes that only others have are warnings."""
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))

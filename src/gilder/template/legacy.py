@@ -72,6 +72,8 @@ class _Template:
         builders = self.builders()
         reading = Reading(self.notes, self.scope)
         around = self.around(frozenset(b.name for b in builders), reading)
+        if self.scope.inputs.syntax_only:
+            return Loaded(diagnostics=self.notes.in_order())
         specs: list[BuildSpec] = []
         names: list[str] = []
         origins: dict[str, dict[str, Span]] = {}
@@ -159,7 +161,8 @@ class _Template:
             else:
                 self.notes.error(f"sensitive-variables: expected names, found {kind(node)}", node.region.span)
         self.variables.take_given()
-        self.variables.check()
+        if not self.scope.inputs.syntax_only:
+            self.variables.check()
 
     # --- builds
 

@@ -75,8 +75,10 @@ class _MatrixFile:
         if not cells and not self.notes.errors:
             key = self.root.key("matrix")
             self.notes.error("the matrix has no cells", key.region.span if key else None, "nothing would be built")
-        named = self.names(cells, axes)
         options = self.options(cells)
+        if self.scope.inputs.syntax_only:
+            return Loaded(diagnostics=self.notes.in_order())
+        named = self.names(cells, axes)
         names = frozenset(name for name, _ in named.values())
         specs: list[BuildSpec] = []
         origins: dict[str, dict[str, Span]] = {}
@@ -128,7 +130,8 @@ class _MatrixFile:
             else:
                 self.variables.declare(Table(((name, node),), node.region))
         self.variables.take_given()
-        self.variables.check()
+        if not self.scope.inputs.syntax_only:
+            self.variables.check()
 
     def read_variable(self, name: Text, table: Table) -> None:
         for key, _ in table.entries:
