@@ -17,6 +17,7 @@ from gilder.cli.templates import TemplateFile, Templates
 from gilder.engine.recovery import ALIVE as ENGINE_ALIVE
 from gilder.runtime.journal import DEFAULT_PATH
 from gilder.template import Inputs
+from gilder.template.azure_chroot import SHAPE
 
 IMAGE = (
     "/subscriptions/{{vm `subscription_id`}}/resourceGroups/{{vm `resource_group`}}/providers/Microsoft.Compute/images/"
@@ -189,6 +190,26 @@ def test_inspect_shows_where_values_come_from(tmp_path: Path) -> None:
     assert any(line.startswith(f"  region  'north'  (default, {file}:") for line in lines)
     assert any("Debian:debian-13:13-gen2:latest  (" in line and f"({file}:6)" in line for line in lines)
     assert "hunter2" not in done.stdout
+
+
+def test_inspect_needs_no_values_of_variables(tmp_path: Path) -> None:
+    rescue: dict[str, Any] = {"error-cleanup-provisioner": {"type": "sleep", "duration": "1s"}}
+    file = template(tmp_path, "web-{{user `must`}}", **(VARIABLES | rescue))
+    done = gilder("inspect", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  must    (required, not set)" in done.stdout
+    assert "  web-{{user `must`}}\n" in done.stdout
+    assert f"/images/web-{{{{user `must`}}}}  ({file}:7)" in done.stdout
+    assert "    error-cleanup-provisioner: sleep\n" in done.stdout
+    assert gilder("validate", file).returncode == 1
+
+
+def test_inspect_shows_defaults_where_it_is_asked_to(tmp_path: Path) -> None:
+    file = template(tmp_path, "web")
+    told = gilder("inspect", "-defaults", file).stdout
+    assert "  /etc/resolv.conf  (default)" in told
+    for option in SHAPE.options:
+        assert f"    {option} " in told, option
 
 
 def test_inspect_for_machines_is_as_packers(tmp_path: Path) -> None:

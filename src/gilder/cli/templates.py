@@ -109,6 +109,10 @@ class Templates:
         chosen = functools.partial(is_chosen, only=self.only, except_=self.except_)
         return self._chosen(self._whole(replace(self.inputs, vm=vm, chosen=chosen)))
 
+    def described(self) -> Loaded:
+        """The same as `loaded`, and no variable needs a value: what is made of one without stays as written."""
+        return replace(self, inputs=replace(self.inputs, values_required=False)).loaded()
+
     def structure(self) -> Loaded:
         """Nothing but the mistakes in their structure."""
         return self._whole(replace(self.inputs, syntax_only=True))

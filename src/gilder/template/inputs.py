@@ -38,6 +38,8 @@ class Inputs:
     """Where relative paths of the template start."""
     vm: VmFacts | None = None
     """None: not asked yet; `vm` then answers with OFFLINE_VM, and nothing is wrong with what is made of its answers."""
+    values_required: bool = True
+    """Whether a variable must have a value where the template has none for it; `gilder inspect` looks at it without."""
     syntax_only: bool = False
     """Whether only the structure of the text counts: nothing in it is filled in or looked up."""
     chosen: Callable[[str], bool] = field(default=lambda name: True)

@@ -138,7 +138,8 @@ class Variables:
         given = self._given.get(name) or self._declared[name]
         before = self.notes.unknowns
         if given.text is None:
-            self.notes.error(f"required variable not set: {name}", given.where, f"give it with -var {name}=…")
+            if self.inputs.values_required:
+                self.notes.error(f"required variable not set: {name}", given.where, f"give it with -var {name}=…")
             self._unknown.add(name)
             return None
         try:
