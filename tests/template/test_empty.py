@@ -37,6 +37,25 @@ def test_an_empty_option_of_a_script_has_its_default(type_: str, empty: Any) -> 
         assert provisioner(type=type_, **{"inline": ["x"], option: empty}) == plain, option
 
 
+def test_a_text_that_a_variable_leaves_empty_is_as_good_as_none() -> None:
+    def with_variable(**options: Any) -> BuildSpec:
+        return spec(read_builder(root={"variables": {"e": ""}}, **options))
+
+    plain = spec(read_builder())
+    for option in ("mount_path", "command_wrapper", "chroot_mounts", "pre_mount_commands", "os_disk_size_gb"):
+        assert with_variable(**{option: "{{user `e`}}"}) == plain, option
+    script = provisioner(type="shell-local", inline=["x"])
+    assert provisioner(type="shell-local", inline=["x"], command="{{if false}}x{{end}}") == script
+    assert provisioner(type="shell", inline=["x"], execute_command="{{``}}").execute_command is None
+    for block, message in (
+        ({"source": "{{``}}", "destination": "/x"}, "one of source, sources and content must be given"),
+        ({"source": "/etc/hostname", "destination": "{{``}}"}, "Destination must be specified."),
+        ({"sources": [""], "destination": "/x"}, "Bad source '': it is no readable file"),
+        ({"sources": [None], "destination": "/x"}, "Bad source '': it is no readable file"),
+    ):
+        assert errors(read_builder([{"type": "file", **block}])) == [message]
+
+
 def test_without_exit_codes_the_status_must_be_zero() -> None:
     assert provisioner(type="shell", inline=["x"], valid_exit_codes=[]).valid_exit_codes == (0,)
     assert provisioner(type="shell", inline=["x"], valid_exit_codes=[""]).valid_exit_codes == (0,)

@@ -57,7 +57,8 @@ def test_what_is_a_list_already_is_not_split() -> None:
 
 
 def test_the_parts_are_filled_in_once() -> None:
-    assert rendered("only_on", "{{user `x`}}", x="{{ .a }},{{`{{`}}user") == ["{{ .a }}", "{{user"]
+    loaded = read_builder(root={"variables": {"x": "{{ .a }},{{`{{`}}user"}}, mount_options="{{user `x`}}")
+    assert spec(loaded).mount_options == ("{{ .a }}", "{{user")
 
 
 def test_options_that_packer_leaves_alone_are_split_as_written() -> None:

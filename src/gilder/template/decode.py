@@ -190,6 +190,8 @@ class _Decoder:
         """One text where a list is wanted: it is filled in, and split at its commas."""
         wanted = plain_type(item)
         if wanted not in (str, Delayed, int):
+            if self.reading.text(node, shown(path)) == "":
+                return NOT_GIVEN
             raise Unfit("expected a list, found a text", "write a list between [ and ]")
         found = self._parts(node, path) if wanted is Delayed else self._rendered_parts(wanted, node, path)
         if len(found) > 1:
@@ -240,11 +242,11 @@ class _Decoder:
             if isinstance(text, NotGiven):
                 return text
             node = Text(text, node.region)
-        if not node.value and "." not in path:
-            return NOT_GIVEN
         promise = self.shape.promises.get(path.partition(".")[0], Promise())
         found = self.reading.later(node, shown(path), promise)
-        return _INVALID if found is None else found
+        if found is None:
+            return _INVALID
+        return NOT_GIVEN if "." not in path and found.now() == "" else found
 
     def _mount(self, node: Node, path: str) -> Outcome:
         if isinstance(node, Table):

@@ -132,7 +132,7 @@ class _Template:
 
     def version(self) -> None:
         node = self.root.get("min_packer_version")
-        if not isinstance(node, Text):
+        if not isinstance(node, Text) or not node.value:
             return
         if not re.fullmatch(r"v?\d+(\.\d+){0,2}", node.value):
             self.notes.error(f'min_packer_version: "{node.value}" is no version', node.region.span)

@@ -26,7 +26,8 @@ from gilder.template.blocks import Block
 from gilder.template.decode import Decoded, Shape, built, decode, options_of
 from gilder.template.nodes import Table
 from gilder.template.reading import Reading
-from gilder.template.texts import Promise
+from gilder.template.spelling import did_you_mean, listed
+from gilder.template.texts import Promise, RunTimeText
 
 BUILD_VALUES = frozenset(("SourceImageName", "Device", "MountPath", "PackerRunUUID", "BuildName", "BuilderType"))
 """What a running build tells (``{{build `Device`}}``): the data that inline lines and the like are rendered with."""
@@ -68,7 +69,7 @@ class Work:
         """The absolute path of a file (or directory; None: either) of this machine; noted when it is not there."""
         absolute = self.absolute(path)
         found = {False: os.path.isfile, True: os.path.isdir, None: os.path.exists}[directory](absolute)
-        if not found or not os.access(absolute, os.R_OK):
+        if not path or not found or not os.access(absolute, os.R_OK):
             wanted = "directory" if directory else "file"
             why = f"it is no readable {wanted}" if os.path.exists(absolute) else f"there is no {absolute}"  # noqa: PTH110
             hint = f"relative paths start at {self.reading.scope.inputs.cwd}"
@@ -145,6 +146,14 @@ def check_scripts(work: Work) -> None:
         paths = enumerate(values["scripts"])
         values["scripts"] = tuple(work.existing(p, "script", "scripts", i) for i, p in paths)
     _check_assignments(work, "environment_vars")
+    for i, name in enumerate(values.get("only_on", ())):
+        if name not in _SYSTEMS:
+            hint = did_you_mean(name, _SYSTEMS, otherwise=f"allowed: {listed(_SYSTEMS)}")
+            work.wrong(f'only_on: there is no operating system "{name}"', "only_on", i, hint=hint)
+
+
+_SYSTEMS = ("darwin", "freebsd", "linux", "openbsd", "solaris", "windows")
+"""The names of operating systems that Packer knows."""
 
 
 def _check_assignments(work: Work, option: str) -> None:
@@ -210,16 +219,8 @@ def _check_file(work: Work) -> None:
         places.append(("source",))
     if values.get("direction") != "download" and not values.get("generated"):
         for source, place in zip(values.get("sources", ()), places, strict=True):
-            if (path := _known_now(source)) is not None:
+            if isinstance(source, RunTimeText) and (path := source.now()) is not None:
                 work.existing(path, "source", *place, directory=None)
-
-
-def _known_now(text: Delayed) -> str | None:
-    """The text if it waits for nothing, else None."""
-    try:
-        return text.render({})
-    except UserError:
-        return None
 
 
 # --- others

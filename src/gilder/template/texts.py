@@ -42,6 +42,13 @@ class RunTimeText:
         except TemplateMistake as mistake:
             raise UserError(f"{self.text!r}: {mistake.message}", hint=mistake.hint or None) from None
 
+    def now(self) -> str | None:
+        """What it says already; None when it waits for the build."""
+        try:
+            return self.render({})
+        except UserError:
+            return None
+
     def __str__(self) -> str:
         return self.text
 
