@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.template.peer import PACKER, VARIABLES, console, validates
+from tests.template import chroot_corpus
+from tests.template.peer import PACKER, VARIABLES, can_be_offline, console, validates
 from tests.template.reading_aids import BUILDER, INPUTS, read
 
 from gilder.template.functions import Scope
@@ -375,3 +376,11 @@ def test_templates(tmp_path: Path) -> None:
     assert [one for one in found if one[1] is None] == []
     explained = [template for template, explanation in TEMPLATES if explanation]
     assert [template for template, _, _ in found] == explained, "explained, but there is no difference any more"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_be_offline(), reason="unshare cannot keep Packer from the network, which it would ask")
+def test_options_of_azure_chroot_templates(tmp_path: Path) -> None:
+    """Every ninth (there are 14 values of each option); all of them take minutes: `python -m tests.template.differential`."""
+    _, found = chroot_corpus.differences(tmp_path, every=9)
+    assert [one for one in found if chroot_corpus.explanation(one) is None] == []
