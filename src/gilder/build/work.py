@@ -104,6 +104,7 @@ async def _mounted_work(bench: Bench, volume: str | None) -> None:
         spec.mount_options,
         ledger=bench.ledger,
         manual=manual,
+        on_line=story.output,
         turns=bench.turns,
     )
     async with told(story, Stage.MOUNT, Stage.UNMOUNT, root_mount, f"{root_device} at {at}") as root:
