@@ -188,6 +188,8 @@ def test_data_disks_and_their_snapshots_have_the_names_asked_for(tmp_path: Path)
             assert isinstance(outcome, Built), outcome
             made = {"my-os", "my-data3", "my-data7", "my-os-snapshot", "my-snapshot3", "my-snapshot7"}
             assert made <= set(place.left())
+            assert outcome.artifacts[:2] == (IMAGE, MADE)
+            assert {kept.name for kept in outcome.artifacts[2:]} == made, "they were asked for too"
             data = resource(place, "disks", id_of("disks", "my-data7"))
             assert data.body["sku"]["name"] == "StandardSSD_LRS"
             assert data.properties["creationData"]["galleryImageReference"]["lun"] == 7
@@ -445,8 +447,9 @@ def test_a_disk_from_scratch_says_what_it_is_for(tmp_path: Path) -> None:
 def test_a_disk_in_the_zone_of_its_vm(tmp_path: Path) -> None:
     async def main() -> None:
         async with placed(tmp_path, zone="2") as place:
-            outcome, _ = await built(place, spec(skip_cleanup=True))
+            outcome, _ = await built(place, spec(skip_cleanup=True, skip_create_image=True))
             assert isinstance(outcome, Built), outcome
+            assert [kept.type for kept in outcome.artifacts] == ["Microsoft.Compute/disks"], "no snapshot was taken"
             (made,) = [one for one in place.world.all("disks") if one.name.startswith("gilder-")]
             assert made.body["zones"] == ["2"]
 
