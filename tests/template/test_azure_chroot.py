@@ -148,6 +148,7 @@ def test_values_are_taken_as_packer_takes_them(option: str, written: Any, value:
         ({"copy_files": ["etc/hosts"]}, "is not an absolute path"),
         ({"mount_options": {"a": 1}}, "expected a text, found an object"),
         ({"tags": {"a/b": "c"}}, "cannot be a name"),
+        ({"tags": {"Team": "x", "team": "x"}}, 'tags: "Team" and "team" are one name'),
         ({"tags": ["a"]}, "expected an object of texts"),
         ({"cloud_environment_name": "Mars"}, '"Mars" is not allowed'),
         ({"cloud_environment_name": "Germany"}, 'the cloud "Germany" was closed in October 2021'),

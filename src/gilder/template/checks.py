@@ -207,7 +207,10 @@ class _Checks:
         tags = self.values.get("tags", {})
         if len(tags) > 50:
             self.wrong(f"tags: {len(tags)} are too many", "Azure allows 50", "tags")
+        seen: dict[str, str] = {}
         for key, value in tags.items():
+            if (other := seen.setdefault(key.lower(), key)) != key:
+                self.wrong(f'tags: "{other}" and "{key}" are one name', "Azure takes no notice of case", "tags", key)
             if not 1 <= len(key) <= 512 or re.search(r"[<>%&\\?/]", key):
                 self.wrong(
                     f'tags: "{key}" cannot be a name', "1 to 512 characters, without < > % & \\ ? /", "tags", key
