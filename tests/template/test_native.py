@@ -17,7 +17,7 @@ from gilder.model.provisioners import ShellProvisioner
 from gilder.model.spec import BuildSpec
 from gilder.template import Loaded, load, select
 from gilder.template.destinations import clashes
-from gilder.template.go_printf import Value
+from gilder.template.go_values import Value
 from gilder.template.matrix import Cell, label, read_cells
 from gilder.template.nodes import Array, Node, Null, Number, Table, Text
 from gilder.template.reading import Notes

@@ -5,16 +5,16 @@ Names, arguments and error texts follow Packer 1.16; where it answers by chance 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import PurePosixPath
 
 from gilder.model.vm import VmFacts
 from gilder.template.go_builtins import GO_BUILTINS
 from gilder.template.go_evaluate import Callee, FunctionFailed
-from gilder.template.go_printf import Value
 from gilder.template.go_time import go_time, rfc3339, strftime
+from gilder.template.go_values import Value
 from gilder.template.inputs import OFFLINE_VM, Inputs
 from gilder.template.spelling import did_you_mean, listed
 
@@ -63,8 +63,8 @@ def functions(scope: Scope) -> Mapping[str, Callee]:
         "split": Callee(_split, (str, str, int)),
         "replace": Callee(lambda old, new, n, text: text.replace(old, new, n), (str, str, int, str)),
         "replace_all": Callee(lambda old, new, text: text.replace(old, new), (str, str, str)),
-        "upper": Callee(str.upper, (str,)),
-        "lower": Callee(str.lower, (str,)),
+        "upper": Callee(_upper, (str,)),
+        "lower": Callee(lambda text: "".join(c.lower()[:1] for c in text), (str,)),
         "sed": Callee(_sed, (str, str)),
         "vm": Callee(lambda key: _vm(scope, key), (str,)),
         "clean_resource_name": Callee(clean_resource_name, (str,)),
@@ -75,12 +75,12 @@ def functions(scope: Scope) -> Mapping[str, Callee]:
 
 def template_dir(file: str, cwd: str) -> str:
     """The absolute directory of a template."""
-    return str(PurePosixPath(cwd, file).parent)
+    return posixpath.dirname(posixpath.normpath(posixpath.join(cwd, file)))
 
 
 def clean_resource_name(text: str) -> str:
     """The text with everything that an Azure resource name may not hold made `-`, byte by byte as Packer does."""
-    return re.sub(rb"[^0-9A-Za-z._-]", b"-", text.encode()).decode().rstrip("-_.")
+    return re.sub(rb"[^0-9A-Za-z._-]", b"-", text.encode(errors="surrogateescape")).decode().rstrip("-_.")
 
 
 def _env(scope: Scope, name: str) -> str:
@@ -122,6 +122,15 @@ def _split(text: str, separator: str, index: int) -> str:
             hint="the first part has the number 0",
         )
     return parts[index]
+
+
+def _upper(text: str) -> str:
+    """Character by character, as Go does: what has no capital letter of its own stays, such as ß."""
+
+    def one(c: str) -> str:
+        return next((capital for capital in (c.upper(), c.title()) if len(capital) == 1), c)
+
+    return "".join(map(one, text))
 
 
 def _sed(_expression: str, _text: str) -> str:

@@ -9,7 +9,7 @@ from itertools import product
 from math import prod
 
 from gilder.template import weak
-from gilder.template.go_printf import Value, shown
+from gilder.template.go_values import Value, shown
 from gilder.template.nodes import Array, Bool, Node, Null, Number, Table, Text, kind
 from gilder.template.reading import Notes
 from gilder.template.spelling import did_you_mean, listed
