@@ -212,6 +212,14 @@ def test_inspect_shows_defaults_where_it_is_asked_to(tmp_path: Path) -> None:
         assert f"    {option} " in told, option
 
 
+def test_inspect_prints_what_is_no_text(tmp_path: Path) -> None:
+    file = template(tmp_path, "web", variables={"v": ""}, provisioners=[])
+    Path(file).write_text(Path(file).read_text().replace('"name"', '"tags": {"t": "{{user `v`}}"}, "name"'))
+    done = gilder("inspect", "-var", "v=\udcff", file)
+    assert done.returncode == 0, done.stderr
+    assert "t=\\udcff" in done.stdout
+
+
 def test_inspect_for_machines_is_as_packers(tmp_path: Path) -> None:
     file = template(tmp_path, "web", **VARIABLES, provisioners=[{"type": "shell", "inline": ["true"]}])
     done = gilder("inspect", "-machine-readable", "-var", "must=x", "-var", "more=x", file)

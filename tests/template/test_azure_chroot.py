@@ -420,6 +420,15 @@ def test_builds_of_one_run_log_in_as_one(one: dict[str, Any], other: dict[str, A
     assert all(mistake.where for mistake in found)
 
 
+def test_an_unknown_option_of_many_is_answered_with_where_they_are() -> None:
+    (builder,) = read_builder(zzz=1).diagnostics
+    (shell,) = read_builder([{"type": "shell", "inline": ["x"], "zzz": 1}]).diagnostics
+    (sleep,) = read_builder([{"type": "sleep", "duration": "1s", "zzz": 1}]).diagnostics
+    assert builder.detail == "what is known: the options in docs/options.md"
+    assert shell.detail == "what is known: the options in docs/provisioners.md"
+    assert sleep.detail == "what is known: continue_on_error, duration, max_retries, pause_before or timeout"
+
+
 def test_deadlines_are_durations() -> None:
     build = spec(read_builder(deadline="2h", stage_deadlines={"provision": "30m", "create-disk": "90s"}))
     assert build.deadlines == Deadlines(7200.0, {Stage.PROVISION: 1800.0, Stage.CREATE_DISK: 90.0})
@@ -433,6 +442,9 @@ def test_deadlines_are_durations() -> None:
         ({"stage_deadlines": {"provison": "1h"}}, 'there is no stage "provison"'),
         ({"stage_deadlines": {"unmount": "1h"}}, 'there is no stage "unmount"'),
         ({"stage_deadlines": {"mount": "soon"}}, '"soon" is not a duration'),
+        ({"stage_deadlines": {"mount": "soon", "provison": "1h"}}, 'there is no stage "provison"'),
+        ({"stage_deadlines": {"provison": "soon"}}, 'there is no stage "provison"'),
+        ({"stage_deadlines": {"mount": "soon", "provision": "late"}}, '"late" is not a duration'),
     ],
 )
 def test_deadlines_that_cannot_be_read(options: dict[str, Any], error: str) -> None:

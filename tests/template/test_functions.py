@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.template.reading_aids import BUILDER, errors, read, read_builder, spec
+from tests.template.reading_aids import BUILDER, INPUTS, errors, read, read_builder, spec
 
+from gilder.template import load
 from gilder.template.functions import clean_resource_name
 
 
@@ -58,6 +61,12 @@ def test_mistakes_name_option_and_cause(text: str, message: str, hint: str) -> N
     assert mistake.summary.startswith("mount_options[0]: ")
     assert message in mistake.summary
     assert hint in mistake.detail
+
+
+@pytest.mark.parametrize("file", ["t.json", "./t.json", "../tmp/t.json", "/tmp/x/../t.json"])
+def test_the_directory_of_a_template_is_a_clean_path(file: str) -> None:
+    text = json.dumps({"builders": [BUILDER | {"tags": {"d": "{{template_dir}}"}}]})
+    assert spec(load(text, file=file, inputs=INPUTS)).tags == {"d": "/tmp"}
 
 
 def test_a_mistake_points_into_the_text() -> None:

@@ -7,6 +7,7 @@ import gc
 import importlib
 import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
 from itertools import takewhile
 from typing import ClassVar
 
@@ -91,6 +92,8 @@ _SELDOM = 100_000
 def main() -> None:
     """Run the command line; never returns."""
     gc.set_threshold(_SELDOM, 20, 50)
+    if isinstance(sys.stdout, TextIOWrapper):  # what is no text in the terminal's encoding is told as stderr tells it
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = gilder.main(prog_name="gilder", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

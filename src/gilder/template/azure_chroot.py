@@ -10,6 +10,7 @@ from gilder.model.diagnostics import Span
 from gilder.model.spec import Auth, BuildSpec, PlatformImage
 from gilder.template.checks import check_build
 from gilder.template.decode import Decoded, Shape, built, decode, options_of
+from gilder.template.go_lexer import LEFT
 from gilder.template.nodes import Table
 from gilder.template.reading import Reading
 from gilder.template.sources import parse_source
@@ -30,6 +31,7 @@ _SOME_SOURCE = PlatformImage("unknown", "unknown", "unknown", "latest")
 
 SHAPE = Shape(
     noun=TYPE,
+    page="docs/options.md",
     options=AUTH_OPTIONS | BUILD_OPTIONS | {"source": str},
     promises={
         "command_wrapper": Promise(frozenset({"Command"})),
@@ -55,7 +57,7 @@ def read_build(name: str, table: Table, reading: Reading, at: Span, **more: Any)
     values = dict(decoded.values)
     _replace_source(values, decoded, reading)
     _drop_trivial_wrapper(values)
-    _check_stages(values, decoded, reading)
+    _check_stages(decoded, reading)
     _check_certificate(values, decoded, reading)
     if not values.get("from_scratch") and "copy_files" not in values:
         values["copy_files"] = ("/etc/resolv.conf",)
@@ -79,10 +81,12 @@ def _replace_source(values: dict[str, Any], decoded: Decoded, reading: Reading) 
             reading.notes.error(f"source: {unfit}", decoded.place("source"), unfit.hint)
 
 
-def _check_stages(values: dict[str, Any], decoded: Decoded, reading: Reading) -> None:
-    for stage in set(values.get("stage_deadlines", {})) - set(LIMITED):
-        hint = did_you_mean(stage, LIMITED, otherwise=f"it is one of {', '.join(LIMITED)}")
-        reading.notes.error(f'stage_deadlines: there is no stage "{stage}"', decoded.place("stage_deadlines"), hint)
+def _check_stages(decoded: Decoded, reading: Reading) -> None:
+    for stage in decoded.tables.get("stage_deadlines", {}):
+        if stage not in LIMITED and LEFT not in stage:
+            hint = did_you_mean(stage, LIMITED, otherwise=f"it is one of {', '.join(LIMITED)}")
+            where = decoded.place("stage_deadlines", stage)
+            reading.notes.error(f'stage_deadlines: there is no stage "{stage}"', where, hint)
 
 
 def _check_certificate(values: dict[str, Any], decoded: Decoded, reading: Reading) -> None:

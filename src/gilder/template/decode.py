@@ -30,6 +30,8 @@ class _Invalid:
 _INVALID = _Invalid()
 Outcome = object
 """A value for the model, NOT_GIVEN, or _INVALID."""
+_FEW = 12
+"""Options that may be listed in a hint."""
 _EMPTY: dict[Any, Outcome] = {str: "", int: 0}
 """What an empty text is among others of its type."""
 
@@ -41,6 +43,8 @@ class Shape:
     noun: str
     """What the table describes, for messages."""
     options: Mapping[str, Any]
+    page: str = "docs/provisioners.md"
+    """Where they are described."""
     promises: Mapping[str, Promise] = field(default_factory=dict)
     """What the run-time texts among the options may count on."""
     verbatim: frozenset[str] = frozenset()
@@ -113,7 +117,8 @@ class _Decoder:
             if name in ignored:
                 self.reading.notes.warning(f"{noun}: the option {name} is ignored", key.region.span, ignored[name])
             elif name not in options:
-                hint = did_you_mean(name, options, otherwise=f"what is known: {listed(options)}")
+                known = listed(options) if len(options) <= _FEW else f"the options in {self.shape.page}"
+                hint = did_you_mean(name, options, otherwise=f"what is known: {known}")
                 self.wrong(f"{noun}: there is no option {name!r}", key.region.span, hint)
             else:
                 full = f"{path}{name}"
@@ -223,6 +228,8 @@ class _Decoder:
         if not isinstance(node, Table):
             raise Unfit(f"expected an object of texts, found {kind(node)}", 'write {"name": "value"}')
         found: dict[str, object] = {}
+        self.result.tables[path] = found
+        errors = self.reading.notes.errors
         for key, content in node.entries:
             inside, before = f"{path}.{key.value}", self.reading.notes.unknowns
             name = self.reading.text(key, f"a key of {path}")
@@ -230,11 +237,9 @@ class _Decoder:
                 self.result.doubtful.add(inside)
             value = self._member(item, content, inside)
             self.result.places[inside] = content.region.span
-            if name is None or isinstance(value, _Invalid):
-                return _INVALID
-            if not isinstance(value, NotGiven):
+            if name is not None and not isinstance(value, NotGiven):
                 found[name] = value
-        return found
+        return found if self.reading.notes.errors == errors else _INVALID
 
     def _later(self, node: Node, path: str) -> Outcome:
         if not isinstance(node, Text):
