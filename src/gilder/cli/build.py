@@ -136,6 +136,7 @@ def command(
     look = _look(**others)
     if debug and not has_terminal():
         raise UserError("-debug needs a terminal: it waits for you after each step", hint="or use a sleep provisioner")
+    templates = templates.with_secrets()
     if templates.report(templates.loaded(), machine=look.machine):
         ctx.exit(FAILED)
     if os.geteuid() != 0:

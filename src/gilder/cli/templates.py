@@ -20,7 +20,7 @@ from gilder.cli.secrecy import mistakes_redactor
 from gilder.model.diagnostics import Diagnostic, Severity, render
 from gilder.model.errors import UserError
 from gilder.model.vm import VmFacts
-from gilder.template import Inputs, Loaded, clashes, differing, is_chosen, is_hcl, load, select, without
+from gilder.template import Inputs, Loaded, clashes, differing, is_chosen, is_hcl, load, not_fetched, select, without
 
 _NATIVE_KEYS = re.compile(r"^(matrix|defaults|overrides)\s*:", re.MULTILINE)
 """What tells a matrix file from other YAML in the same directory."""
@@ -64,6 +64,7 @@ def template_options(function: Callable[..., Any], *, required: bool = True) -> 
         inputs = Inputs(
             variables=dict(_pair(pair) for pair in variables),
             var_files=[(file, _text(file)) for file in var_files],
+            fetch=not_fetched,
         )
         files = tuple(file for name in template for file in _files(name))
         _each_once(files)
@@ -112,6 +113,12 @@ class Templates:
     def described(self) -> Loaded:
         """The same as `loaded`, and no variable needs a value: what is made of one without stays as written."""
         return replace(self, inputs=replace(self.inputs, values_required=False)).loaded()
+
+    def with_secrets(self) -> Templates:
+        """The same, with the values that they take out of stores of secrets."""
+        from gilder.cli.fetching import Fetcher  # here: who only looks at a template needs no network
+
+        return replace(self, inputs=replace(self.inputs, fetch=Fetcher(self.inputs.env)))
 
     def structure(self) -> Loaded:
         """Nothing but the mistakes in their structure."""

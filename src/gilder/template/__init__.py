@@ -1,7 +1,7 @@
 """Text in, build specs and diagnostics out; pure."""
 
 from gilder.template.destinations import clashes
-from gilder.template.inputs import OFFLINE_VM, Inputs
+from gilder.template.inputs import OFFLINE_VM, Inputs, not_fetched
 from gilder.template.load import is_hcl, load
 from gilder.template.loaded import Loaded, Variable
 from gilder.template.logins import differing
@@ -17,6 +17,7 @@ __all__ = [
     "is_chosen",
     "is_hcl",
     "load",
+    "not_fetched",
     "select",
     "without",
 ]

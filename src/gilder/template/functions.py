@@ -15,13 +15,13 @@ from gilder.template.go_builtins import GO_BUILTINS
 from gilder.template.go_evaluate import Callee, FunctionFailed
 from gilder.template.go_time import go_time, rfc3339, strftime
 from gilder.template.go_values import Value
-from gilder.template.inputs import OFFLINE_VM, Inputs
+from gilder.template.inputs import OFFLINE_VM, Inputs, NotFetched
 from gilder.template.spelling import did_you_mean, listed
 
 PACKER_VERSION = "1.16.0"
 """The version of Packer whose language this is; `packer_version` and `min_packer_version` mean it."""
 
-_ELSEWHERE = ("consul_key", "vault", "aws_secretsmanager", "aws_secretsmanager_raw")
+_ELSEWHERE = ("aws_secretsmanager", "aws_secretsmanager_raw")
 _VM_KEYS = tuple(f.name for f in fields(VmFacts))
 
 
@@ -35,6 +35,10 @@ class Scope:
     """The value of a variable; raises FunctionFailed."""
     asked_vm: Callable[[], None] = lambda: None
     """Told when `vm` is called."""
+    not_known: Callable[[], None] = lambda: None
+    """Told when something is asked for that is not fetched here."""
+    is_secret: Callable[[str], None] = lambda value: None
+    """Told each value that was fetched."""
     in_variables: bool = False
     build_name: str = ""
     build_type: str = ""
@@ -66,6 +70,8 @@ def functions(scope: Scope) -> Mapping[str, Callee]:
         "upper": Callee(_upper, (str,)),
         "lower": Callee(lambda text: "".join(c.lower()[:1] for c in text), (str,)),
         "sed": Callee(_sed, (str, str)),
+        "consul_key": Callee(lambda key: _fetched(scope, "consul_key", key), (str,)),
+        "vault": Callee(lambda path, key: _fetched(scope, "vault", path, key), (str, str)),
         "vm": Callee(lambda key: _vm(scope, key), (str,)),
         "clean_resource_name": Callee(clean_resource_name, (str,)),
         "clean_image_name": Callee(clean_resource_name, (str,)),  # of the DTL builder; people carry it over
@@ -90,6 +96,22 @@ def _env(scope: Scope, name: str) -> str:
             hint=f'declare a variable with the value "{{{{env `{name}`}}}}" and use {{{{user `…`}}}} here',
         )
     return scope.inputs.env.get(name, "")
+
+
+def _fetched(scope: Scope, store: str, *which: str) -> str:
+    if not scope.in_variables:
+        raise FunctionFailed(
+            f"{store} is not allowed here", hint="give a variable this value, and use {{user `…`}} here"
+        )
+    try:
+        value = scope.inputs.fetch(store, *which)
+    except NotFetched:
+        scope.not_known()
+        raise FunctionFailed(f"{store} is not asked here") from None
+    except LookupError as error:
+        raise FunctionFailed(str(error), hint="or fetch the value before, and hand it over with -var or env") from None
+    scope.is_secret(value)
+    return value
 
 
 def _build(scope: Scope, key: str) -> str:

@@ -23,6 +23,19 @@ OFFLINE_VM = VmFacts(
 """Stands in for the VM when nobody asked the metadata service."""
 
 
+class NotFetched(Exception):
+    """It is not time to ask a store of secrets; nothing is wrong with what is made of its answer."""
+
+
+def not_fetched(store: str, *which: str) -> str:
+    """For those who only look at a template: raises NotFetched."""
+    raise NotFetched
+
+
+def _nowhere(store: str, *which: str) -> str:
+    raise LookupError("nobody here fetches secrets")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     """Everything outside the text that a template's meaning depends on; nothing else is looked up."""
@@ -44,5 +57,7 @@ class Inputs:
     """Whether only the structure of the text counts: nothing in it is filled in or looked up."""
     chosen: Callable[[str], bool] = field(default=lambda name: True)
     """Which builds will be asked for; mistakes that only others have are warnings."""
+    fetch: Callable[..., str] = field(default=_nowhere)
+    """Fetches a value for `vault` or `consul_key`, by the function's name and arguments; raises LookupError or NotFetched."""
     new_id: Callable[[], str] = field(default=lambda: str(uuid.uuid4()))
     """The source of `uuid`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gilder.model.diagnostics import Span
@@ -47,6 +46,8 @@ class Variables:
     _sensitive: dict[str, Span] = field(default_factory=dict)
     _values: dict[str, str | None] = field(default_factory=dict)
     _in_work: list[str] = field(default_factory=list)
+    _fetched: set[str] = field(default_factory=set)
+    """Values out of stores of secrets."""
     _unknown: set[str] = field(default_factory=set)
     """Those that have no value here: required and not given, with a mistake, or made of facts about the VM."""
 
@@ -118,7 +119,11 @@ class Variables:
         """Take note that a fact about the VM is asked for, which may not be known yet."""
         self.notes.asked_vm = True
         if self.inputs.vm is None:
-            self.notes.unknowns += 1
+            self.not_known()
+
+    def not_known(self) -> None:
+        """Take note that something was asked for that nobody knows here."""
+        self.notes.unknowns += 1
 
     def value(self, name: str) -> str:
         """The value of a variable, filled in; the variable itself where it has none. What is wrong with it is noted."""
@@ -130,7 +135,7 @@ class Variables:
             self._values[name] = self._worked_out(name)
             self._in_work.pop()
         if name in self._unknown:
-            self.notes.unknowns += 1
+            self.not_known()
         value = self._values[name]
         return f"{{{{user `{name}`}}}}" if value is None else value
 
@@ -162,6 +167,8 @@ class Variables:
             template_dir=self.template_dir,
             user=self.user,
             asked_vm=self.ask_vm,
+            not_known=self.not_known,
+            is_secret=self._fetched.add,
             in_variables=True,
         )
         callables = functions(scope)
@@ -194,7 +201,7 @@ class Variables:
 
     def secrets(self) -> tuple[str, ...]:
         """The values that must never be shown."""
-        values: Iterable[str | None] = (self._values.get(name) for name in self._sensitive)
+        values = [*(self._values.get(name) for name in self._sensitive), *sorted(self._fetched)]
         return tuple(v for v in values if v is not None and len(v) >= SHORTEST_SECRET)
 
 
