@@ -174,13 +174,44 @@ async def test_the_image_is_afterwards_exactly_as_it_was(
 
 
 async def test_what_a_provisioner_does_beside_a_lent_file_stays(guest: Guest, ledger: MemoryLedger) -> None:
-    async with copied_in(guest, ["/etc/resolv.conf"], ledger):
-        await guest.run("rm /etc/resolv.conf; echo new >/etc/other; touch -d '2003-04-05 00:00:00' /etc")
+    said: list[str] = []
+    async with copied_in(guest, ["/etc/resolv.conf"], ledger, say=said.append):
+        await guest.run("chmod 600 /etc/resolv.conf; echo new >/etc/other; touch -d '2003-04-05 00:00:00' /etc")
     assert (await guest.run("readlink /etc/resolv.conf; cat /etc/other; stat -c %y /etc")).tail == (
         "../run/resolve/stub-resolv.conf",
         "new",
         "2003-04-05 00:00:00.000000000 +0000",
     )
+    assert said == ["/etc/resolv.conf"]
+
+
+DEEDS = {
+    "a link": ("ln -sf other /etc/resolv.conf", "changed"),
+    "another file": ("echo own >/etc/new; mv /etc/new /etc/resolv.conf", "changed"),
+    "rewritten": ("echo own >/etc/resolv.conf", "changed"),
+    "rewritten as it was": ("cat /etc/resolv.conf >/x; cat /x >/etc/resolv.conf", "changed"),
+    "appended to": ("echo own >>/etc/resolv.conf", "changed"),
+    "a directory": ("rm /etc/resolv.conf; mkdir /etc/resolv.conf", "changed"),
+    "removed": ("rm /etc/resolv.conf", "removed"),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("had", ["a link", "nothing"])
+async def test_what_a_provisioner_does_to_a_lent_file_stays_and_is_told(
+    guest: Guest, ledger: MemoryLedger, deed: str, had: str
+) -> None:
+    """Setting the resolver of the image is a usual step; what a package brings must not be undone either."""
+    commands, told = DEEDS[deed]
+    shown = "cd /etc; ls -a; ls -ln resolv.conf; [ -d resolv.conf ] || cat resolv.conf 2>&1; :"
+    await guest.run("echo another >/etc/other" + ("; rm /etc/resolv.conf" if had == "nothing" else ""))
+    said: list[str] = []
+    async with copied_in(guest, ["/etc/resolv.conf"], ledger, say=said.append):
+        await guest.run(commands)
+        left = [line for line in (await guest.run(shown)).tail if "gilder" not in line]
+    assert list((await guest.run(shown)).tail) == left
+    silent = had == "nothing" and deed == "removed"  # the image is as it was
+    assert said[1:] == ([] if silent else [f"/etc/resolv.conf was {told} during provisioning, and stays so"])
 
 
 async def test_a_file_that_cannot_be_lent_is_named_and_others_go_back(guest: Guest, ledger: MemoryLedger) -> None:

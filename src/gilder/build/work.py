@@ -134,7 +134,7 @@ async def _prepared(bench: Bench, guest: Guest) -> AsyncIterator[None]:
     async with (
         extra_mounted(guest.box, guest.root, spec.chroot_mounts, ledger, minimal_dev=spec.minimal_dev, say=say),
         copied_in(guest, spec.copy_files, ledger, say=say),
-        services_denied(guest, ledger),
+        services_denied(guest, ledger, say=say),
         occupied(guest, ledger, say=say),
     ):
         yield

@@ -136,9 +136,10 @@ async def copied_in(
 ) -> AsyncIterator[None]:
     """Hold copies of host files in the guest, each at the same path; what was there comes back exactly afterwards.
 
+    Where the guest itself has replaced, rewritten or removed such a copy meanwhile, that stays, and `say` hears of it.
     Raises HostError when a file cannot be read here or its directory is missing there.
     """
-    async with _lending(guest, "files copied into", ledger) as token:
+    async with _lending(guest, "files copied into", ledger, say) as token:
         for file in files:
             if say:
                 say(file)
@@ -152,9 +153,11 @@ async def copied_in(
 
 
 @asynccontextmanager
-async def services_denied(guest: Guest, ledger: Ledger) -> AsyncIterator[None]:
+async def services_denied(
+    guest: Guest, ledger: Ledger, *, say: Callable[[str], None] | None = None
+) -> AsyncIterator[None]:
     """Hold a policy-rc.d that keeps package scripts from starting services on this machine, where /usr/sbin is there."""
-    async with _lending(guest, "policy-rc.d in", ledger) as token:
+    async with _lending(guest, "policy-rc.d in", ledger, say) as token:
         if await guest.exists("/usr/sbin"):
             data = base64.b64encode(_DENY).decode()
             await guest.box.ask(
@@ -164,12 +167,15 @@ async def services_denied(guest: Guest, ledger: Ledger) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _lending(guest: Guest, what: str, ledger: Ledger) -> AsyncIterator[str]:
+async def _lending(guest: Guest, what: str, ledger: Ledger, say: Callable[[str], None] | None) -> AsyncIterator[str]:
     """Hold files lent to the guest under the token that is yielded; all go back when the block ends."""
     token = f"gilder-{secrets.token_hex(6)}"
 
     async def undo() -> None:
-        await guest.box.ask("give_back", root=str(guest.root), token=token)
+        stays = await guest.box.ask("give_back", root=str(guest.root), token=token)
+        for path, deed in stays.items():
+            if say:
+                say(f"{path} was {deed} during provisioning, and stays so")
 
     remedy = f"do not use the disk: the original files are beside theirs, with {token} in their names"
     lent = Release(what, str(guest.root), remedy, undo, within=60, goes_with=str(guest.box), must=True)

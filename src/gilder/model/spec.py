@@ -270,8 +270,8 @@ class BuildSpec(Spec):
     chroot_mounts: tuple[ChrootMount, ...] = DEFAULT_CHROOT_MOUNTS
     """What is mounted inside the root: lists of type (or `bind`), source and directory; an empty list means nothing."""
     copy_files: tuple[str, ...] = ()
-    """Files of this machine that are in the root while it is provisioned; what was there comes back. The default is
-    /etc/resolv.conf, and nothing with from_scratch."""
+    """Files of this machine that are in the root while it is provisioned; what was there comes back, unless a provisioner
+    replaces, rewrites or removes such a file itself. The default is /etc/resolv.conf, and nothing with from_scratch."""
     lvm_root_device: str | None = None
     """The logical volume with the root; without it, a volume named like a root is found on a disk with LVM."""
 
