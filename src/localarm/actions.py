@@ -16,10 +16,12 @@ def settled(world: World, operation: Operation, args: Json, at: float) -> None:
 
 
 def failed(world: World, operation: Operation, args: Json, at: float) -> None:
-    """What a failed operation leaves: the resource, in state Failed."""
+    """What a failed operation leaves: the resource, in state Failed; if it was to create it, a PUT creates it anew."""
     found = world.find(disks.operation_kind(operation), operation.target)
-    if found is not None:
-        world.put(found.with_properties(provisioningState="Failed"))
+    if found is None:
+        return
+    found = found.with_properties(provisioningState="Failed")
+    world.put(found.with_hidden(unmade=True) if ".create" in operation.kind else found)
 
 
 ACTIONS: dict[str, Action] = {

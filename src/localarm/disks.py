@@ -39,7 +39,7 @@ def put(call: Call) -> Response:
     body = call.body()
     laws.name_fits(call.address.name, 80)
     laws.location_known(call.world, body)
-    found = call.world.find(KIND, call.id)
+    found = call.present(KIND)
     if found is not None:
         return _update(call, found, body)
     laws.below_disk_quota(call.world, call.address)
@@ -288,6 +288,7 @@ def source_of_copy(world: World, resource_id: str, *, of_image: bool = False) ->
     if found.state == "Deleting":
         raise Refused(409, "Conflict", f"The resource '{found.name}' is being deleted.")
     laws.uploaded(found)
+    laws.made(found)
     return found
 
 
@@ -345,6 +346,7 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
     asked = body.get("properties", {})
     laws.not_changing(call.world, found)
     laws.uploaded(found)
+    laws.made(found)
     gb = laws.size_given(asked.get("diskSizeGB") or found.properties["diskSizeGB"])
     if not patching:
         laws.same_creation(found, asked.get("creationData") or {})

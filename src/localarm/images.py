@@ -23,7 +23,7 @@ def put(call: Call) -> Response:
     body = call.body()
     laws.name_fits(call.address.name, 80)
     location = laws.location_known(call.world, body)
-    found = call.world.find(KIND, call.id)
+    found = call.present(KIND)
     if found is not None:
         return _update(call, found, body)
     asked = body.get("properties") or {}
@@ -39,6 +39,7 @@ def put(call: Call) -> Response:
     properties = {**({"sourceVirtualMachine": machine} if machine else {}), "storageProfile": profile}
     properties |= {"provisioningState": "Creating", "hyperVGeneration": generation}
     payload = document(call.id, call.address.type, location, tags=body.get("tags"), properties=properties)
+    status = 201 if call.world.find(KIND, call.id) is None else 200  # in place of what a failed creation left
     resource = call.world.put(Resource(KIND, payload, hidden=hidden))
     work = (
         {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
@@ -48,7 +49,7 @@ def put(call: Call) -> Response:
         "operations", kind, call.id, location=location, api_version=call.api_version,
         steps=[Step(call.world.clock() + call.world.lasts(kind), "image.made")], work=work,
     )  # fmt: skip
-    return accepted(call, 201, shown(call, resource), operation, location=False)
+    return accepted(call, status, shown(call, resource), operation, location=False)
 
 
 def get(call: Call) -> Response:

@@ -439,6 +439,14 @@ def uploaded(source: Resource) -> None:
         )
 
 
+def made(source: Resource) -> None:
+    """What a failed creation left has no content: it can be deleted, or created again."""
+    if source.hidden.get("unmade"):
+        raise not_allowed(
+            f"'{source.name}' is in provisioning state '{source.state}': it was not created successfully."
+        )
+
+
 def named_once(disk_ids: Iterable[str]) -> None:
     """No disk is attached twice, whether in one request or because it is attached already."""
     seen: set[str] = set()

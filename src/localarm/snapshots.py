@@ -21,7 +21,7 @@ def put(call: Call) -> Response:
     body = call.body()
     laws.name_fits(call.address.name, 80)
     location = laws.location_known(call.world, body)
-    found = call.world.find(KIND, call.id)
+    found = call.present(KIND)
     if found is not None:
         return _update(call, found, body)
     offers.storage_offered("Snapshot", location, str((body.get("sku") or {}).get("name", "Standard_LRS")))
@@ -110,6 +110,7 @@ def delete(call: Call) -> Response:
 
 def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) -> Response:
     laws.not_changing(call.world, found)
+    laws.made(found)
     if not patching:
         laws.same_place(found, str(body.get("location", "")))
         laws.same_creation(found, body.get("properties", {}).get("creationData") or {})

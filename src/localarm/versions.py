@@ -58,7 +58,7 @@ def put(call: Call) -> Response:
     location = laws.location_known(call.world, body)
     definition = call.world.find(DEFINITION, call.address.parent.id)
     assert definition is not None  # routes check parents
-    found = call.world.find(VERSION, call.id)
+    found = call.present(VERSION)
     if found is not None:
         return _update(call, found, body)
     profile = _profile(call, body, location)
@@ -76,8 +76,9 @@ def put(call: Call) -> Response:
     kind = sized(f"version.create.{content.kind}.{_mode(regions, shallow=shallow)}", content.sizes.values())
     hidden = {"blobs": content.blobs, "sizes": content.sizes, "cachings": content.cachings}
     resource = Resource(VERSION, payload, hidden=hidden)
+    status = 201 if call.world.find(VERSION, call.id) is None else 200  # in place of what a failed creation left
     operation = _begin(call, resource, kind, regions, content.works)
-    return accepted(call, 201, shown(call, call.resource(VERSION)), operation, location=False)
+    return accepted(call, status, shown(call, call.resource(VERSION)), operation, location=False)
 
 
 def get(call: Call) -> Response:

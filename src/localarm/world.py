@@ -164,12 +164,13 @@ class World:
         self.blobs.share(name, as_name)
         self._undoable(lambda: self.blobs.delete(as_name))
 
-    def _restore(self, kind: str, id_key: str, resource: Resource | None) -> None:
+    def _restore(self, kind: str, id_key: str, resource: Resource | None, doomed: list[str]) -> None:
         resources = self._resources.setdefault(kind, {})
         resources.pop(id_key, None)
         if resource is not None:
             resources[id_key] = resource
         self._changed[id_key] = resource
+        self._doomed_blobs = doomed
 
     # Resources
 
@@ -187,10 +188,12 @@ class World:
         return list(self._resources)
 
     def put(self, resource: Resource) -> Resource:
-        """Write a resource."""
+        """Write a resource; blobs that it names no more go once that is written down."""
         kind = self._resources.setdefault(resource.kind, {})
         old = self.before[resource.key] = kind.get(resource.key)
-        self._undoable(lambda: self._restore(resource.kind, resource.key, old))
+        doomed, named = list(self._doomed_blobs), _blobs_of(resource)
+        self._undoable(lambda: self._restore(resource.kind, resource.key, old, doomed))
+        self._doomed_blobs += [blob for blob in (_blobs_of(old) if old else ()) if blob not in named]
         kind[resource.key] = resource
         self._changed[resource.key] = resource
         return resource
@@ -201,8 +204,7 @@ class World:
         self._resources.get(resource.kind, {}).pop(resource.key, None)
         self._changed[resource.key] = None
         self.gone[resource.key] = self.clock()
-        blobs = [resource.blob, *resource.hidden.get("blobs", {}).values()]
-        self._doomed_blobs += [blob for blob in blobs if blob]
+        self._doomed_blobs += _blobs_of(resource)
 
     @contextlib.contextmanager
     def rewound(self, kind: str, resource_id: str) -> Iterator[None]:
@@ -370,7 +372,9 @@ class World:
         steps = tuple(replace(step, at=max(step.at, now)) for step in operation.steps)
         operation = replace(operation, work=None, steps=steps)
         self._keep(operation)
-        if error is not None:
+        if isinstance(error, Refused):
+            self._fail(operation, error.error())
+        elif error is not None:
             self._fail(operation, {"code": "InternalExecutionError", "message": str(error) or type(error).__name__})
         for other in [each for each in self._running.values() if self._waits_for(each, made)]:
             self._start_work(other)
@@ -404,4 +408,4 @@ class World:
 
 
 def _blobs_of(resource: Resource) -> list[str]:
-    return [resource.blob, *resource.hidden.get("blobs", {}).values()]
+    return [blob for blob in (resource.blob, *resource.hidden.get("blobs", {}).values()) if blob]

@@ -48,8 +48,9 @@ async def created(arm: Arm, creation: Creation, begun: Begun = unheard) -> Mappi
 
     When no answer comes, the request may have had its effect all the same: sending it again would then be refused as a
     conflict with itself, and the build lost. So the resource is looked at first. An operation that ends in a failure that
-    passes is begun again.
+    passes is begun again; where a later try fails otherwise, the first failure is told too, for it may be the cause.
     """
+    first: CloudError | None = None
     in_doubt, start, waits = False, anyio.current_time(), arm.backoff()
     for tries in itertools.count(1):
         try:
@@ -61,7 +62,10 @@ async def created(arm: Arm, creation: Creation, begun: Begun = unheard) -> Mappi
         except CloudError as error:
             late = anyio.current_time() > start + PATIENCE
             if not _may_pass(error, in_doubt=in_doubt, last=tries >= _TRIES, late=late):
+                if first is not None and first.message != error.message:
+                    error.message += f"\nThe first try: {first.message}"
                 raise
+            first = first or error
             in_doubt = in_doubt or isinstance(error, Unreachable)
         await anyio.sleep(next(waits))
         if in_doubt and await _there(creation):
