@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -68,6 +69,19 @@ async def test_daemons_are_ended_however_they_hide(box: Sandbox) -> None:
     assert {"sh", "sleep", "unshare"} <= set(ended)
     assert await box.processes() == []
     assert [pid for n in range(86001, 86005) for pid in running(f"sleep {n}")] == []
+
+
+async def test_what_daemons_say_is_heard_until_they_have_ended(box: Sandbox) -> None:
+    heard: list[str] = []
+    daemon = "trap 'echo last words; exit' TERM; sleep 0.5; echo ready; while :; do sleep 0.01; done"
+    await box.run(
+        ["sh", "-c", f"setsid sh -c {shlex.quote(daemon)} &"], linger=True, on_line=lambda line, _: heard.append(line)
+    )
+    assert heard == []
+    await anyio.sleep(0.6)
+    assert heard == ["ready"]
+    await box.end_processes()
+    assert "last words" in heard
 
 
 async def test_a_cancelled_program_inside_is_gone(box: Sandbox) -> None:

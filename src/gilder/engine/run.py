@@ -14,7 +14,7 @@ from gilder.build import Attendance, Site, Story, Workplace, build_image, on_thi
 from gilder.build.leases import renewed
 from gilder.engine.order import in_order
 from gilder.engine.signals import Stopping
-from gilder.host.run import LONGEST_LINE
+from gilder.host.hearing import LONGEST_LINE
 from gilder.model.deadlines import Deadlines
 from gilder.model.errors import GilderError, HostError, UserError
 from gilder.model.events import Finished, Sink, Stage

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gilder.host.run import Completed, OnLine
+from gilder.host.hearing import OnLine
+from gilder.host.run import Completed
 from gilder.host.sandbox import KEEPER, FileRefused, Sandbox
 from gilder.model.errors import CommandFailed, HostError
 from gilder.runtime.release import Ledger, Release, releasing
@@ -71,8 +72,8 @@ class Guest:
     ) -> Completed:
         """Run a program, or a text by the guest's /bin/sh, in a chroot inside the sandbox (as `gilder.host.run.run`).
 
-        `env` is the whole environment (None: `guest_environment`). What a script leaves running lives on until the
-        sandbox's processes are ended, unless not `linger`.
+        `env` is the whole environment (None: `guest_environment`). What a script leaves running lives on, and is heard,
+        until the sandbox's processes are ended, unless not `linger`.
         """
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
         return await self.box.run(

@@ -63,7 +63,7 @@ async def _run_one(
         env={**os.environ, **extra},
         on_line=context.on_line,
         check=False,
-        linger=True,
+        linger=box.lingering if box else context.lingering,
     )
     if done.status not in spec.valid_exit_codes:
         raise ScriptFailed(name, done.status, spec.valid_exit_codes, done.tail)
