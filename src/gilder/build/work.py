@@ -13,7 +13,7 @@ from gilder.build.site import Site
 from gilder.build.story import Story, told
 from gilder.host.devices import flush, reread_partitions, wait_partition
 from gilder.host.growing import grow_filesystem, grow_partition
-from gilder.host.guest import Guest, copied_in, occupied, services_denied
+from gilder.host.guest import Guest, copied_in, occupied, secluded
 from gilder.host.lvm import activated
 from gilder.host.mounts import VOLUMES, extra_mounted, mounted
 from gilder.host.sandbox import Sandbox, sandbox
@@ -129,12 +129,12 @@ async def _in_chroot(bench: Bench, guest: Guest, data: dict[str, str]) -> None:
 
 @asynccontextmanager
 async def _prepared(bench: Bench, guest: Guest) -> AsyncIterator[None]:
-    """A root that programs can be run in: with extra mounts, files of this machine, and no services started."""
+    """A root that programs can be run in: with extra mounts, files of this machine, and kept from the rest of it."""
     spec, ledger, say = bench.spec, bench.ledger, bench.story.say
     async with (
         extra_mounted(guest.box, guest.root, spec.chroot_mounts, ledger, minimal_dev=spec.minimal_dev, say=say),
         copied_in(guest, spec.copy_files, ledger, say=say),
-        services_denied(guest, ledger, say=say),
+        secluded(guest, ledger, say=say),
         occupied(guest, ledger, say=say),
     ):
         yield

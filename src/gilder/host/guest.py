@@ -30,16 +30,33 @@ _HANDED_ON = (
 )
 """What a guest gets of gilder's environment, the proxies in capitals too. Not more: it holds Azure credentials."""
 
-_POLICY = "/usr/sbin/policy-rc.d"
-_DENY = b"#!/bin/sh\n# No services are started while this image is built.\nexit 101\n"
-"""101: action forbidden by policy (invoke-rc.d(8))."""
+_SECLUSION = (
+    # 101: action forbidden by policy (invoke-rc.d(8)).
+    (
+        "/usr/sbin/policy-rc.d",
+        "/usr/sbin",
+        b"#!/bin/sh\n# No services are started while this image is built.\nexit 101\n",
+        0o755,
+    ),
+    # update-grub runs it where /etc/default/grub wants that; it mounts every disk in sight, other builds' among them.
+    (
+        "/usr/bin/os-prober",
+        "/usr/bin/os-prober",
+        b"#!/bin/sh\n# While this image is built, the disks in sight are none of its own.\nexit 0\n",
+        0o755,
+    ),
+    # Against an os-prober that is installed or upgraded meanwhile. Read after /etc/default/grub, last of its directory.
+    ("/etc/default/grub.d/zz-gilder.cfg", "/etc/default/grub.d", b"GRUB_DISABLE_OS_PROBER=true\n", 0o644),
+)
+"""What is lent to a guest so that its packages leave this machine alone: path, what must be there for it, content, mode."""
 
 
 def guest_environment() -> dict[str, str]:
     """What programs in a guest are given unless told otherwise."""
     handed_on = {name for word in _HANDED_ON for name in (word, word.upper())}
     passed = {name: value for name, value in os.environ.items() if name in handed_on}
-    return {"PATH": _PATH, "HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", **passed}
+    root = {"PATH": _PATH, "HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh"}
+    return {**root, "GRUB_DISABLE_OS_PROBER": "true", **passed}
 
 
 class Guest:
@@ -154,16 +171,16 @@ async def copied_in(
 
 
 @asynccontextmanager
-async def services_denied(
-    guest: Guest, ledger: Ledger, *, say: Callable[[str], None] | None = None
-) -> AsyncIterator[None]:
-    """Hold a policy-rc.d that keeps package scripts from starting services on this machine, where /usr/sbin is there."""
-    async with _lending(guest, "policy-rc.d in", ledger, say) as token:
-        if await guest.exists("/usr/sbin"):
-            data = base64.b64encode(_DENY).decode()
-            await guest.box.ask(
-                "lend", root=str(guest.root), path=_POLICY, token=token, data=data, source=None, mode=0o755
-            )
+async def secluded(guest: Guest, ledger: Ledger, *, say: Callable[[str], None] | None = None) -> AsyncIterator[None]:
+    """Hold what keeps the guest's packages from this machine: they start no services here, and look for no systems on its
+    disks. As `copied_in`, each where its directory (or the program whose place it takes) is there."""
+    async with _lending(guest, "policy-rc.d and the like in", ledger, say) as token:
+        for path, needs, text, mode in _SECLUSION:
+            if await guest.exists(needs):
+                data = base64.b64encode(text).decode()
+                await guest.box.ask(
+                    "lend", root=str(guest.root), path=path, token=token, data=data, source=None, mode=mode
+                )
         yield
 
 
