@@ -18,7 +18,7 @@ import pytest
 
 from localarm.blobs import BlobStore
 from localarm.catalogue import Catalogue, CatalogueError, PlatformImage
-from localarm.catalogue.debian import next_version
+from localarm.catalogue.debian import RELEASES, next_version
 from localarm.catalogue.making import Making
 from localarm.devices import LoopDevices
 
@@ -193,6 +193,25 @@ def test_a_failing_or_missing_program_is_explained(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr("localarm.catalogue.making._PATH", str(tmp_path))
         with pytest.raises(CatalogueError, match="mke2fs is missing; it comes with the Debian package e2fsprogs"):
             making.run("mke2fs")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("present", ["gpg", "pgp", ""])
+def test_mmdebstrap_is_told_where_the_keys_are(present: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """apt trusts them by itself on a Debian only: on Ubuntu, its package puts them where apt does not look."""
+    keyrings = tuple(tmp_path / f"debian-archive-keyring.{end}" for end in ("gpg", "pgp"))
+    monkeypatch.setattr("localarm.catalogue.debian._KEYRINGS", keyrings)
+    monkeypatch.setattr("localarm.catalogue.making._PATH", f"{tmp_path}:/usr/bin:/bin")
+    (tmp_path / "mmdebstrap").write_text('#!/bin/sh\nprintf "%s\\n" "$@"; exit 1\n')
+    (tmp_path / "mmdebstrap").chmod(0o755)
+    if present:
+        (tmp_path / f"debian-archive-keyring.{present}").touch()
+    with (tmp_path / "lock").open("w") as lock, pytest.raises(CatalogueError) as failed:
+        RELEASES[0].make(Making(tmp_path, lambda _: None, lock.fileno()), tmp_path / "disk", MIB)
+    if present:
+        assert f"--keyring={tmp_path}/debian-archive-keyring.{present}\n" in str(failed.value)
+    else:
+        assert "it comes with the Debian package debian-archive-keyring" in str(failed.value)
 
 
 def test_a_failure_leaves_nothing_in_the_cache(

@@ -27,6 +27,8 @@ SIZE_GB: Final = 30
 
 _PACKAGES: Final = ("ca-certificates", "dbus", "iproute2", "netbase", "systemd-sysv", "udev")
 _MIRROR: Final = "http://deb.debian.org"
+_KEYRINGS: Final = tuple(Path(f"/usr/share/keyrings/debian-archive-keyring.{end}") for end in ("gpg", "pgp"))
+"""Where Debian's keys are; of the newer name, Debian 13 has both."""
 _AZURE_DNS: Final = "168.63.129.16"
 
 
@@ -48,8 +50,9 @@ class Release:
         tree = making.folder / "root"
         include = ",".join(_PACKAGES)
         making.run(
-            "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={include}", self.name, tree, *self.sources
-        )
+            "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={include}", f"--keyring={_keyring()}",
+            self.name, tree, *self.sources,
+        )  # fmt: skip
         root, bios, esp = layout()
         _finish(tree)
         making.tell(f"writing the disk of Debian {self.number}")
@@ -79,6 +82,18 @@ def layout() -> tuple[Partition, Partition, Partition]:
         Partition(14, BIOS_BOOT, 1 * MIB, 3 * MIB),
         Partition(15, EFI_SYSTEM, 4 * MIB, 124 * MIB),
     )
+
+
+def _keyring() -> Path:
+    """Debian's keys, by their path: apt trusts them by itself only on a Debian; Ubuntu's package just puts them there.
+
+    Raises:
+        CatalogueError: they are not here.
+    """
+    for keyring in _KEYRINGS:
+        if keyring.exists():
+            return keyring
+    raise CatalogueError(f"{_KEYRINGS[0]} is missing; it comes with the Debian package debian-archive-keyring")
 
 
 def next_version(made: tuple[str, ...]) -> str:
