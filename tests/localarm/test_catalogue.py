@@ -18,7 +18,7 @@ import pytest
 
 from localarm.blobs import BlobStore
 from localarm.catalogue import Catalogue, CatalogueError, PlatformImage
-from localarm.catalogue.debian import RELEASES, next_version
+from localarm.catalogue.debian import RELEASES, _finish, next_version
 from localarm.catalogue.making import Making
 from localarm.devices import LoopDevices
 
@@ -152,6 +152,52 @@ def test_what_a_killed_maker_left_is_removed(catalogue: Catalogue, tmp_path: Pat
     assert sorted(file.name for file in disk.parent.iterdir()) == ["1.0.0.raw", "lock"]
 
 
+@contextlib.contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def modes(disk: Path, folder: str = "/") -> dict[str, str]:
+    """The type and permissions of everything in the first partition."""
+    asked = ["debugfs", "-R", f"ls -p {folder}", f"{disk}?offset={MIB}"]
+    found: dict[str, str] = {}
+    for line in subprocess.run(asked, check=True, capture_output=True, text=True).stdout.splitlines():
+        _, _, mode, _, _, name, *_ = [*line.split("/"), *[""] * 6]
+        if name not in ("", ".", ".."):
+            path = f"{folder.rstrip('/')}/{name}"
+            found[path] = mode
+            if mode.startswith("04"):
+                found |= modes(disk, path)
+    return found
+
+
+def test_the_umask_of_who_makes_an_image_does_not_matter(tmp_path: Path) -> None:
+    made = []
+    for mask in (0o022, 0o077):
+        with umask(mask):
+            there = Catalogue(tmp_path / f"{mask:o}", print)
+            made.append(modes(there.blob(tiny(there))))
+    assert made[0] == made[1]
+    assert {"/etc/hosts": "100644", "/bin/busybox": "100755", "/tmp": "041777", "/var": "040755"}.items() <= made[
+        0
+    ].items()
+
+
+def test_the_files_that_make_a_debian_an_image_can_be_read_by_all(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/resolv.conf").symlink_to("/run/nowhere")
+    (tmp_path / "etc/hostname").touch(0o755)  # as this machine has it
+    with umask(0o077):
+        _finish(tmp_path)
+    assert {file.name: file.lstat().st_mode & 0o777 for file in (tmp_path / "etc").iterdir()} == dict.fromkeys(
+        ("hostname", "hosts", "resolv.conf", "fstab", "machine-id"), 0o644
+    )
+
+
 def test_refreshing_replaces_the_tiny_image(catalogue: Catalogue) -> None:
     first = catalogue.blob(tiny(catalogue)).stat().st_ino
     made = catalogue.refresh(tiny(catalogue))
@@ -193,6 +239,16 @@ def test_a_failing_or_missing_program_is_explained(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr("localarm.catalogue.making._PATH", str(tmp_path))
         with pytest.raises(CatalogueError, match="mke2fs is missing; it comes with the Debian package e2fsprogs"):
             making.run("mke2fs")
+
+
+def test_programs_get_the_proxies_and_a_plain_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    monkeypatch.setenv("ARM_CLIENT_SECRET", "very-secret")
+    with (tmp_path / "lock").open("w") as lock, umask(0o077):
+        said = Making(tmp_path, print, lock.fileno()).run("sh", "-c", "env; umask").splitlines()
+    assert {"http_proxy=http://proxy:3128", "NO_PROXY=localhost", "0022"} <= set(said)
+    assert not any("very-secret" in line for line in said)
 
 
 @pytest.mark.root

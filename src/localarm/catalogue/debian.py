@@ -105,10 +105,15 @@ def next_version(made: tuple[str, ...]) -> str:
 
 def _finish(tree: Path) -> None:
     """What makes one machine differ from the next is left out, as in any image."""
-    (tree / "etc/machine-id").write_text("")
-    (tree / "etc/hostname").write_text("localhost\n")
-    (tree / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
-    resolver = tree / "etc/resolv.conf"
-    resolver.unlink(missing_ok=True)
-    resolver.write_text(f"nameserver {_AZURE_DNS}\n")
-    (tree / "etc/fstab").write_text("# <device> <mount point> <type> <options> <dump> <pass>\n")
+    files = {
+        "machine-id": "",
+        "hostname": "localhost\n",
+        "hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
+        "resolv.conf": f"nameserver {_AZURE_DNS}\n",
+        "fstab": "# <device> <mount point> <type> <options> <dump> <pass>\n",
+    }
+    for name, text in files.items():
+        file = tree / "etc" / name
+        file.unlink(missing_ok=True)  # it may be a link, or have the mode that it has on this machine
+        file.write_text(text)
+        file.chmod(0o644)

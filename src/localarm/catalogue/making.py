@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -19,6 +20,13 @@ _PACKAGES: Final = {
 }
 _TAIL: Final = 12
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def _proxies() -> dict[str, str]:
+    """How programs get out of here, for those that download."""
+    names = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+    wanted = {name for word in names for name in (word, word.upper())}
+    return {name: value for name, value in os.environ.items() if name in wanted}
 
 
 class CatalogueError(Exception):
@@ -51,7 +59,8 @@ class Making:
             errors="replace",
             check=False,
             pass_fds=[self.lock],
-            env={"PATH": _PATH, "LC_ALL": "C.UTF-8", **(env or {})},
+            env={"PATH": _PATH, "LC_ALL": "C.UTF-8", **_proxies(), **(env or {})},
+            umask=0o022,  # what they make is in the image for good
         )
         if done.returncode:
             last = "\n".join(f"  {line}" for line in done.stdout.splitlines()[-_TAIL:])
