@@ -120,6 +120,7 @@ def _start(state: Path, options: Sequence[str]) -> None:
     with (state / LOG).open("ab") as log:
         argv = [
             sys.executable,
+            "-P",
             "-m",
             "localarm",
             "serve",

@@ -100,7 +100,8 @@ def leased(extra: tuple[str, ...] = ()) -> Iterator[Lease]:
     # A session of its own: a Ctrl-C meant for gilder must not take the cloud away before the clean-up.
     # Its standard input is the lease: the kernel closes it when gilder dies, however it dies.
     process = subprocess.Popen(
-        [sys.executable, "-m", "localarm", "lease", *extra],
+        # -P: `-m` alone takes modules from the working directory first, and this runs as root.
+        [sys.executable, "-P", "-m", "localarm", "lease", *extra],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
