@@ -144,6 +144,18 @@ async def test_a_killed_keeper_is_reported(ledger: MemoryLedger) -> None:
             await box.ask("processes")
 
 
+async def test_the_remedy_ends_this_sandbox_and_no_other(ledger: MemoryLedger) -> None:
+    async with (
+        sandbox("debian-12", ledger) as other,
+        sandbox("debian-1", ledger) as twin,
+        sandbox("debian-1", ledger) as box,
+    ):
+        (remedy,) = [entry.remedy for entry in ledger.held[-1:]]
+        do("sh", "-c", remedy)
+        assert eventually(lambda: not Path(f"/proc/{box.pid}").exists())
+        assert await other.processes() == await twin.processes() == []
+
+
 async def test_a_command_wrapper_wraps_commands_and_shell_texts(ledger: MemoryLedger) -> None:
     async with sandbox("wrapped", ledger, wrapper=Wrapper()) as box:
         assert (

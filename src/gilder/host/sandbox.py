@@ -220,7 +220,9 @@ async def sandbox(
 
     To be entered from the main thread: the keeper dies with the thread that started it. Raises HostError.
     """
-    keeper = [*KEEPER, "keep", str(volumes), name]
+    # For the remedy: a build of another run may have the same name, and as a pattern, debian-1 is debian-12 too.
+    mark = secrets.token_hex(4)
+    keeper = [*KEEPER, "keep", str(volumes), name, mark]
     spaces = ["--mount", "--pid", "--uts", "--ipc", "--propagation=slave", "--fork", "--kill-child"]
     process: Process | None = None
     box: Sandbox | None = None
@@ -231,7 +233,7 @@ async def sandbox(
         elif process is not None and (stuck := await end(process, grace=0)):
             raise HostError(f"the programs that make {name}'s sandbox cannot be ended: {', '.join(stuck)}")
 
-    remedy = f"pkill -KILL -f {shlex.quote(f'keeper.py keep {volumes} {name}')}"
+    remedy = f"pkill -KILL -f 'keeper.py keep .* {mark}$'"
     async with releasing(ledger, Release("sandbox", name, remedy, undo, within=30)):
         process = await start(
             ["setpriv", "--pdeathsig=KILL", "unshare", *spaces, "--", *keeper], ["unshare", *spaces], talks=True
