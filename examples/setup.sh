@@ -15,6 +15,16 @@ need_root() {
 	[ "$(id -u)" -eq 0 ] || fail "$1 must run as root: it mounts disks and enters chroots" "use: sudo sh $1"
 }
 
+# need_no_azure PROGRAM: a cloud on this machine would stand in the way of the real one.
+need_no_azure() {
+	[ "${LOCALARM_ON_AZURE:-}" != 1 ] || return 0
+	tag=$(cat /sys/class/dmi/id/chassis_asset_tag 2>/dev/null) || return 0
+	# That of every Azure VM.
+	[ "$tag" = 7783-7084-3265-9085-8269-3286-77 ] || return 0
+	fail "this is an Azure VM, and $1 builds on a cloud of its own, which would stand in the way of the real one" \
+		"README.md says how to build in Azure; where nothing else uses that (on a CI machine): LOCALARM_ON_AZURE=1 sh $1"
+}
+
 # need_packages NAME...: install those Debian packages that are missing.
 need_packages() {
 	command -v dpkg-query >/dev/null || fail "this is neither Debian nor Ubuntu" "install these by hand: $*"

@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 . examples/setup.sh
 
 need_root tests/run.sh
+LOCALARM_ON_AZURE=1 # the tests' clouds are their own, and CI machines are often VMs in Azure
+export LOCALARM_ON_AZURE
 # shellcheck disable=SC2086 # a list of words
 need_packages $GILDER_PACKAGES xfsprogs btrfs-progs procps iproute2 ansible-core
 want_packages packer # the last with azure-chroot built in, to compare with: Debian 13 has none

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command in ("lease", "serve") and _on_azure():
         print(
             "localarm: this is a virtual machine in Azure; a local cloud would stand in the way of the real one "
-            "(LOCALARM_ON_AZURE=1 allows it)",
+            "(where nothing else uses that, on a CI machine, LOCALARM_ON_AZURE=1 allows it)",
             file=sys.stderr,
         )
         return 1
