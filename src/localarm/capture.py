@@ -70,7 +70,7 @@ def do_platform(world: World, work: Json) -> None:
     """Copy a platform image, making it first if this is its first use.
 
     Raises:
-        Refused: it cannot be made, or is no longer in the catalogue.
+        Refused: it cannot be made, is not wanted any more, or is no longer in the catalogue.
     """
     if world.blobs.exists(work["name"]):
         return
@@ -78,7 +78,7 @@ def do_platform(world: World, work: Json) -> None:
     for image in world.catalogue.images():
         if (image.publisher, image.offer, image.sku, image.version) == wanted:
             try:
-                made = Path(world.catalogue.blob(image))
+                made = Path(world.catalogue.blob(image, lambda: world.wanted(work["name"])))
             except CatalogueError as error:  # not passing, so not the code of an error inside of Azure
                 raise not_allowed(
                     f"The resource cannot be created from Image {':'.join(wanted)} until Image has been successfully "

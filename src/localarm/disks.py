@@ -68,7 +68,8 @@ def lists(call: Call) -> Response:
 
 
 def delete(call: Call) -> Response:
-    """Delete a disk that no machine has. While one is being attached, nothing holds Azure back (kubernetes issue 82714)."""
+    """Delete a disk that no machine has. While one is being attached, nothing holds Azure back (kubernetes issue 82714);
+    here also not that its platform image is still being made."""
     found = call.world.find(KIND, call.id)
     if found is None:
         return Response(204)
@@ -78,6 +79,8 @@ def delete(call: Call) -> Response:
     else:
         laws.not_attached(call.world, found)
     laws.no_access_granted(found)
+    for making in [each for each in call.world.running(found.id) if each.work and each.work["do"] == "platform"]:
+        call.world.call_off(making)  # Azure never makes any; to wait a minute for one would be of no use to anybody
     laws.not_changing(call.world, found)
     call.world.put(found.with_properties(provisioningState="Deleting"))
     operation = _begin(call, "disk.delete", "removed", None, shows_output=False)

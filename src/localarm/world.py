@@ -7,8 +7,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from localarm.arm import key
 from localarm.blobs import BlobError
@@ -18,67 +17,10 @@ from localarm.errors import Refused
 from localarm.latency import Latency
 from localarm.messages import Json
 from localarm.operations import Family, Operation, Step
+from localarm.parts import Blobs, Images, Workshop, inline_workshop
 from localarm.resources import Resource
 from localarm.settings import Settings
 from localarm.state import State
-
-
-class Blobs(Protocol):
-    """The blob store, as far as the world uses it (`localarm.blobs.BlobStore`)."""
-
-    def create(self, name: str, size_bytes: int) -> Any: ...
-    def copy(self, source: Path | str, name: str, size_bytes: int | None = None) -> Any: ...
-    def share(self, name: str, as_name: str) -> Any: ...
-    def thaw(self, name: str) -> Any: ...
-    def resize(self, name: str, size_bytes: int) -> Any: ...
-    def delete(self, name: str) -> Any: ...
-    def path(self, name: str) -> Path: ...
-    def exists(self, name: str) -> bool: ...
-    def names(self) -> Iterable[str]: ...
-
-
-class Image(Protocol):
-    """A platform image (`localarm.catalogue.PlatformImage`)."""
-
-    @property
-    def publisher(self) -> str: ...
-    @property
-    def offer(self) -> str: ...
-    @property
-    def sku(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def size_gb(self) -> int: ...
-    @property
-    def hyperv_generation(self) -> str: ...
-    @property
-    def architecture(self) -> str: ...
-    @property
-    def os_type(self) -> str: ...
-
-
-class Images(Protocol):
-    """The catalogue of platform images (`localarm.catalogue.Catalogue`)."""
-
-    def images(self) -> Iterable[Image]: ...
-    def blob(self, image: Any) -> Path: ...
-
-
-Job = Callable[[], None]
-Workshop = Callable[[Job, Callable[[BaseException | None], None]], None]
-"""Runs a job (off the event loop, where there is one) and calls back, in the world's thread, when it is over."""
-
-
-def inline_workshop(job: Job, over: Callable[[BaseException | None], None]) -> None:
-    """A workshop that works at once."""
-    try:
-        job()
-    except Exception as error:  # noqa: BLE001 - the operation fails with it, whatever it is
-        over(error)
-    else:
-        over(None)
-
 
 Action = Callable[["World", Operation, Json, float], Any]
 """What a step does: (world, operation, arguments, moment). What it returns becomes the operation's output."""
@@ -132,6 +74,8 @@ class World:
         self._changed_operations: dict[str, Operation | None] = {}
         self._new_violations: list[Json] = []
         self._doomed_blobs: list[str] = []
+        self._unwanted: set[str] = set()
+        self._retired = False
         self._undo: list[Callable[[], Any]] | None = None
         self._load()
 
@@ -271,6 +215,21 @@ class World:
         assert status in ("Failed", "Canceled")
         self._keep(operation.over(self.clock(), "Failed" if status == "Failed" else "Canceled", error))
 
+    def call_off(self, operation: Operation) -> None:
+        """End an operation because a newer request makes it useless; what is being made for it is given up."""
+        if operation.work is not None and "name" in operation.work:
+            self._unwanted.add(operation.work["name"])
+        message = "Operation execution has been preempted by a more recent operation."
+        self._fail(operation, {"code": "OperationPreempted", "message": message}, "Canceled")
+
+    def wanted(self, blob: str) -> bool:
+        """Whether it is of use to go on making a blob; may be asked from any thread."""
+        return not self._retired and blob not in self._unwanted
+
+    def retire(self) -> None:
+        """From now on nothing that takes long is made; what is under way is given up, to be made after the next start."""
+        self._retired = True
+
     def next_due(self) -> float | None:
         """When the next step is due; None when nothing is to come by time alone."""
         upcoming = self._upcoming()
@@ -361,13 +320,25 @@ class World:
         assert work is not None
         if any(name in work.get("sources", ()) for name in self._being_made()):
             return  # it starts when its source is there
-        self._workshop(lambda: self._work[work["do"]](self, work), lambda error: self._work_over(operation.id, error))
+        self._workshop(
+            lambda: self._work[work["do"]](self, work), lambda error: self._work_over(operation.id, work, error)
+        )
 
-    def _work_over(self, operation_id: str, error: BaseException | None) -> None:
-        operation = self._running.get(operation_id)
-        if operation is None:
-            return
-        made = (operation.work or {}).get("name")
+    def _work_over(self, operation_id: str, work: Json, error: BaseException | None) -> None:
+        if self._retired:
+            return  # it stays to be done: after the next start it is looked at again
+        operation, made = self._running.get(operation_id), work.get("name")
+        if operation is not None:
+            self._go_on(operation, error)
+        elif made:  # called off; what came of it nevertheless is nobody's
+            self._unwanted.discard(made)
+            self._doomed_blobs += [] if self._named(made) else [made]
+        for other in [each for each in self._running.values() if self._waits_for(each, made)]:
+            self._start_work(other)
+        self.stirred()
+
+    def _go_on(self, operation: Operation, error: BaseException | None) -> None:
+        """The work of an operation is over: its steps can come, or it has failed."""
         now = self.clock()
         steps = tuple(replace(step, at=max(step.at, now)) for step in operation.steps)
         operation = replace(operation, work=None, steps=steps)
@@ -376,9 +347,9 @@ class World:
             self._fail(operation, error.error())
         elif error is not None:
             self._fail(operation, {"code": "InternalExecutionError", "message": str(error) or type(error).__name__})
-        for other in [each for each in self._running.values() if self._waits_for(each, made)]:
-            self._start_work(other)
-        self.stirred()
+
+    def _named(self, blob: str) -> bool:
+        return any(blob in _blobs_of(each) for kind in self._resources.values() for each in kind.values())
 
     def _being_made(self) -> set[str]:
         return {each.work["name"] for each in self._running.values() if each.work is not None and "name" in each.work}

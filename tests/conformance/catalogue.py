@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Images:
     def images(self) -> list[Any]:
         return self._found
 
-    def blob(self, image: Any) -> Path:
+    def blob(self, image: Any, wanted: Callable[[], bool]) -> Path:
         return self._file
 
 

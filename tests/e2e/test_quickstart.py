@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from tests.e2e.conftest import Program, builder
 
 pytestmark = pytest.mark.root
 
@@ -32,8 +36,41 @@ def on_azure(command: list[str], **more: str) -> subprocess.CompletedProcess[str
     )  # fmt: skip
 
 
+MMDEBSTRAP = """#!/bin/sh
+for word; do case $word in */root) tree=$word;; esac; done
+mkdir -p $tree/dev && mount --bind /dev $tree/dev && : >$tree/dev/null && sleep 74003
+"""
+
+
+def test_the_first_making_of_a_base_image_is_told_and_an_interrupt_ends_it(gilder: Program, tmp_path: Path) -> None:
+    (tmp_path / "mmdebstrap").write_text(MMDEBSTRAP)
+    (tmp_path / "mmdebstrap").chmod(0o755)
+    catalogue = gilder.folder / "catalogue"
+    lease = [sys.executable, "-m", "localarm", "lease", "--state", str(gilder.state), f"--catalogue={catalogue}"]
+    script = f"mount --bind {tmp_path}/mmdebstrap /usr/bin/mmdebstrap; exec {shlex.join(lease)}"
+    sku = "13-arm64" if platform.machine() == "aarch64" else "13-gen2"
+    template = gilder.template([builder("base", source=f"Debian:debian-13:{sku}:latest")], [])
+    with subprocess.Popen(
+        ["unshare", "--mount", "--propagation=slave", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as held:
+        assert held.stdin is not None
+        assert held.stdout is not None
+        held.stdout.readline()
+        began = time.monotonic()
+        ended = gilder.build_until("making Debian 13 with mmdebstrap", signal.SIGINT, template)
+        assert ended.status == 1
+        assert time.monotonic() - began < 30
+        assert "cancelled  base" in ended.out, ended.out + ended.err
+        assert "Left behind" not in ended.out
+        held.stdin.close()
+        held.wait(20)
+    assert Path("/dev/null").is_char_device()
+    assert gilder.inventory().get("disks", 0) == 1, "the build host's own"
+    assert [file.name for file in (catalogue / f"debian-debian-13-{sku}").iterdir()] == ["lock"]
+
+
 def test_no_cloud_of_its_own_beside_the_real_one_unless_it_is_wanted(tmp_path: Path) -> None:
-    told = on_azure(["sh", str(QUICKSTART)])
+    told = on_azure(["sh", str(QUICKSTART)], GILDER_VENV=str(tmp_path / "venv"))
     assert (told.returncode, told.stdout) == (1, ""), told.stderr
     assert "error: this is an Azure VM" in told.stderr
     assert "LOCALARM_ON_AZURE=1 sh examples/quickstart.sh" in told.stderr

@@ -42,7 +42,7 @@ class StandInCatalogue:
     def images(self) -> tuple[PlatformImage, ...]:
         return (OLDER, TINY)
 
-    def blob(self, image: PlatformImage) -> Path:
+    def blob(self, image: PlatformImage, wanted: Callable[[], bool]) -> Path:
         return self._file
 
 

@@ -270,6 +270,52 @@ def test_mmdebstrap_is_told_where_the_keys_are(present: str, tmp_path: Path, mon
         assert "it comes with the Debian package debian-archive-keyring" in str(failed.value)
 
 
+def slow_programs(folder: Path) -> str:
+    """A PATH with a busybox that counts how often an image was begun, and takes a second for each."""
+    folder.mkdir()
+    (folder / "busybox").write_text(f'#!/bin/sh\necho >>{folder}/begun\nsleep 1 & wait\nexec /bin/busybox "$@"\n')
+    (folder / "busybox").chmod(0o755)
+    return f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def test_the_making_ends_when_nobody_wants_it_any_more(
+    catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localarm.catalogue.making._PATH", slow_programs(tmp_path / "programs"))
+    (tmp_path / "programs/busybox").write_text(f"#!/bin/sh\necho >{tmp_path}/begun\nsleep 74001 & wait\n")
+    started = time.monotonic()
+    with pytest.raises(CatalogueError, match="nobody wants it"):
+        catalogue.blob(tiny(catalogue), lambda: not (tmp_path / "begun").exists())
+    assert time.monotonic() - started < 10
+    assert sorted(file.name for file in (tmp_path / "catalogue/localarm-busybox-1").iterdir()) == ["lock"]
+    assert not subprocess.run(["pgrep", "-f", "^sleep 74001"], capture_output=True, text=True, check=False).stdout
+
+
+def test_the_making_goes_on_for_those_who_still_want_it(
+    catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localarm.catalogue.making._PATH", slow_programs(tmp_path / "programs"))
+    begun = tmp_path / "programs/begun"
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(catalogue.blob, tiny(catalogue), lambda: not begun.exists())
+        second = pool.submit(catalogue.blob, tiny(catalogue), lambda: True)
+        assert second.result().exists()
+        with contextlib.suppress(CatalogueError):  # unless it was the one who made it for both
+            assert first.result() == second.result()
+    assert len(begun.read_text().splitlines()) == 1
+
+
+@pytest.mark.root
+def test_what_a_program_apart_mounts_and_starts_goes_with_it(tmp_path: Path) -> None:
+    """mmdebstrap mounts this machine's devices into the tree that is removed afterwards."""
+    script = f"mount -t tmpfs inside {tmp_path}; touch {tmp_path}/x; setsid sleep 74002 & echo $$; readlink /proc/self"
+    with (tmp_path / "lock").open("w") as lock:
+        said = Making(tmp_path, print, lock.fileno()).run("sh", "-c", script, apart=True).split()
+    assert said[0] == "1"
+    assert not (tmp_path / "x").exists()
+    assert not subprocess.run(["pgrep", "-f", "^sleep 74002"], capture_output=True, text=True, check=False).stdout
+
+
 def test_a_failure_leaves_nothing_in_the_cache(
     catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def test_a_platform_image_that_cannot_be_made_fails_the_disk_with_the_reason(
     path, body = _creations(local)["disk of a platform image"]
     reason = "mmdebstrap is missing; it comes with the Debian package mmdebstrap"
 
-    def fails(image: PlatformImage) -> Path:
+    def fails(image: PlatformImage, wanted: Callable[[], bool]) -> Path:
         raise CatalogueError(reason)
 
     with monkeypatch.context() as patched:
@@ -145,6 +146,28 @@ def test_a_platform_image_that_cannot_be_made_fails_the_disk_with_the_reason(
             assert (ended["status"], ended["error"]["code"]) == ("Failed", "OperationNotAllowed")
             assert reason in ended["error"]["message"]
     assert local.done(local.ask("PUT", path, body))["status"] == "Succeeded"
+    check_world(local.world)
+
+
+def test_a_disk_whose_platform_image_is_being_made_can_be_deleted(local: Local) -> None:
+    """With the real one, Ctrl-C had to wait for a minute; what comes of the making afterwards is nobody's."""
+    path, body = _creations(local)["disk of a platform image"]
+    jobs: list[tuple[Callable[[], None], Callable[[BaseException | None], None]]] = []
+    local.world._workshop = lambda job, over: jobs.append((job, over))
+    creating = local.ask("PUT", path, body)
+    blob = local.world.find("disks", path).blob
+    assert local.world.wanted(blob)
+    deleting = local.ask("DELETE", path)
+    assert deleting.status == 202
+    assert not local.world.wanted(blob)
+    ended = local.done(creating)
+    assert (ended["status"], ended["error"]["code"]) == ("Canceled", "OperationPreempted")
+    assert local.done(deleting)["status"] == "Succeeded"
+    ((job, over),) = jobs
+    job()  # it was about to end
+    over(None)
+    local.ask("GET", path)
+    assert not local.world.blobs.exists(blob)
     check_world(local.world)
 
 

@@ -164,7 +164,7 @@ class NoImages:
     def images(self) -> tuple[Any, ...]:
         return ()
 
-    def blob(self, image: Any) -> Path:
+    def blob(self, image: Any, wanted: Callable[[], bool]) -> Path:
         raise KeyError(image)
 
 

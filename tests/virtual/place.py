@@ -59,7 +59,7 @@ class TinyCatalogue:
     def images(self) -> tuple[CatalogueImage, ...]:
         return (CatalogueImage("localarm", "busybox", "1", "1.0.0", 1, "V2", "x64", "Linux"),)
 
-    def blob(self, image: CatalogueImage) -> Path:
+    def blob(self, image: CatalogueImage, wanted: Callable[[], bool]) -> Path:
         return self._file
 
 

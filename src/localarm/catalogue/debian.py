@@ -51,7 +51,7 @@ class Release:
         include = ",".join(_PACKAGES)
         making.run(
             "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={include}", f"--keyring={_keyring()}",
-            self.name, tree, *self.sources,
+            self.name, tree, *self.sources, apart=True,
         )  # fmt: skip
         root, bios, esp = layout()
         _finish(tree)
