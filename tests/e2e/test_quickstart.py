@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Program, builder
+from tests.e2e.conftest import Program, builder, traces_soon
 
 pytestmark = pytest.mark.root
 
@@ -64,6 +64,7 @@ def test_the_first_making_of_a_base_image_is_told_and_an_interrupt_ends_it(gilde
         assert "Left behind" not in ended.out
         held.stdin.close()
         held.wait(20)
+    assert traces_soon(gilder.folder) == []  # the server too is gone
     assert Path("/dev/null").is_char_device()
     assert gilder.inventory().get("disks", 0) == 1, "the build host's own"
     assert [file.name for file in (catalogue / f"debian-debian-13-{sku}").iterdir()] == ["lock"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from gilder.model.errors import HostError, Refused
+from gilder.model.errors import HostError, Refused, ReleaseFailed
 from gilder.runtime.journal import Journal, TimingRecord, in_loop, opened
 from gilder.runtime.ledger import JournalLedger
 from gilder.runtime.release import Patience, Release, releasing, undone_on_failure
@@ -216,3 +216,21 @@ async def test_a_journal_of_an_earlier_version_is_carried_on(tmp_path: Path, ver
         await journal.released(number)
         assert await journal.operations() == []
         assert [run.id for run in await journal.runs()] == ["r1"]
+
+
+async def test_a_run_may_have_one_remedy_for_all_that_is_in_the_cloud(journal: Journal) -> None:
+    """On the embedded cloud, which Azure's own commands do not reach."""
+    ledger = JournalLedger(journal, "r1", "tiny", lambda residue: None, Patience(), remedy="gilder recover r1")
+
+    async def stuck() -> None:
+        raise HostError("it is stuck")
+
+    with pytest.raises(ReleaseFailed) as failed:
+        async with (
+            releasing(ledger, Release("disk", "d", "az disk delete", stuck, 5.0, "/disks/d", must=True)),
+            releasing(ledger, Release("mount", "m", "umount m", stuck, 5.0)),
+        ):
+            pass
+    assert [residue.remedy for residue in ledger.residues] == ["umount m", "gilder recover r1"]
+    assert failed.value.hint == "remove it with: gilder recover r1"
+    assert [residue.remedy for residue in await journal.residues()] == ["gilder recover r1"]

@@ -98,8 +98,8 @@ class _Work:
                 progress.say(self.redactor.text(text))
 
             asker = Asker(say, progress.entered) if self.options.attended else None
-            policy = self._policy(asker)
-            stopping = Stopping(say)
+            policy = self._policy(asker, embedded=lease is not None)
+            stopping = Stopping(say, self.options.recovery)
             sink = Together({"logs": logs, "events.jsonl": events, "progress": progress}, say)
             with lease.heard_by(say) if lease else nullcontext():
                 site_of_run = site_on(self.cloud, self.auth, self.machine, run, say)
@@ -125,10 +125,16 @@ class _Work:
         events.run("run-finished", run=run, ok=succeeded(outcomes))
         return outcomes
 
-    def _policy(self, asker: Asker | None) -> RunOptions:
+    def _policy(self, asker: Asker | None, *, embedded: bool) -> RunOptions:
         options = self.options
-        attendance = Attendance(OnError(options.on_error), options.debug, asker)
-        return RunOptions(options.parallel_builds, options.fail_fast, options.force, attendance, options.deadlines)
+        return RunOptions(
+            options.parallel_builds,
+            options.fail_fast,
+            options.force,
+            Attendance(OnError(options.on_error), options.debug, asker),
+            options.deadlines,
+            options.recovery if embedded else "",  # `az` does not reach the embedded cloud
+        )
 
 
 def _tell_results(work: _Work, logs: LogFiles, outcomes: Sequence[Outcome], took: float) -> None:

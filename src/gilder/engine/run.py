@@ -39,6 +39,8 @@ class RunOptions:
     """What to do when a build fails, and who may be asked."""
     deadlines: Deadlines = field(default_factory=Deadlines)
     """Of every build; where a build has deadlines of its own, the shorter ones count."""
+    remedy: str = ""
+    """The command that removes what is left in the cloud, where Azure's own commands do not reach; "": they do."""
 
 
 class Run:
@@ -97,8 +99,9 @@ class Run:
         deadlines = self._options.deadlines.and_(spec.deadlines)
         story = Story(spec.name, self._tell, self._site.attendance, deadlines)
         ledger = JournalLedger(
-            self._journal, self._site.run, spec.name, story.left_behind, self._stopping.patience, story.keeps
-        )
+            self._journal, self._site.run, spec.name, story.left_behind, self._stopping.patience, story.keeps,
+            self._options.remedy,
+        )  # fmt: skip
         self._stopping.watch(ledger)
         start = anyio.current_time()
         result: Outcome | None = None

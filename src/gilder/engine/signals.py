@@ -22,10 +22,11 @@ HURRIED = 15.0
 
 
 class Stopping:
-    """The state of being stopped, shared by a run's builds."""
+    """The state of being stopped, shared by a run's builds. `recovery` is the command that finishes what is left behind."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], recovery: str = "") -> None:
         self._say = say
+        self._recovery = recovery
         self._scopes: list[anyio.CancelScope] = []
         self._ledgers: list[MemoryLedger] = []
         self._hurries: list[Callable[[], None]] = []
@@ -62,9 +63,11 @@ class Stopping:
                 call()
         else:
             self._say(f"{name}: leaving; this is left behind:")
-            for ledger in self._ledgers:
-                for entry in ledger.held:
-                    self._say(f"  {entry}; remove it with: {entry.remedy}")
+            held = [entry for ledger in self._ledgers for entry in ledger.held]
+            for entry in held:
+                self._say(f"  {entry}; remove it with: {entry.remedy}")
+            if held and self._recovery:
+                self._say(f"  all of it: {self._recovery}")
             sys.stderr.flush()
             os._exit(1)
 

@@ -262,7 +262,7 @@ async def _release(ledger: Ledger, entry: Entry, how: Release) -> ReleaseFailed 
         why = f"it did not end within {anyio.current_time() - start:.0f} s"
     with anyio.CancelScope(shield=True):
         await ledger.left(entry, str(why))
-    return ReleaseFailed(str(entry), why, None if how.goes_with else how.remedy)
+    return ReleaseFailed(str(entry), why, None if how.goes_with else entry.remedy)
 
 
 @asynccontextmanager
