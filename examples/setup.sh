@@ -37,24 +37,40 @@ need_packages() {
 	say "installing Debian packages:$missing"
 	log=$(mktemp)
 	# A package list may be missing or old: fetch it once, then install.
-	logged "$log" "apt-get could not install:$missing" apt-get update -q
 	# shellcheck disable=SC2086 # a list of words
-	logged "$log" "apt-get could not install:$missing" env DEBIAN_FRONTEND=noninteractive \
-		apt-get install -q -y --no-install-recommends $missing
+	{ apt_get "$log" update -q && apt_get "$log" install -q -y --no-install-recommends $missing; } ||
+		logged_failure "$log" "apt-get could not install:$missing"
 	rm -f "$log"
+}
+
+# apt_get FILE ARGUMENTS...: apt-get with its output in FILE. Who else installs packages (on a machine's first boot, cloud-init
+# and unattended-upgrades do) is waited for; apt's own option for that does not hold for the package lists.
+apt_get() {
+	said=$1
+	shift
+	waited=0
+	until LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive apt-get "$@" >"$said" 2>&1; do
+		{ [ "$waited" -lt 300 ] && grep -q 'Could not get lock' "$said"; } || return 1
+		[ "$waited" -gt 0 ] || say "somebody else installs packages, waiting for up to five minutes:" \
+			"$(sed -n 's/.*Could not get lock/lock/p' "$said" | head -n 1)"
+		sleep 5
+		waited=$((waited + 5))
+	done
 }
 
 # want_packages NAME...: install those Debian packages that this release has; tests that use the others skip, and say so.
 want_packages() {
+	update=$(mktemp)
 	for package in "$@"; do
 		# The lists may be missing on a fresh machine; without them nothing seems to be there.
-		has_candidate "$package" || apt-get update -q >/dev/null 2>&1 || :
+		has_candidate "$package" || apt_get "$update" update -q || :
 		if has_candidate "$package"; then
 			need_packages "$package"
 		else
 			say "apt has no package $package here: the tests that use it are skipped"
 		fi
 	done
+	rm -f "$update"
 }
 
 # has_candidate PACKAGE: whether apt can install it. It may know a name that others mention, and have nothing for it.
@@ -94,10 +110,14 @@ logged() {
 	file=$1
 	error=$2
 	shift 2
-	"$@" >"$file" 2>&1 && return 0
-	tail -n 20 "$file" >&2
-	rm -f "$file"
-	fail "$error" "see the lines above"
+	"$@" >"$file" 2>&1 || logged_failure "$file" "$error"
+}
+
+# logged_failure FILE ERROR: show the end of what a program said, and fail.
+logged_failure() {
+	tail -n 20 "$1" >&2
+	rm -f "$1"
+	fail "$2" "see the lines above"
 }
 
 # What chroot builds use, and what the embedded cloud makes its images with.
