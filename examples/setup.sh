@@ -78,8 +78,8 @@ has_candidate() {
 	apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'
 }
 
-# need_venv FOLDER REQUIREMENT: a venv with gilder from this checkout, made again only when pyproject.toml changed.
-need_venv() {
+# find_python: sets $python to one that gilder runs on, and $stamp to what a venv with that is made from.
+find_python() {
 	python=
 	for candidate in python3 python3.13 python3.12 python3.11; do
 		if "$candidate" -c 'import sys, venv, ensurepip; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null; then
@@ -89,6 +89,11 @@ need_venv() {
 	done
 	[ -n "$python" ] || fail "no Python 3.11 or later with venv was found" "install python3 and python3-venv"
 	stamp=$(cksum <pyproject.toml)@$(pwd)@$("$python" -c 'import sys; print(sys.version.replace(chr(10), " "))')
+}
+
+# need_venv FOLDER REQUIREMENT: a venv with gilder from this checkout, made again only when pyproject.toml changed.
+need_venv() {
+	find_python
 	notes=$1/.made-from # its first line tells what the venv was made from, each other one what was installed into it
 	log=$(mktemp)
 	if ! [ -x "$1/bin/python" ] || [ "$(sed -n 1p "$notes" 2>/dev/null)" != "$stamp" ]; then
@@ -97,7 +102,7 @@ need_venv() {
 		logged "$log" "the venv $1 could not be made" "$python" -m venv --clear "$1"
 		printf '%s\n' "$stamp" >"$notes"
 	fi
-	if ! grep -qxF "$2" "$notes"; then
+	if ! grep -qxF -e "$2" -e "$2[test]" "$notes"; then # with the extra, all the rest is there too
 		say "installing gilder into $1"
 		logged "$log" "gilder could not be installed into $1" "$1/bin/python" -m pip install --disable-pip-version-check -q -e "$2"
 		printf '%s\n' "$2" >>"$notes"

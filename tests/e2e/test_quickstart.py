@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,85 @@ pytestmark = pytest.mark.root
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "examples/quickstart.sh"
+DEBIAN = Path("/var/lib/localarm/catalogue/debian-debian-13-13-gen2")
+DOWNLOADS = bool(os.environ.get("CI") or os.environ.get("GILDER_DOWNLOADS"))
+
+APART = """
+mkdir -p /var/lib/localarm/catalogue /var/lib/gilder $FOLDER/localarm/catalogue $FOLDER/gilder
+mount --bind /var/lib/localarm/catalogue $FOLDER/localarm/catalogue
+mount --rbind $FOLDER/localarm /var/lib/localarm
+mount --bind $FOLDER/gilder /var/lib/gilder
+"""
+"""What gives it, in a mount namespace, a cloud and a journal of its own; base images are those of this machine."""
+
+RUN = """
+sh examples/quickstart.sh >$FOLDER/first
+sh examples/quickstart.sh >$FOLDER/told
+sed -n '/^To look inside/,$ s/^  //p' $FOLDER/told | sh -eux
+"""
+"""Runs it twice, and then what it tells to do."""
+
+
+def own_venv(folder: Path) -> Path:
+    """A venv for the quickstart: the one that runs the tests, if it would be taken as it is, or else a new one."""
+    notes = Path(sys.prefix) / ".made-from"
+    stamp = subprocess.run(
+        ["sh", "-c", '. examples/setup.sh; find_python; echo "$stamp"'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    taken = notes.exists() and [*stamp, ".[test]"] == [each for each in notes.read_text().splitlines() if each != "."]
+    return Path(sys.prefix) if taken else folder / "venv"
+
+
+def this_machine(folder: Path) -> dict[str, object]:
+    """What of this machine the quickstart may not have changed, and whatever still runs of it."""
+    running = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if str(folder) in (process / "mountinfo").read_text(errors="replace"):
+                running[process.name] = (process / "cmdline").read_bytes()
+    return {
+        "loop devices": subprocess.run(["losetup", "--all"], capture_output=True, text=True, check=True).stdout,
+        "mounts": Path("/proc/mounts").read_text(),
+        "names": sorted(map(str, [*Path("/dev/disk").rglob("*"), *Path("/dev").glob("sd*")])),
+        "processes": running,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not DOWNLOADS and not any(DEBIAN.glob("*.raw")), reason="makes a Debian; set GILDER_DOWNLOADS=1")
+def test_the_quickstart_builds_images_that_one_can_look_into_and_leaves_nothing(tmp_path: Path) -> None:
+    before = this_machine(tmp_path)
+    environment = os.environ | {
+        "FOLDER": str(tmp_path),
+        "GILDER_VENV": str(own_venv(tmp_path)),
+        "LOCALARM_ON_AZURE": "1",
+    }
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation=slave", "sh", "-euc", APART + RUN],
+        cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=580, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = (tmp_path / "told").read_text()
+    assert "built      debian-13" in told
+    first, both = (
+        set(re.findall(r"/images/(MyDebianOSImage-\d+)", text)) for text in ((tmp_path / "first").read_text(), told)
+    )
+    assert len(first) == 1
+    assert len(both - first) == 1, "a second run makes a new image"
+    assert "making the venv" not in done.stderr.partition("building examples/quickstart.json")[2]
+    assert "VERSION_CODENAME=trixie" in done.stdout
+    assert "/mnt/usr/bin/hello" in done.stdout
+    deadline = time.monotonic() + 10  # the embedded cloud ends a moment after its last client
+    while (after := this_machine(tmp_path)) != before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert after == before
+
+
 AS_AZURE = """
 mount -t tmpfs none /sys/class
 mkdir -p /sys/class/dmi/id
