@@ -12,13 +12,12 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.host.disks import running
+from tests.host.disks import do, eventually, running
 
+from gilder.host.devices import BlockDevice
 from gilder.host.hearing import LONGEST_LINE, lingering
 from gilder.host.run import output, run
 from gilder.model.errors import CommandFailed, CommandTimedOut, HostError
-
-FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
 async def test_output_is_heard_line_by_line_while_the_program_runs() -> None:
@@ -230,25 +229,23 @@ async def test_no_descriptor_is_left_open() -> None:
 
 
 @pytest.mark.root
-async def test_what_cannot_be_killed_is_named_and_keeps_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if not FREEZER.is_dir():
-        pytest.skip("no cgroup freezer (v1) here, which is what makes a process deaf to KILL")
+async def test_what_cannot_be_killed_is_named_and_keeps_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, disk: BlockDevice
+) -> None:
+    """On a frozen filesystem, as on a dead device: who wants to write waits in the kernel, deaf to KILL."""
+    monkeypatch.setattr("gilder.host.run.TERM_GRACE", 0.3)
     monkeypatch.setattr("gilder.host.run.KILL_PATIENCE", 0.3)
-    cell = FREEZER / f"gilder-{os.getpid()}"
-    cell.mkdir()
+    do("mount", f"{disk.path}p1", tmp_path)
     try:
-        frozen = f"echo $$ > {cell}/cgroup.procs; exec sleep 1000"
-        script = f"sh -c '{frozen}' & sleep 0.2; echo FROZEN > {cell}/freezer.state"
-        with anyio.fail_after(20), pytest.raises(HostError, match=r"cannot be ended.*: sleep \(process \d+\)"):
-            await run(["sh", "-c", script])
-        members = (cell / "cgroup.procs").read_text().split()
-        assert len(members) == 1
+        do("fsfreeze", "--freeze", tmp_path)
+        try:
+            with anyio.fail_after(20), pytest.raises(HostError, match=r"cannot be ended.*: touch \(process \d+\)"):
+                await run(["sh", "-c", f"touch {tmp_path}/x & sleep 0.2"])
+        finally:
+            do("fsfreeze", "--unfreeze", tmp_path)
+        assert eventually(lambda: not running(f"touch {tmp_path}/x"))
     finally:
-        (cell / "freezer.state").write_text("THAWED")
-        with anyio.fail_after(20):
-            while (cell / "cgroup.procs").read_text():
-                await anyio.sleep(0.01)
-        cell.rmdir()
+        do("umount", tmp_path)
 
 
 async def test_many_at_once() -> None:
