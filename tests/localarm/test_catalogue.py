@@ -356,6 +356,7 @@ def test_debian_is_debian(tmp_path: Path) -> None:
             root, ". /etc/os-release; echo $VERSION_CODENAME; dpkg-query -W -f='${Package}\n' systemd apt"
         ) == ("trixie\napt\nsystemd\n")
         assert (root / "etc/machine-id").read_text() == ""
+        assert not any((root / "boot").iterdir()), "README.md says that there is no kernel"
         assert (
             (root / "etc/apt/sources.list")
             .read_text()
