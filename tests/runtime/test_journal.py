@@ -14,7 +14,10 @@ from pathlib import Path
 import anyio
 import pytest
 
+from gilder.model.effort import Effort
 from gilder.model.errors import HostError, Refused, ReleaseFailed
+from gilder.model.events import Stage
+from gilder.runtime.history import efforts
 from gilder.runtime.journal import Journal, TimingRecord, in_loop, opened
 from gilder.runtime.ledger import JournalLedger
 from gilder.runtime.release import Patience, Release, releasing, undone_on_failure
@@ -36,7 +39,48 @@ async def test_runs_and_builds_are_told_back(journal: Journal) -> None:
     assert run.finished is not None
     (build,) = await journal.builds("r1")
     assert (build.status, build.artifacts) == ("built", ("/images/a", "/images/b"))
-    assert (await journal.usual_seconds()).keys() == {"tiny"}
+
+
+async def test_the_timings_of_the_last_time_that_an_image_was_built(journal: Journal) -> None:
+    for run, status in (("r2", "built"), ("r3", "built"), ("r4", "failed")):
+        await journal.run_started(run, "/vm", "t.json")
+        await journal.build_started(run, "tiny")
+        await journal.timed([TimingRecord(run, "tiny", Stage.MOUNT, "", 5.0, 2.0, True)])
+        await journal.build_finished(run, "tiny", status, "", "", [])
+    assert [timing.run for timing in await journal.last_timings()] == ["r3"]
+
+
+@pytest.mark.parametrize(
+    ("timings", "effort"),
+    [
+        ([("mounting", 0, 2), ("provisioning", 2, 30), ("unmounting", 32, 1)], Effort(working=33)),
+        (
+            [("waiting for a slot", 0, 90), ("attaching the disk", 90, 60), ("waiting for a LUN", 91, 50)],
+            Effort(attaching=10),
+        ),
+        ([("provisioning", 0, 60), ("waiting for the person at the terminal", 10, 45)], Effort(working=15)),
+        (
+            [("attaching the disk", 0, 9), ("waiting for this machine's CPUs", 9, 20), ("mounting", 29, 1)],
+            Effort(0, 9, 1),
+        ),
+        ([("publishing the image", 0, 300), ("detaching the disk", 0, 60), ("cleaning up", 300, 1)], Effort(after=301)),
+        (
+            [("looking up the source", 0, 1), ("creating the disk", 1, 2), ("taking the snapshot", 9, 3)],
+            Effort(3, capturing=3),
+        ),
+        ([("a stage of a later version", 0, 9)], Effort()),
+    ],
+)
+def test_what_a_build_takes_is_told_without_its_waits(timings: list[tuple[str, float, float]], effort: Effort) -> None:
+    records = [TimingRecord("r", "tiny", stage, "", start, seconds, True) for stage, start, seconds in timings]
+    assert efforts(records) == {"tiny": effort}
+
+
+def test_a_step_that_was_tried_again_counts_once() -> None:
+    failed = TimingRecord("r", "tiny", Stage.PROVISION, "", 0, 100, False)
+    assert efforts([failed, TimingRecord("r", "tiny", Stage.PROVISION, "", 200, 20, True)]) == {
+        "tiny": Effort(working=20)
+    }
 
 
 async def test_what_is_held_is_there_until_it_is_released(journal: Journal) -> None:

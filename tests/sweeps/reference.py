@@ -59,6 +59,7 @@ class ThriceArm(Arm):
         repeatable: bool = True,
         lane: str = "",
         patient: bool = True,
+        waiting: Callable[[str], None] = lambda what: None,
     ) -> T:
         for left in (2, 1, 0):
             try:

@@ -21,7 +21,7 @@ from gilder.build.limits import Limits
 from gilder.engine import Run, RunOptions, Stopping
 from gilder.host.devices import BlockDevice
 from gilder.model.errors import Busy
-from gilder.model.events import Event, Sink
+from gilder.model.events import Event, Sink, Stage
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import BuildSpec, GalleryDestination, HyperVGeneration, PlatformImage
@@ -177,17 +177,18 @@ class Place:
         yield self.work
 
     async def work(self, job: Job, slot: Slot, turns: Turns) -> None:
-        """Pretend to work on a disk: mounted all the time, on a CPU for part of it."""
+        """Pretend to provision a disk: mounted all the time, on a CPU for part of it."""
         lun = _lun(slot.device)
         if lun not in self.plugs.attached():
             self.plugs.violations.append(f"LUN {lun} was mounted without a disk")
         self.plugs.mounted.add(lun)
         try:
             piece = self.seconds(job.spec.name) / 10
-            for _ in range(10):
-                await anyio.sleep(piece * (1 - self.cpu_share))
-                async with self._cpus:
-                    await anyio.sleep(piece * self.cpu_share)
+            with job.story.telling(Stage.PROVISION):
+                for _ in range(10):
+                    await anyio.sleep(piece * (1 - self.cpu_share))
+                    async with self._cpus:
+                        await anyio.sleep(piece * self.cpu_share)
         finally:
             self.plugs.mounted.discard(lun)
 

@@ -26,6 +26,7 @@ from gilder.azure.operations import Operation, Progress, operation_of, progress_
 from gilder.azure.tokens import SharedToken
 from gilder.azure.transport import AnswerWithin
 from gilder.model.errors import CloudError, Conflict, OperationFailed, Throttled, Unreachable
+from gilder.model.events import THROTTLED
 from gilder.runtime.backoff import retry_delays
 from gilder.runtime.release import closing
 
@@ -50,6 +51,10 @@ PASSING = {
 
 _STALE_TOKEN = {"ExpiredAuthenticationToken", "InvalidAuthenticationToken"}
 """Error codes of a 401 after which a new token may help."""
+
+
+def _unheard(what: str) -> None:
+    """Nobody wants to know of a wait."""
 
 
 class Arm:
@@ -111,6 +116,7 @@ class Arm:
         repeatable: bool = True,
         lane: str = "",
         patient: bool = True,
+        waiting: Callable[[str], None] = _unheard,
     ) -> T:
         """Make one request, again while Azure says "later"; raises a CloudError.
 
@@ -118,8 +124,8 @@ class Arm:
         reads what became of it. A throttled request had no effect, so it is always repeated.
 
         Requests of one `lane` draw from one budget. Once it is used up they queue, and only the first in the queue
-        asks again: if all did, each token that comes back would be fought for by all of them. Who is not `patient`
-        hears of the throttling at once, as Throttled.
+        asks again: if all did, each token that comes back would be fought for by all of them. `waiting` is told of the
+        queue, and "" when that is over. Who is not `patient` hears of the throttling at once, as Throttled.
         """
         if not lane or not patient:
             return await self._persistently(doing, call, repeatable=repeatable, through_throttle=patient)
@@ -127,8 +133,12 @@ class Arm:
         if not queue.locked():
             with suppress(Throttled):
                 return await self._persistently(doing, call, repeatable=repeatable, through_throttle=False)
-        async with queue:
-            return await self._persistently(doing, call, repeatable=repeatable, through_throttle=True)
+        waiting(THROTTLED)
+        try:
+            async with queue:
+                return await self._persistently(doing, call, repeatable=repeatable, through_throttle=True)
+        finally:
+            waiting("")
 
     async def _persistently(
         self, doing: str, call: Callable[[], Awaitable[T]], *, repeatable: bool, through_throttle: bool
@@ -171,9 +181,10 @@ class Arm:
         *args: Any,
         repeatable: bool = True,
         patient: bool = True,
+        waiting: Callable[[str], None] = _unheard,
         **options: Any,
     ) -> Operation | None:
-        """Send a request that starts a long-running operation; None when it was done at once."""
+        """Send a request that starts a long-running operation; None when it was done at once. `waiting` as in `ask`."""
         seen: list[PipelineResponse[Any, Any]] = []
 
         async def call() -> None:
@@ -181,7 +192,7 @@ class Arm:
             await begin(*args, polling=False, raw_response_hook=seen.append, **options)
 
         lane = getattr(begin, "__qualname__", "")
-        await self.ask(doing, call, repeatable=repeatable, lane=lane, patient=patient)
+        await self.ask(doing, call, repeatable=repeatable, lane=lane, patient=patient, waiting=waiting)
         response = seen[-1].http_response
         return operation_of(doing, response.status_code, response.headers)
 

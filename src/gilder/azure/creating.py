@@ -41,10 +41,12 @@ class Creation:
     doing: str
 
 
-async def created(arm: Arm, creation: Creation, begun: Begun = unheard) -> Mapping[str, Any]:
+async def created(
+    arm: Arm, creation: Creation, begun: Begun = unheard, waiting: Callable[[str], None] = lambda what: None
+) -> Mapping[str, Any]:
     """Create it and wait until it is there; returns it as far as the service tells. Raises CloudError.
 
-    `begun` hears of each operation.
+    `begun` hears of each operation, `waiting` of the time in which Azure lets it wait.
 
     When no answer comes, the request may have had its effect all the same: sending it again would then be refused as a
     conflict with itself, and the build lost. So the resource is looked at first. An operation that ends in a failure that
@@ -55,7 +57,9 @@ async def created(arm: Arm, creation: Creation, begun: Begun = unheard) -> Mappi
     for tries in itertools.count(1):
         try:
             at = (creation.id.resource_group, *creation.id.names)
-            operation = await arm.change(creation.doing, creation.begin, *at, creation.body, repeatable=False)
+            operation = await arm.change(
+                creation.doing, creation.begin, *at, creation.body, repeatable=False, waiting=waiting
+            )
             if operation is not None:
                 await begun(operation)
             return await arm.finished(creation.id.subscription, operation, looks(creation.usual))

@@ -240,10 +240,12 @@ async def publish_version(
     plan: VersionPlan,
     tell: Callable[[Sequence[RegionProgress]], None] = lambda regions: None,
     begun: Begun = unheard,
+    waiting: Callable[[str], None] = lambda what: None,
 ) -> None:
     """Publish a version and wait until it is replicated to every region; raises CloudError.
 
-    `tell` hears of the replication from time to time, `begun` of the operation.
+    `tell` hears of the replication from time to time, `begun` of the operation, `waiting` of the time in which Azure lets it
+    wait.
     """
     versions = arm.client(plan.id.subscription).gallery_image_versions
     what = Creation(
@@ -258,7 +260,7 @@ async def publish_version(
     async with anyio.create_task_group() as group:
         group.start_soon(_watch, arm, plan.id, tell)
         try:
-            await created(arm, what, begun)
+            await created(arm, what, begun, waiting)
         except CloudError as error:
             failure = error
         group.cancel_scope.cancel()

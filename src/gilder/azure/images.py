@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from azure.mgmt.compute import models
@@ -106,8 +106,13 @@ def _body(plan: ImagePlan) -> models.Image:
     return models.Image(location=plan.location, tags=dict(plan.tags), properties=properties)
 
 
-async def create_image(arm: Arm, plan: ImagePlan, begun: Begun = unheard) -> None:
-    """Make a managed image and wait until it is there; raises CloudError. `begun` hears of the operation."""
+async def create_image(
+    arm: Arm, plan: ImagePlan, begun: Begun = unheard, waiting: Callable[[str], None] = lambda what: None
+) -> None:
+    """Make a managed image and wait until it is there; raises CloudError.
+
+    `begun` hears of the operation, `waiting` of the time in which Azure lets it wait.
+    """
     images = arm.client(plan.id.subscription).images
     what = Creation(
         id=plan.id,
@@ -117,7 +122,7 @@ async def create_image(arm: Arm, plan: ImagePlan, begun: Begun = unheard) -> Non
         usual=Usual.CREATE_IMAGE,
         doing=f"creating the image {plan.id.name}",
     )
-    await created(arm, what, begun)
+    await created(arm, what, begun, waiting)
 
 
 async def image_made(arm: Arm, image: ArmId) -> Product | None:

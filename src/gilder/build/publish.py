@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import anyio
@@ -34,6 +34,8 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
     errors: list[GilderError] = []
     wanted = _wanted(plan)
     story.hourglass.images_to_come = len(wanted)
+    # Of two, one goes on while the other waits.
+    waiting = story.waits_for if len(wanted) == 1 else _unheard
 
     async def make(thing: ImagePlan | VersionPlan) -> None:
         try:
@@ -41,9 +43,9 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
                 await _make_room(thing, site, story)
             match thing:
                 case ImagePlan():
-                    await _image(thing, site, ledger, story)
+                    await _image(thing, site, ledger, story, waiting)
                 case VersionPlan():
-                    await _version(thing, site, ledger, story)
+                    await _version(thing, site, ledger, story, waiting)
             done.append(thing.id)
         except GilderError as error:
             errors.append(error)
@@ -62,6 +64,10 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
                 for artifact in done:
                     story.say(f"{artifact} was published, and stays")
     return tuple(thing.id for thing in wanted)
+
+
+def _unheard(what: str) -> None:
+    """A wait that is not told."""
 
 
 def _wanted(plan: BuildPlan) -> list[ImagePlan | VersionPlan]:
@@ -92,7 +98,7 @@ async def _make_room(thing: ImagePlan | VersionPlan, site: Site, story: Story) -
     await (delete_image if isinstance(thing, ImagePlan) else delete_version)(site.arm, thing.id)
 
 
-async def _image(plan: ImagePlan, site: Site, ledger: Ledger, story: Story) -> None:
+async def _image(plan: ImagePlan, site: Site, ledger: Ledger, story: Story, waiting: Callable[[str], None]) -> None:
     image = plan.id
     remedy = f"az image delete --ids {image}"
     undo = Release(
@@ -105,11 +111,11 @@ async def _image(plan: ImagePlan, site: Site, ledger: Ledger, story: Story) -> N
         plan_text(plan),
     )
     async with undone_on_failure(ledger, undo):
-        await create_image(site.arm, plan, _noting(ledger, image))
+        await create_image(site.arm, plan, _noting(ledger, image), waiting)
         story.hourglass.image_made()
 
 
-async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story) -> None:
+async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story, waiting: Callable[[str], None]) -> None:
     version = plan.id
     remedy = f"az sig image-version delete --ids {version}"
     undo = Release(
@@ -126,7 +132,7 @@ async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story) 
         story.say("replication: " + ", ".join(f"{r.region} {r.state.lower()} {r.percent} %" for r in regions))
 
     async with undone_on_failure(ledger, undo):
-        await publish_version(site.arm, plan, tell, _noting(ledger, version))
+        await publish_version(site.arm, plan, tell, _noting(ledger, version), waiting)
         story.hourglass.image_made()
 
 

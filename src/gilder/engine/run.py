@@ -20,6 +20,7 @@ from gilder.model.errors import GilderError, HostError, UserError
 from gilder.model.events import Finished, Sink, Stage
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome, Residue
 from gilder.model.spec import BuildSpec
+from gilder.runtime.history import efforts
 from gilder.runtime.journal import Journal, TimingRecord
 from gilder.runtime.ledger import JournalLedger
 from gilder.runtime.redaction import Redactor, redacted
@@ -73,7 +74,7 @@ class Run:
         """
         must_differ(specs)
         by_name = {spec.name: spec for spec in specs}
-        order = [by_name[name] for name in in_order(list(by_name), await self._journal.stage_seconds())]
+        order = [by_name[name] for name in in_order(list(by_name), efforts(await self._journal.last_timings()))]
         async with renewed(self._site.leases), served(self._site.writer):
             with anyio.CancelScope() as scope:
                 self._stopping.stops(scope)

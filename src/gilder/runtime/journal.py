@@ -130,6 +130,11 @@ class TimingRecord:
     ok: bool
 
 
+def _timing(row: tuple[str, str, str, str, float, float, int]) -> TimingRecord:
+    run, build, stage, detail, started, seconds, ok = row
+    return TimingRecord(run, build, stage, detail, started, seconds, bool(ok))
+
+
 def boot_id() -> str:
     """The id of this boot of the machine: after a restart no process of an earlier run can live."""
     try:
@@ -300,41 +305,27 @@ class Journal:
     async def timings(self, run: str) -> list[TimingRecord]:
         """The timings of a run, in the order they began."""
         query = "SELECT * FROM timing WHERE run = ? ORDER BY started, rowid"
-
-        def read(db: sqlite3.Connection) -> list[TimingRecord]:
-            return [
-                TimingRecord(run, build, stage, detail, started, seconds, bool(ok))
-                for run, build, stage, detail, started, seconds, ok in db.execute(query, (run,))
-            ]
-
-        return await self._do(read)
+        return await self._do(lambda db: [_timing(row) for row in db.execute(query, (run,))])
 
     async def run_of(self, run: str) -> RunRecord | None:
         """One run, None if there is none of that id."""
         rows = await self._do(lambda db: db.execute("SELECT * FROM run WHERE id = ?", (run,)).fetchall())
         return RunRecord(*rows[0]) if rows else None
 
+    async def last_timings(self) -> list[TimingRecord]:
+        """The timings of each build from the run that built it last."""
+        query = (
+            "SELECT timing.* FROM timing "
+            "JOIN (SELECT name, run, MAX(finished) FROM build WHERE status = 'built' GROUP BY name) AS last "
+            "ON timing.run = last.run AND timing.build = last.name"
+        )
+        return await self._do(lambda db: [_timing(row) for row in db.execute(query)])
+
     async def usual_seconds(self) -> dict[str, float]:
         """How long each build took when it was last built, by name."""
         took = "MAX(0, finished - started)"  # the clock may have been set back meanwhile
         query = f"SELECT name, {took} FROM build WHERE status = 'built' AND finished IS NOT NULL ORDER BY finished"  # noqa: S608 — constants
         return await self._do(lambda db: dict(db.execute(query).fetchall()))
-
-    async def stage_seconds(self) -> dict[str, dict[str, float]]:
-        """How long each stage of each build took when it was last built, by name and stage."""
-        query = (
-            "SELECT timing.build, stage, SUM(seconds) FROM timing "
-            "JOIN (SELECT name, run, MAX(finished) FROM build WHERE status = 'built' GROUP BY name) AS last "
-            "ON timing.run = last.run AND timing.build = last.name GROUP BY timing.build, stage"
-        )
-
-        def read(database: sqlite3.Connection) -> dict[str, dict[str, float]]:
-            found: dict[str, dict[str, float]] = {}
-            for build, stage, seconds in database.execute(query):
-                found.setdefault(build, {})[stage] = seconds
-            return found
-
-        return await self._do(read)
 
     async def close(self) -> None:
         """Close the file."""
