@@ -14,7 +14,7 @@ from tests.virtual.place import Place, image_spec, lognormal, placed
 from gilder.build import Job, LocalWork
 from gilder.engine import RunOptions, Stopping
 from gilder.model.errors import HostError
-from gilder.model.events import WAITING_FOR, Event, Stage, Waiting
+from gilder.model.events import WAITING_FOR, Event, Finished, Stage, Waiting
 from gilder.model.gauges import Gauges
 from gilder.model.outcomes import Built, Cancelled, Failed
 from gilder.model.spec import BuildSpec
@@ -46,6 +46,22 @@ def test_more_builds_than_luns_all_get_one(tmp_path: Path) -> None:
             assert all(isinstance(outcome, Built) for outcome in outcomes), outcomes
             assert place.plugs.violations == []
             assert place.left() == []
+
+    in_virtual_time(main)
+
+
+def test_the_time_of_a_build_begins_with_its_first_stage(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            place.seconds = lambda build: 20.0
+            names = [f"image{n}" for n in range(24)]
+            outcomes = {
+                outcome.build: outcome.seconds for outcome in await place.build([image_spec(name) for name in names])
+            }
+            assert anyio.current_time() > 200
+            assert max(outcomes.values()) < 130
+            ends = {event.build: event.seconds for event in place.events if isinstance(event, Finished)}
+            assert ends == outcomes
 
     in_virtual_time(main)
 

@@ -1,7 +1,8 @@
-"""The same images night after night: in which order they begin."""
+"""The same images night after night: in which order they begin, and what a run says of its end."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -9,8 +10,12 @@ import pytest
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import Place, image_spec, placed
 
+from gilder.cli.forecast import remaining
+from gilder.cli.view import View, fold
 from gilder.engine import RunOptions
 from gilder.engine.order import in_order
+from gilder.model.effort import Effort
+from gilder.model.events import Event
 from gilder.model.outcomes import Built
 from gilder.runtime.history import efforts
 
@@ -56,3 +61,62 @@ def test_images_that_wait_for_azure_are_not_taken_for_long_ones(tmp_path: Path) 
             assert max(effort.after for effort in known.values()) < 15
 
     in_virtual_time(main)
+
+
+@pytest.mark.parametrize(
+    ("slots", "builds", "seconds", "share", "parallel", "within"),
+    [
+        pytest.param(4, 24, 30.0, 0.25, 0, 0.15, id="slots"),
+        pytest.param(32, 100, 30.0, 0.25, 0, 0.3, id="writes and images"),
+        pytest.param(32, 48, 60.0, 0.9, 0, 0.3, id="CPUs"),
+        pytest.param(32, 16, 60.0, 0.25, 0, 0.15, id="nothing"),
+        pytest.param(32, 16, 60.0, 0.25, 4, 0.15, id="parallel builds"),
+    ],
+)
+def test_the_end_is_foretold(
+    tmp_path: Path, slots: int, builds: int, seconds: float, share: float, parallel: int, within: float
+) -> None:
+    """To a part of the run, whatever limits it: on the second night from its start on, on the first once one is built."""
+    names = [f"image{number:03}" for number in range(builds)]
+    options = RunOptions(force=True, parallel_builds=parallel)
+
+    async def main() -> None:
+        async with placed(tmp_path, slots) as place:
+            place.seconds, place.cpu_share = lambda name: seconds, share
+            for first in (True, False):
+                await anyio.sleep(NIGHT)
+                usual = efforts(await place.journal.last_timings())
+                said, took = await foretold(place, names, options, usual)
+                known = [(at, left) for at, left in said if left is not None]
+                assert first or len(known) == len(said)
+                assert all(abs(left - (took - at)) < within * took for at, left in known), (took, known)
+
+    in_virtual_time(main)
+
+
+async def foretold(
+    place: Place, names: list[str], options: RunOptions, usual: dict[str, Effort]
+) -> tuple[list[tuple[float, float | None]], float]:
+    """Build, and note every five seconds what is said of the end; the notes, and the seconds until the end."""
+    start = anyio.current_time()
+    view = View.of(names, start, usual)
+    said: list[tuple[float, float | None]] = []
+
+    def tell(event: Event) -> None:
+        nonlocal view
+        view = fold(view, event)
+
+    async def watch() -> None:
+        while True:
+            await anyio.sleep(5)
+            assert place.site is not None
+            gauges = replace(place.site.gauges(), builds=options.parallel_builds or None)
+            now = anyio.current_time()
+            said.append((now - start, remaining(replace(view, gauges=gauges), now)))
+
+    place.tell = tell
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch)
+        await place.build([image_spec(name) for name in names], options)
+        group.cancel_scope.cancel()
+    return said, anyio.current_time() - start

@@ -99,6 +99,11 @@ class Limits:
         self.slots = ours
         self._entered.total_tokens = max(1, ours + min(ours, _AHEAD))
 
+    @property
+    def places(self) -> int:
+        """How many builds work here at a time: as many as are good for crowded CPUs, or more where these have time."""
+        return max(self._when_crowded, self._working.borrowed_tokens)
+
     @asynccontextmanager
     async def entered(self, story: Story) -> AsyncIterator[Entry]:
         """Have a place among those that hold or soon need a slot, until left."""

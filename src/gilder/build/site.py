@@ -66,7 +66,7 @@ class Site:
         done, left = self.writer.statistics, self.arm.budgets.left
         known = ((what, min((left[name] for name in names if name in left), default=None)) for what, names in _BUDGETS)
         requests = tuple((what, count) for what, count in known if count is not None)
-        return Gauges(done.attached - done.detached, self.limits.slots, requests)
+        return Gauges(done.attached - done.detached, self.limits.slots, requests, self.limits.places)
 
     def runs(self, wanted: str) -> bool:
         """Whether programs for an architecture run on this machine."""

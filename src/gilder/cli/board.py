@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 
+from gilder.cli.forecast import remaining
 from gilder.cli.plain import seconds
-from gilder.cli.view import Row, State, View, remaining
+from gilder.cli.view import Row, State, View
 from gilder.model.gauges import Gauges
 
 _NAME_MOST = 32

@@ -19,6 +19,7 @@ from gilder.cli.machine import MachineLines
 from gilder.cli.plain import Blocks, PlainLines, Progress, seconds, stamped
 from gilder.cli.terminal import Bottom, Painted, has_colour, is_live, symbols_for
 from gilder.cli.view import View
+from gilder.model.effort import Effort
 from gilder.model.events import Finished
 
 TAIL = 20
@@ -27,7 +28,7 @@ TAIL = 20
 
 @asynccontextmanager
 async def shown(
-    look: Look, builds: Sequence[str], usual: Mapping[str, float], logs: LogFiles
+    look: Look, builds: Sequence[str], usual: Mapping[str, Effort], logs: LogFiles
 ) -> AsyncIterator[Progress]:
     """Progress of these builds on standard error, while inside.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gilder.cli.places import ALIVE
 from gilder.model.errors import UserError
+from gilder.model.events import WAITING_FOR
 from gilder.runtime.filelock import is_unlocked
 from gilder.runtime.journal import (
     BuildRecord,
@@ -49,6 +50,14 @@ class Record:
         if self.status == "running":
             return time.time()
         return max([self.run.started, *self.ends()])
+
+    def begins(self) -> dict[str, float]:
+        """When the first stage of each build began, of builds that are over: before that they were queued."""
+        found: dict[str, float] = {}
+        for timing in self.timings:
+            if not timing.stage.startswith(WAITING_FOR):
+                found[timing.build] = min(timing.started, found.get(timing.build, timing.started))
+        return found
 
     def ends(self) -> list[float]:
         """When something of it ended."""

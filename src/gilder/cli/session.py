@@ -34,6 +34,7 @@ from gilder.model.errors import HostError
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import Auth
 from gilder.runtime.filelock import file_locked
+from gilder.runtime.history import efforts
 from gilder.runtime.journal import Journal, opened
 from gilder.runtime.redaction import Redactor
 from gilder.template import Loaded
@@ -91,7 +92,7 @@ class _Work:
     ) -> tuple[list[Outcome], bool]:
         """Build, and show it; returns how each build ended and whether a signal stopped the run."""
         run, names = self.options.run, [spec.name for spec in self.loaded.builds]
-        usual = await journal.usual_seconds()
+        usual = efforts(await journal.last_timings())
         async with shown(self.options.look, names, usual, logs) as progress:
 
             def say(text: str) -> None:
@@ -104,8 +105,8 @@ class _Work:
             with lease.heard_by(say) if lease else nullcontext():
                 site_of_run = site_on(self.cloud, self.auth, self.machine, run, say)
                 async with site_of_run as site:
-                    progress.watch(site.gauges)
                     work = Run(site, journal, sink, stopping, policy, self.redactor)
+                    progress.watch(work.gauges)
                     hear_out()
                     with signals_heard(stopping):
                         outcomes = await self._outcomes(work, journal, events, say)

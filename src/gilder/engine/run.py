@@ -18,6 +18,7 @@ from gilder.host.hearing import LONGEST_LINE
 from gilder.model.deadlines import Deadlines
 from gilder.model.errors import GilderError, HostError, UserError
 from gilder.model.events import Finished, Sink, Stage
+from gilder.model.gauges import Gauges
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome, Residue
 from gilder.model.spec import BuildSpec
 from gilder.runtime.history import efforts
@@ -67,6 +68,10 @@ class Run:
         self._limit = anyio.CapacityLimiter(options.parallel_builds or 10_000)
         self._outcomes: dict[str, Outcome] = {}
 
+    def gauges(self) -> Gauges:
+        """What is left now of what the builds share."""
+        return replace(self._site.gauges(), builds=self._options.parallel_builds or None)
+
     async def outcomes(self, specs: Sequence[BuildSpec]) -> list[Outcome]:
         """Build all of them and say how each ended, in the order given.
 
@@ -104,17 +109,16 @@ class Run:
             self._options.remedy,
         )  # fmt: skip
         self._stopping.watch(ledger)
-        start = anyio.current_time()
         result: Outcome | None = None
         try:
             await self._journal.build_started(self._site.run, spec.name)
             artifacts = await build_image(spec, self._site, ledger, story, self._workplace)
-            result = Built(spec.name, artifacts, anyio.current_time() - start, ledger.residues)
+            result = Built(spec.name, artifacts, story.seconds, ledger.residues)
         except Exception as error:  # noqa: BLE001 — the failure of one image, whatever it is, must not end the others
-            result = _failed(spec, story, error, anyio.current_time() - start, ledger)
+            result = _failed(spec, story, error, ledger)
         finally:
             if result is None:
-                result = _interrupted(spec, story, anyio.current_time() - start, ledger)
+                result = _interrupted(spec, story, ledger)
             result = _hidden(result, self._redactor)
             self._outcomes[spec.name] = result
             with anyio.CancelScope(shield=True):  # in the journal's own thread, a few milliseconds
@@ -164,24 +168,24 @@ def must_differ(specs: Sequence[BuildSpec]) -> None:
                 raise UserError(f"the builds {other} and {spec.name} would both make {thing}", hint=hint)
 
 
-def _failed(spec: BuildSpec, story: Story, error: Exception, took: float, ledger: MemoryLedger) -> Failed:
+def _failed(spec: BuildSpec, story: Story, error: Exception, ledger: MemoryLedger) -> Failed:
     cause = _cause(error)
     stage = story.failed_at or story.stage or Stage.RESOLVE
     if isinstance(cause, GilderError):
-        return Failed(spec.name, stage, cause.message, cause.hint, took, ledger.residues)
+        return Failed(spec.name, stage, cause.message, cause.hint, story.seconds, ledger.residues)
     for line in "".join(traceback.format_exception(error)).splitlines():
         story.output(line, "stderr")
     hint = "this is a mistake in gilder: please report it with the log of this build"
-    return Failed(spec.name, stage, f"{type(cause).__name__}: {cause}", hint, took, ledger.residues)
+    return Failed(spec.name, stage, f"{type(cause).__name__}: {cause}", hint, story.seconds, ledger.residues)
 
 
-def _interrupted(spec: BuildSpec, story: Story, took: float, ledger: MemoryLedger) -> Outcome:
+def _interrupted(spec: BuildSpec, story: Story, ledger: MemoryLedger) -> Outcome:
     """How a cancelled build ended: built when all was published, and only giving back remained."""
     if story.published and not spec.post_processors:
-        return Built(spec.name, story.published, took, ledger.residues)
+        return Built(spec.name, story.published, story.seconds, ledger.residues)
     for artifact in story.published:
         story.say(f"{artifact} was published, and stays")
-    return Cancelled(spec.name, story.failed_at or story.stage, took, ledger.residues)
+    return Cancelled(spec.name, story.failed_at or story.stage, story.seconds, ledger.residues)
 
 
 def _hidden(outcome: Outcome, redactor: Redactor) -> Outcome:

@@ -321,12 +321,6 @@ class Journal:
         )
         return await self._do(lambda db: [_timing(row) for row in db.execute(query)])
 
-    async def usual_seconds(self) -> dict[str, float]:
-        """How long each build took when it was last built, by name."""
-        took = "MAX(0, finished - started)"  # the clock may have been set back meanwhile
-        query = f"SELECT name, {took} FROM build WHERE status = 'built' AND finished IS NOT NULL ORDER BY finished"  # noqa: S608 — constants
-        return await self._do(lambda db: dict(db.execute(query).fetchall()))
-
     async def close(self) -> None:
         """Close the file."""
         if self._thread is None:
