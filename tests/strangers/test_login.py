@@ -24,7 +24,7 @@ from gilder.api import Auth, connected
 async def main():
     auth = Auth(metadata_host="localhost", client_id=sys.argv[1], client_secret=sys.argv[2])
     async with connected(auth) as vm:
-        print(vm.facts.name, "at", vm.site.arm.cloud.resource_manager)
+        print(vm.facts.name, "at", vm.arm.cloud.resource_manager)
 
 anyio.run(main)
 """

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from gilder.cli.places import CLOUD_STATE, JOURNAL, cloud_options, journal_optio
 from gilder.cli.templates import Templates, template_options
 from gilder.model.deadlines import Deadlines
 from gilder.model.errors import Refused, UserError
+from gilder.runtime.naming import new_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def command(
         raise Refused(
             "gilder build must run as root: it mounts disks and enters chroots", hint="use: sudo -E gilder build …"
         )
-    run = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
+    run = new_run()
     options = BuildOptions(
         logs=log_dir / run,
         journal=journal,

@@ -1,6 +1,6 @@
 """Many images: admission, limits, order, signals, outcomes."""
 
-from gilder.engine.connection import site_on, turn_on
+from gilder.engine.connection import arm_on, site_for, site_on, turn_on
 from gilder.engine.gc import Collected, Collector, Here, Judged
 from gilder.engine.login import cloud_of, settled, shared_auth
 from gilder.engine.recovery import ALIVE, Recovered, Recovery, crashed_runs
@@ -19,12 +19,14 @@ __all__ = [
     "Run",
     "RunOptions",
     "Stopping",
+    "arm_on",
     "cloud_of",
     "crashed_runs",
     "must_differ",
     "settled",
     "shared_auth",
     "signals_heard",
+    "site_for",
     "site_on",
     "turn_on",
 ]
