@@ -5,7 +5,7 @@ from gilder.engine.gc import Collected, Collector, Here, Judged
 from gilder.engine.login import cloud_of, settled, shared_auth
 from gilder.engine.recovery import ALIVE, Recovered, Recovery, crashed_runs
 from gilder.engine.run import Run, RunOptions, must_differ
-from gilder.engine.signals import STOPPING, Stopping, signals_heard
+from gilder.engine.signals import STOPPING, Stopping, heeded, signals_heard
 
 __all__ = [
     "ALIVE",
@@ -22,6 +22,7 @@ __all__ = [
     "arm_on",
     "cloud_of",
     "crashed_runs",
+    "heeded",
     "must_differ",
     "settled",
     "shared_auth",

@@ -17,6 +17,12 @@ from gilder.runtime.release import MemoryLedger, Patience
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask to stop."""
 
+
+def heeded() -> tuple[signal.Signals, ...]:
+    """Those of them that this process was not started to ignore: nohup(1) and jobs in the background of a script want so."""
+    return tuple(number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN)
+
+
 HURRIED = 15.0
 """Seconds that each release may still take after the second signal."""
 
@@ -74,7 +80,9 @@ class Stopping:
 
 @contextmanager
 def signals_heard(stopping: Stopping) -> Iterator[None]:
-    """Hear SIGINT, SIGTERM and SIGHUP while inside an event loop; what heard them before does so again afterwards.
+    """Hear the signals that ask to stop while inside an event loop; what heard them before does so again afterwards.
+
+    One that is ignored stays so.
 
     Not by the event loop's own handlers: when those are removed, the system's way with a signal is back for a moment, and one
     that came then ended gilder before its summary.
@@ -84,7 +92,7 @@ def signals_heard(stopping: Stopping) -> Iterator[None]:
     def hear(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(stopping.signalled, signal.Signals(number).name)
 
-    before = {number: signal.signal(number, hear) for number in STOPPING}
+    before = {number: signal.signal(number, hear) for number in heeded()}
     try:
         yield
     finally:
