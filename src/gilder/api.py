@@ -169,7 +169,7 @@ async def run(
     `tell` hears every event; it must neither block nor raise. Raises UserError when two builds want one destination,
     Refused when the journal cannot be written.
     """
-    must_differ(specs)
+    must_differ(specs, vm.auth, vm.machine)
     stopping = Stopping(lambda text: None)
     of_specs = (secret for spec in specs for secret in (*spec.sensitive, *spec.auth.secrets.values()))
     redactor = Redactor([*of_specs, *vm.auth.secrets.values()])

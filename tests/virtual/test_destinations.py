@@ -10,7 +10,7 @@ import anyio
 import pytest
 from tests.virtual.furnishing import definition, disk, gallery, id_of, version
 from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import COMPUTE, GROUP, Place, placed
+from tests.virtual.place import COMPUTE, GROUP, VM, Place, placed
 from tests.virtual.wanted import (
     IMAGE,
     OTHER_SUBSCRIPTION,
@@ -20,10 +20,11 @@ from tests.virtual.wanted import (
     to_gallery,
 )
 
+from gilder.azure.metadata import Machine
 from gilder.build import Job
 from gilder.build.permissions import needs_of
-from gilder.engine import Stopping
-from gilder.model.errors import HostError
+from gilder.engine import Stopping, must_differ
+from gilder.model.errors import HostError, UserError
 from gilder.model.events import Said, Stage
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Cancelled, Failed
@@ -255,6 +256,42 @@ def test_a_version_goes_to_a_gallery_of_another_subscription(tmp_path: Path, opt
             assert any(OTHER_SUBSCRIPTION in scope for scope in needed)
 
     in_virtual_time(main)
+
+
+HERE = {"subscription": SUBSCRIPTION}
+SAME = {
+    "the subscription is that of the VM": (to_gallery(), to_gallery(**HERE)),
+    "in other letters": (to_gallery(), to_gallery(subscription=SUBSCRIPTION.upper(), gallery_name="GALLERY")),
+    "subscription_id names it": (
+        to_gallery() | {"auth": Auth(subscription_id=OTHER_SUBSCRIPTION)},
+        to_gallery(subscription=OTHER_SUBSCRIPTION),
+    ),
+    "one image in other letters": ({}, {"image_resource_id": ArmId.parse(str(IMAGE).upper())}),
+    "one disk": (
+        {"temporary_os_disk_id": id_of("disks", "d")},
+        {"temporary_os_disk_id": id_of("disks", "D")} | to_gallery(),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_two_builds_of_one_destination_are_refused_before_anything_is_created(tmp_path: Path, case: str) -> None:
+    first, second = (
+        spec(**options).model_copy(update={"name": name}) for name, options in zip("ab", SAME[case], strict=True)
+    )
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            with pytest.raises(UserError, match="the builds a and b would both make"):
+                await place.build([first, second])
+            assert not [request for request in place.application.audit if request["method"] == "PUT"]
+
+    in_virtual_time(main)
+
+
+def test_versions_of_two_subscriptions_are_two() -> None:
+    first, second = spec(**to_gallery()), spec(**to_gallery(subscription=OTHER_SUBSCRIPTION))
+    must_differ([first, second.model_copy(update={"name": "two"})], Auth(), Machine(VM, "", "", ""))
 
 
 def test_latest_is_the_newest_version_that_is_not_left_out_of_it(tmp_path: Path) -> None:

@@ -57,9 +57,8 @@ class Site:
     """Of this machine, in Azure's words: `x64`, `Arm64`."""
 
     def gallery_subscription(self, spec: BuildSpec) -> str:
-        """Where a gallery is that names no subscription: in that of the login (with az its alone), else in the VM's."""
-        own = None if self.auth.use_azure_cli_auth else spec.auth.subscription_id
-        return own or self.auth.subscription_id or self.machine.id.subscription
+        """Where a gallery is that names no subscription."""
+        return gallery_subscription(spec, self.auth, self.machine)
 
     def gauges(self) -> Gauges:
         """What is left now of what the builds share."""
@@ -84,3 +83,9 @@ class Site:
             HOST: str(self.machine.id),
             CREATED: self.created.isoformat(timespec="seconds"),
         }
+
+
+def gallery_subscription(spec: BuildSpec, auth: Auth, machine: Machine) -> str:
+    """Where a gallery is that names no subscription: in that of the login (with az its alone), else in the VM's."""
+    own = None if auth.use_azure_cli_auth else spec.auth.subscription_id
+    return own or auth.subscription_id or machine.id.subscription

@@ -50,7 +50,7 @@ async def build_all(templates: Templates, options: BuildOptions, lease: Lease | 
     if templates.report(loaded, machine=options.look.machine):
         return FAILED
     auth = await login.settled(shared_auth(loaded.builds))
-    must_differ(loaded.builds)
+    must_differ(loaded.builds, auth, machine)
     redactor, short = Redactor.of(secrets_of(loaded, os.environ) | login_secrets(auth))
     warnings = [f"the value of {name} is too short to be hidden" for name in short]
     for warning in warnings + open_files(loaded, auth, templates.texts):

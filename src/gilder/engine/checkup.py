@@ -137,7 +137,7 @@ async def _builds(site: Site, specs: Sequence[BuildSpec], tell: Tell) -> None:
     if not specs:
         return
     try:
-        must_differ(specs)
+        must_differ(specs, site.auth, site.machine)
     except GilderError as error:
         tell(bad("builds", error.message, error.hint or ""))
     for spec in specs:

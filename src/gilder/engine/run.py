@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
+from gilder.azure.metadata import Machine
 from gilder.build import Attendance, Site, Story, Workplace, build_image, on_this_machine
 from gilder.build.leases import renewed
+from gilder.build.site import gallery_subscription
 from gilder.engine.order import in_order
 from gilder.engine.signals import Stopping
 from gilder.host.hearing import LONGEST_LINE
@@ -20,7 +22,7 @@ from gilder.model.errors import GilderError, HostError, UserError
 from gilder.model.events import Finished, Sink, Stage
 from gilder.model.gauges import Gauges
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome, Residue
-from gilder.model.spec import BuildSpec
+from gilder.model.spec import Auth, BuildSpec
 from gilder.runtime.history import efforts
 from gilder.runtime.journal import Journal, TimingRecord
 from gilder.runtime.ledger import JournalLedger
@@ -77,7 +79,7 @@ class Run:
 
         Raises UserError when two of them want one destination; else only for mistakes of gilder outside of builds.
         """
-        must_differ(specs)
+        must_differ(specs, self._site.auth, self._site.machine)
         by_name = {spec.name: spec for spec in specs}
         order = [by_name[name] for name in in_order(list(by_name), efforts(await self._journal.last_timings()))]
         async with renewed(self._site.leases), served(self._site.writer):
@@ -144,16 +146,20 @@ class Run:
             story.say(f"{error.message}: the record of this build is incomplete")
 
 
-def must_differ(specs: Sequence[BuildSpec]) -> None:
-    """Raise UserError when two builds have one name, one destination, or one temporary resource."""
+def must_differ(specs: Sequence[BuildSpec], auth: Auth, machine: Machine) -> None:
+    """Raise UserError when two builds have one name, one destination, or one temporary resource.
+
+    `auth` and `machine` say where a gallery is that names no subscription.
+    """
     seen: dict[str, tuple[int, str]] = {}
     for number, spec in enumerate(specs):
         wanted = [f"the name {spec.name}"]
+        to = spec.shared_image_destination
         wanted += [
             str(resource)
             for resource in (
                 spec.image_resource_id,
-                spec.shared_image_destination and spec.shared_image_destination.version_id("this subscription"),
+                to and to.version_id(gallery_subscription(spec, auth, machine)),
                 spec.temporary_os_disk_id,
                 spec.temporary_os_disk_snapshot_id,
                 spec.temporary_data_disk_id_prefix,
