@@ -21,6 +21,9 @@ from gilder.runtime.release import Ledger, Release, undone_on_failure
 
 _PLANS: TypeAdapter[ImagePlan | VersionPlan] = TypeAdapter(ImagePlan | VersionPlan)
 
+_GOING_WELL = ("replicating", "completed")
+"""States of a region that its percentage tells as well."""
+
 _DELETING = 900.0
 """Seconds for removing what could not be finished."""
 
@@ -129,11 +132,20 @@ async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story, 
     )
 
     def tell(regions: Sequence[RegionProgress]) -> None:
-        story.say("replication: " + ", ".join(f"{r.region} {r.state.lower()} {r.percent} %" for r in regions))
+        story.say(replicated(regions))
 
     async with undone_on_failure(ledger, undo):
         await publish_version(site.arm, plan, tell, _noting(ledger, version), waiting)
         story.hourglass.image_made()
+
+
+def replicated(regions: Sequence[RegionProgress]) -> str:
+    """How far a replication is. What it waits for comes first: a board has no room for everything."""
+    ordered = sorted(regions, key=lambda region: (region.percent, region.region))
+    return "replicated " + ", ".join(
+        f"{r.percent} % {r.region}" + ("" if r.state.lower() in _GOING_WELL else f" ({r.state.lower()})")
+        for r in ordered
+    )
 
 
 def _noting(ledger: Ledger, resource: ArmId) -> Begun:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from gilder.azure.arm import Arm
+from gilder.azure.budgets import Limit
 from gilder.azure.metadata import Machine
 from gilder.build.attendance import Attendance
 from gilder.build.leases import Leases
@@ -18,12 +19,16 @@ from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.once import Once
 from gilder.slots import SlotDevices, SlotWriter
 
-_BUDGETS = (
-    ("VM writes", ("AttachDetachVMDisksResource", "PutVMResource")),
-    ("images", ("CreateImagesSubscriptionMaximum",)),
-    ("versions", ("CreateUpdateGalleryImageVersion3Min", "CreateUpdateGalleryImageVersion30Min")),
+_VM_WRITES = (Limit("AttachDetachVMDisksResource", 12), Limit("PutVMResource", 12))
+_IMAGES = (Limit("CreateImagesSubscriptionMaximum", 60),)
+_VERSIONS = (
+    Limit("CreateUpdateGalleryImageVersion3Min", 375),
+    Limit("CreateUpdateGalleryImageVersion30Min", 1200, 1800),
 )
-"""The limits that a run of many builds can meet, by Azure's names (recorded headers); the rest are far."""
+_LIMITS = (("VM writes", _VM_WRITES, sum), ("images", _IMAGES, min), ("versions", _VERSIONS, min))
+"""What a run of many builds can run short of, by Azure's names and sizes (recorded headers; a bucket is full again in the
+time that its name says, else in three minutes: Azure's page on compute limits); the rest is far. Of the two calls that write
+to the VM one goes when the other has none left; a version needs both of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,10 @@ class Site:
 
     def gauges(self) -> Gauges:
         """What is left now of what the builds share."""
-        done, left = self.writer.statistics, self.arm.budgets.left
-        known = ((what, min((left[name] for name in names if name in left), default=None)) for what, names in _BUDGETS)
-        requests = tuple((what, count) for what, count in known if count is not None)
+        done = self.writer.statistics
+        left = ((what, [self.arm.budgets.now(limit) for limit in limits], of) for what, limits, of in _LIMITS)
+        known = ((what, [count for count in counts if count is not None], of) for what, counts, of in left)
+        requests = tuple((what, of(counts)) for what, counts, of in known if counts)
         return Gauges(done.attached - done.detached, self.limits.slots, requests, self.limits.places)
 
     def runs(self, wanted: str) -> bool:

@@ -14,7 +14,8 @@ class Gauges:
         slots: data disks of this run that it can have; None while that is not known.
         places: builds that can work on this machine at a time; None while that is not known.
         builds: builds of this run that may run at a time; None: any number.
-        requests: what Azure last said it still allows, by what the requests are for: `VM writes`, `images`, `versions`.
+        requests: what Azure still allows, by its last answers and what has come back since; by what the requests are for:
+            `VM writes`, `images`, `versions`.
     """
 
     slots_used: int = 0
