@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -93,8 +94,9 @@ def run_lines(one: Record, logs: Path) -> Iterator[str]:
         yield f"{status:9} {build.name} after {seconds(max(0.0, end - began))}{where}"
         yield from (f"          {line}" for line in build.error.splitlines())
         yield from (f"          {artifact}" for artifact in build.artifacts)
-        if (log := log_file(logs / one.run.id, build.name)).exists():
-            yield f"          log: {log}"
+        with suppress(PermissionError):  # logs of another user
+            if (log := log_file(logs / one.run.id, build.name)).exists():
+                yield f"          log: {log}"
     if one.operations:
         yield ""
         yield "The cloud works on:" if one.status == "running" else "The cloud worked on, and may still:"

@@ -19,7 +19,7 @@ from gilder.runtime.journal import (
     RunRecord,
     TimingRecord,
     boot_id,
-    opened,
+    opened_to_read,
 )
 from gilder.template.spelling import did_you_mean
 
@@ -75,21 +75,28 @@ def is_alive(run: RunRecord, alive: Path = ALIVE) -> bool:
         return Path(f"/proc/{run.pid}").exists()
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # in a folder that may not be looked into: opening it says so
+        return True
+
+
 async def records(path: Path) -> list[Record]:
     """All runs with their builds, the latest first; without stages and residues."""
-    if not path.exists():
+    if not _is_there(path):
         return []
-    async with opened(path) as journal:
+    async with opened_to_read(path) as journal:
         return [Record(run, tuple(await journal.builds(run.id))) for run in reversed(await journal.runs())]
 
 
 async def record(path: Path, name: str) -> Record:
     """The run that is meant by `name`: its id, a beginning of it, or `last`. Raises UserError."""
-    if not path.exists():
+    if not _is_there(path):
         raise UserError(
             f"there is no journal {path}", hint="name another with --journal; it is written by gilder build"
         )
-    async with opened(path) as journal:
+    async with opened_to_read(path) as journal:
         run = meant(await journal.runs(), name)
         return await _whole(journal, run)
 
