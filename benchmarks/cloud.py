@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -49,10 +50,16 @@ main()
 """Runs gilder and writes down the CPU seconds of gilder itself and of the programs that it started."""
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time so far of a process, and of the programs that it started and that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
 class Cloud:
     """The embedded cloud, for as long as a block lasts."""
 
-    def __init__(self, folder: Path, addresses: dict[str, str]) -> None:
+    def __init__(self, folder: Path, addresses: dict[str, Any]) -> None:
         self.folder = folder
         self.addresses = addresses
         self._tls = ssl.create_default_context(cafile=addresses["ca_file"])
@@ -61,6 +68,10 @@ class Cloud:
         """What the cloud noted: its `audit` or `violations`."""
         found: list[Any] = self._ask("GET", f"/_localarm/{about}")["value"]
         return found
+
+    def cpu_s(self) -> float:
+        """CPU seconds that it has taken itself."""
+        return cpu_seconds(self.addresses["pid"])
 
     def with_gallery(self) -> None:
         """Make a gallery with a definition for images from the busybox source, and wait until both are there."""

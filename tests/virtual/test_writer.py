@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from benchmarks.peer import changes_vm
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import COMPUTE, Place, PretendedDevices, image_spec, placed
 
@@ -235,6 +236,8 @@ def test_a_long_run_draws_on_both_budgets(tmp_path: Path) -> None:
         took = await in_a_long_run(place)
         assert 429 in answers(place, "POST", "attachdetachdatadisks")
         assert 200 in answers(place, "PUT", "virtualmachines/build-host")
+        written = sum(changes_vm(request) for request in place.application.audit)
+        assert written + place.writes.refused == place.writes.writes, "benchmarks count both"
         return took
 
     async def one(place: Place) -> float:
