@@ -12,7 +12,7 @@ from gilder.template import weak
 from gilder.template.go_values import Value, shown
 from gilder.template.nodes import Array, Bool, Node, Null, Number, Table, Text, kind
 from gilder.template.reading import Notes
-from gilder.template.spelling import did_you_mean, listed
+from gilder.template.spelling import did_you_mean, glob_meant, listed
 
 _MAX_CELLS = 10_000
 _RESERVED = ("include", "exclude")
@@ -164,7 +164,7 @@ def read_match(
         labels = [label(value) for value in known[key.value]]
         for pattern in patterns:
             if not any(fnmatchcase(one, pattern) for one in labels):
-                hint = did_you_mean(pattern, labels, otherwise=f"there is {listed(labels)}")
+                hint = glob_meant(pattern, labels, otherwise=f"there is {listed(labels)}")
                 notes.error(f'{noun}: no {key.value} is "{pattern}"', node.region.span, hint)
                 return None
         wanted[key.value] = patterns

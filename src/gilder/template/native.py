@@ -139,6 +139,8 @@ class _MatrixFile:
                 hint = did_you_mean(key.value, VARIABLE, otherwise=f"what is known: {listed(VARIABLE)}")
                 self.notes.error(f"variable {name.value}: there is no option {key.value!r}", key.region.span, hint)
         default = table.get("default") or Null(name.region)
+        if isinstance(default, Number):
+            default = Text(default.written, default.region)
         self.variables.declare(Table(((name, default),), table.region))
         sensitive = table.get("sensitive")
         if getattr(sensitive, "value", False) is True:

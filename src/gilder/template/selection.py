@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from gilder.model.diagnostics import Diagnostic, Severity
 from gilder.model.spec import BuildSpec, PostProcessor
-from gilder.template.spelling import did_you_mean, listed
+from gilder.template.spelling import glob_meant, listed
 
 
 def is_chosen(name: str, only: Sequence[str], except_: Sequence[str]) -> bool:
@@ -38,7 +38,7 @@ def select(
             Diagnostic(
                 Severity.ERROR,
                 f'{option}: no build matches "{glob}"',
-                did_you_mean(glob, known, otherwise=f"there is {listed(names)}"),
+                glob_meant(glob, known, otherwise=f"there is {listed(names)}"),
             )
             for glob in separated(texts)
             if not any(fnmatchcase(name, glob) for name in known)
