@@ -200,7 +200,7 @@ def test_inspect_needs_no_values_of_variables(tmp_path: Path) -> None:
     assert "  must    (required, not set)" in done.stdout
     assert "  web-{{user `must`}}\n" in done.stdout
     assert f"/images/web-{{{{user `must`}}}}  ({file}:7)" in done.stdout
-    assert "    error-cleanup-provisioner: sleep\n" in done.stdout
+    assert "    error-cleanup-provisioner\n      sleep: duration=1.0\n" in done.stdout
     assert gilder("validate", file).returncode == 1
 
 
@@ -218,6 +218,43 @@ def test_inspect_prints_what_is_no_text(tmp_path: Path) -> None:
     done = gilder("inspect", "-var", "v=\udcff", file)
     assert done.returncode == 0, done.stderr
     assert "t=\\udcff" in done.stdout
+
+
+MATRIX = """
+name: "{{ .Matrix.distro.name }}-{{ .Matrix.flavour }}"
+variables: {key: {default: hunter2-and-more, sensitive: true}}
+matrix:
+  distro: [{name: deb-12, source: "p:o:s:12", where: /subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/g}]
+  flavour: [plain, tools]
+  include: [{flavour: tools, size: 30}]
+defaults:
+  source: "{{ .Matrix.distro.source }}"
+  image_resource_id: "{{ .Matrix.distro.where }}/providers/Microsoft.Compute/images/{{ build_name }}"
+  provisioners: [base]
+  error_cleanup_provisioner: {type: shell, inline: [dmesg]}
+overrides:
+  - match: {flavour: tools}
+    provisioners: [base, {type: sleep, duration: 1m}]
+    post_processors: [[{type: manifest}, {type: shell-local, inline: [ls]}]]
+provisioners:
+  base: [{type: shell, inline: ["use hunter2-and-more", "a\\nb"], env: {A: "1"}}]
+"""
+
+
+def test_inspect_shows_the_cell_of_each_build_and_what_is_done(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(MATRIX)
+    done = gilder("inspect", str(tmp_path / "m.yaml"))
+    assert done.returncode == 0, done.stderr
+    plain, tools = done.stdout.split("Builds:\n  deb-12-plain\n")[1].split("  deb-12-tools\n")
+    assert plain.splitlines()[0].split() == ["matrix", "distro=deb-12,", "flavour=plain"]
+    assert tools.splitlines()[0].split() == ["matrix", "distro=deb-12,", "flavour=tools,", "size=30"]
+    assert plain.split("    provisioners\n")[1].splitlines() == [
+        "      shell: inline=use <sensitive>; a\\nb, env=A=1",
+        "    error-cleanup-provisioner",
+        "      shell: inline=dmesg",
+    ]
+    assert "      sleep: duration=60.0\n" in tools
+    assert "    post-processors\n      manifest → shell-local: inline=ls\n" in tools
 
 
 def test_inspect_for_machines_is_as_packers(tmp_path: Path) -> None:

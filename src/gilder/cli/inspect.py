@@ -15,7 +15,7 @@ from gilder.cli.machine import machine_line
 from gilder.cli.main import FAILED
 from gilder.cli.templates import Templates, template_options
 from gilder.model.diagnostics import Span
-from gilder.model.spec import BuildSpec
+from gilder.model.spec import BuildSpec, PostProcessor, Provisioner
 from gilder.template import Loaded, Variable
 from gilder.template.azure_chroot import SHAPE
 
@@ -54,7 +54,9 @@ def inspection(loaded: Loaded, *, defaults: bool = False) -> Iterator[str]:
     yield "Builds:"
     hidden = {value for value in loaded.sensitive if value}
     for build in loaded.builds:
-        yield from _build(build, loaded.origins.get(build.name, {}), hidden, defaults)
+        cell = loaded.cells.get(build.name, {})
+        for line in _build(build, loaded.origins.get(build.name, {}), cell, defaults):
+            yield _without(line, hidden)
 
 
 def _variable(variable: Variable) -> str:
@@ -65,23 +67,41 @@ def _variable(variable: Variable) -> str:
     return f"{value}  ({variable.origin}{where})"
 
 
-def _build(build: BuildSpec, origins: Mapping[str, Span], hidden: set[str], defaults: bool) -> Iterator[str]:
+def _without(line: str, hidden: set[str]) -> str:
+    for secret in hidden:
+        line = line.replace(secret, _HIDDEN)
+    return line
+
+
+def _build(build: BuildSpec, origins: Mapping[str, Span], cell: Mapping[str, str], defaults: bool) -> Iterator[str]:
     yield f"  {build.name}"
     left = [name for name in SHAPE.options if name not in origins] if defaults else []
     options = {name: _shown(value) for name, value in _options(build, [*origins, *left])}
     width = max((len(name) for name in options), default=0)
+    if cell:
+        yield f"    {'matrix':{width}}  {', '.join(f'{axis}={value}' for axis, value in cell.items())}"
     for name, value in options.items():
-        for secret in hidden:
-            value = value.replace(secret, _HIDDEN)
         yield f"    {name:{width}}  {value}  ({_place(origins[name]) if name in origins else 'default'})"
+    yield from _steps(build)
+
+
+def _steps(build: BuildSpec) -> Iterator[str]:
+    """What is done on the disk, and once the image is there: a line for each, with what the template says of it."""
     rescue = build.error_cleanup_provisioner
-    for title, names in (
-        ("provisioners", [provisioner.type for provisioner in build.provisioners]),
-        ("error-cleanup-provisioner", [rescue.type] if rescue else []),
-        ("post-processors", [" → ".join(processor.type for processor in chain) for chain in build.post_processors]),
+    for title, steps in (
+        ("provisioners", [_step(provisioner) for provisioner in build.provisioners]),
+        ("error-cleanup-provisioner", [_step(rescue)] if rescue else []),
+        ("post-processors", [" → ".join(_step(one) for one in chain) for chain in build.post_processors]),
     ):
-        if names:
-            yield f"    {title}: {', '.join(names)}"
+        if steps:
+            yield f"    {title}"
+            yield from (f"      {step}" for step in steps)
+
+
+def _step(block: Provisioner | PostProcessor) -> str:
+    given = (name for name in type(block).model_fields if name in block.model_fields_set and name != "type")
+    options = ", ".join(f"{name}={_shown(getattr(block, name))}" for name in given)
+    return f"{block.type}: {options}" if options else block.type
 
 
 def _options(build: BuildSpec, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
@@ -113,7 +133,7 @@ def _shown(value: Any) -> str:
         case None:
             return "(none)"
         case _:
-            return str(getattr(value, "text", value))
+            return str(getattr(value, "text", value)).replace("\n", "\\n")
 
 
 def _place(where: Span | None) -> str:

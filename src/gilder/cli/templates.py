@@ -135,6 +135,7 @@ class Templates:
             sensitive=tuple(value for part in parts for value in part.sensitive),
             description="\n".join(part.description for part in parts if part.description),
             origins={name: origins for part in parts for name, origins in part.origins.items()},
+            cells={name: cell for part in parts for name, cell in part.cells.items()},
         )
 
     def _chosen(self, whole: Loaded) -> Loaded:

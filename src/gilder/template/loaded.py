@@ -43,6 +43,8 @@ class Loaded:
     description: str = ""
     origins: Mapping[str, Mapping[str, Span]] = field(default_factory=dict)
     """Build name → option → where its value stands."""
+    cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Build name → axis → the value in the cell of a matrix that it is built for."""
 
     @property
     def ok(self) -> bool:

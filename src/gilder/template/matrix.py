@@ -24,6 +24,10 @@ class Cell:
 
     values: Mapping[str, Value]
 
+    def labels(self) -> dict[str, str]:
+        """The values as words."""
+        return {key: label(value) for key, value in self.values.items()}
+
     def agrees(self, wanted: Mapping[str, Sequence[str]]) -> bool:
         """Whether each wanted key has a value whose label is like one of the patterns."""
         return all(

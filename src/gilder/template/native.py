@@ -98,6 +98,7 @@ class _MatrixFile:
             sensitive=self.variables.secrets(),
             description=description.value if isinstance(description, Text) else "",
             origins=origins,
+            cells={name: cells[i].labels() for i, (name, _) in named.items()},
         )
 
     # --- the root
@@ -288,4 +289,4 @@ def _items(node: Node | None) -> tuple[Node, ...]:
 
 
 def _described(cell: Cell) -> str:
-    return "the cell " + ", ".join(f"{key}: {label(value)}" for key, value in cell.values.items())
+    return "the cell " + ", ".join(f"{key}: {value}" for key, value in cell.labels().items())
