@@ -141,9 +141,7 @@ def _no_residue() -> Disabled:
 
 def _no_undo() -> Disabled:
     """Images that failed are left as they are."""
-    return _both(
-        patch("gilder.build.publish.delete_image", _nothing), patch("gilder.build.publish.delete_version", _nothing)
-    )
+    return patch("gilder.build.publish.delete_product", _nothing)
 
 
 async def _nothing(*args: object, **options: object) -> None:
@@ -151,8 +149,8 @@ async def _nothing(*args: object, **options: object) -> None:
 
 
 def _unwaited_deletion() -> Disabled:
-    async def at_once(state: Any, usual: Any) -> bool:
-        return bool(await state())
+    async def at_once(state: Any, usual: Any) -> str:
+        return str(await state())
 
     return _both(patch("gilder.azure.settling.settled", at_once), patch("gilder.azure.settling._TRIES", 1))
 

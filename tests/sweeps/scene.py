@@ -252,6 +252,12 @@ class Scene(Place):
             return [await recovery.recover(run) for run in await crashed_runs(self.record, alive)]
 
     @asynccontextmanager
+    async def beside(self) -> AsyncIterator[Place]:
+        """The same place as others have it, whose connection does not die with the process."""
+        async with self._another_connection() as arm:
+            yield Place(self.world, self.application, self.plugs, arm, self.record)
+
+    @asynccontextmanager
     async def _another_connection(self) -> AsyncIterator[Arm]:
         transport = InProcessTransport(self.application, self.application_ticker)
         credential = ClientSecretCredential(

@@ -57,6 +57,22 @@ async def definition(
     return await put(place, "gallery_images", id_of("galleries/images", f"gallery/{name}", subscription), body)
 
 
+async def image(place: Place, name: str, source: ArmId, *, tags: dict[str, str] | None = None) -> ArmId:
+    """A managed image of a disk, as Packer's azure-arm and the portal make it, or of a snapshot."""
+    of_disk, made_of = source.is_type("disks"), models.SubResource(id=str(source))
+    os_disk = models.ImageOSDisk(
+        os_type="Linux",
+        os_state="Generalized",
+        managed_disk=made_of if of_disk else None,
+        snapshot=None if of_disk else made_of,
+    )
+    storage = models.ImageStorageProfile(os_disk=os_disk)
+    properties = models.ImageProperties(hyper_v_generation="V2", storage_profile=storage)
+    return await put(
+        place, "images", id_of("images", name), models.Image(location=REGION, tags=tags, properties=properties)
+    )
+
+
 async def version(
     place: Place, name: str, source: ArmId, *, regions: tuple[str, ...] = (REGION,), data: dict[int, ArmId] | None = None,
     location: str = REGION, subscription: str = SUBSCRIPTION, hidden: bool = False,

@@ -46,8 +46,10 @@ def test_leftovers_are_detached_once_a_change_under_way_has_ended(tmp_path: Path
             disks = [await disk(place, "one"), await disk(place, "two")]
             await attached(place, disks)
             await attach_and_detach(place.arm, VM, [], disks[:1])  # the process died here
-            refused = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), disks, no_turn)
-            assert refused == {}
+            ours: dict[ArmId, dict[str, str]] = {one: {} for one in disks}
+            done = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), ours, no_turn)
+            assert not done.refused
+            assert not done.foreign
             assert (await vm_view(place.arm, VM)).disks == ()
 
     in_virtual_time(main)
@@ -61,8 +63,10 @@ def test_leftovers_are_detached_although_somebody_else_writes(tmp_path: Path) ->
             code = "ConflictingConcurrentWriteNotAllowed"
             kind = "virtualmachines/attachdetachdatadisks"
             place.application.faults.add(Fault("refuse", "POST", kind, status=409, code=code, times=2))
-            refused = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), disks, no_turn)
-            assert refused == {}
+            ours: dict[ArmId, dict[str, str]] = {one: {} for one in disks}
+            done = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), ours, no_turn)
+            assert not done.refused
+            assert not done.foreign
             assert (await vm_view(place.arm, VM)).disks == ()
 
     in_virtual_time(main)

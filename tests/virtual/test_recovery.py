@@ -15,10 +15,11 @@ from tests.virtual.place import VM, Place, PretendedDevices, no_turn, placed
 from gilder.azure.galleries import VersionPlan, publish_version, version_made
 from gilder.azure.operations import Operation
 from gilder.azure.snapshots import SnapshotPlan, snapshot_state, take_snapshot
-from gilder.build.publish import plan_text
+from gilder.build.products import plan_text
 from gilder.engine import Recovered, Recovery
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching, TargetRegion
+from gilder.model.tags import of_build
 from localarm.faults import Fault
 from localarm.settings import SUBSCRIPTION
 
@@ -40,7 +41,8 @@ class Crashed:
 
     async def snapshot(self, snapshot: ArmId = SNAPSHOT) -> None:
         source = await disk(self.place, f"source-of-{snapshot.name}")
-        await take_snapshot(self.place.arm, SnapshotPlan(id=snapshot, disk=source, location=REGION))
+        tags = of_build("dead", "tiny")
+        await take_snapshot(self.place.arm, SnapshotPlan(id=snapshot, disk=source, location=REGION, tags=tags))
 
     async def begun(self, of: VersionPlan, *, noted: bool = True) -> None:
         """Begin to publish, and die as soon as the operation is written down (if at all)."""
@@ -174,6 +176,19 @@ def test_a_replication_that_failed_is_repeated(tmp_path: Path) -> None:
         dead.place.application.faults.add(Fault("fail", "PUT", VERSIONS))
         await dead.begun(plan())
         await ends_published(dead, puts=2)
+
+    crashed(tmp_path, test)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["snapshots", VERSIONS])
+def test_stale_looks_cost_no_image(tmp_path: Path, kind: str, times: int) -> None:
+    """One look that showed no snapshot yet ended in its deletion, and the image was lost."""
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        dead.place.application.faults.add(Fault("stale", "GET", kind, times=times))
+        await ends_published(dead, puts=1)
 
     crashed(tmp_path, test)
 

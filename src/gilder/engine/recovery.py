@@ -5,7 +5,7 @@ Everything is done by observation, so that it may be interrupted and done again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +14,24 @@ import anyio
 
 from gilder.azure.arm import Arm
 from gilder.azure.disks import delete_disk
-from gilder.azure.galleries import VersionPlan
-from gilder.azure.images import ImagePlan
 from gilder.azure.operations import Begun, Operation
 from gilder.azure.snapshots import delete_snapshot
-from gilder.build.publish import plan_from
+from gilder.build.products import plan_from, snapshots_of
 from gilder.engine.finishing import End, finish
 from gilder.model.errors import GilderError
 from gilder.model.ids import ArmId
+from gilder.model.tags import of_build
 from gilder.runtime.filelock import Turn, is_unlocked
 from gilder.runtime.journal import Journal, ResidueRecord, RunRecord, boot_id
 from gilder.slots.devices import SlotDevices
-from gilder.slots.leftovers import detach_leftovers
+from gilder.slots.leftovers import Detached, detach_leftovers
 
 ALIVE = Path("/run/gilder/runs")
 """Where each run holds a lock while it lives; the kernel drops it when the process dies, whatever its number becomes."""
 
+
+Delete = Callable[[Arm, ArmId, Mapping[str, str]], Awaitable[bool]]
+"""Deletes a resource that carries these tags; False when what is there does not."""
 
 _PRODUCTS = ("image", "image version")
 """Kinds of what a build is for; everything else is temporary."""
@@ -113,9 +115,10 @@ class Recovery:
             return
         say(f"looking at the {residue.kind} {residue.name}")
         try:
-            end = await finish(self._arm, plan, await self._operations(residue), self._noting(residue), say)
+            operations, begun = await self._operations(residue), self._noting(residue)
+            end = await finish(self._arm, plan, _tags(residue), operations, begun, say)
         except GilderError as error:
-            self._needed |= _snapshots_of(plan)
+            self._needed |= set(snapshots_of(plan))
             await self._stays(residue, error.message)
             return
         match end:
@@ -125,8 +128,7 @@ class Recovery:
             case End.REMOVED:
                 await self._gone(residue)
             case End.NOT_OURS:
-                say(f"the {residue.kind} {residue.name} that is there now was made by somebody else, and stays")
-                await self._journal.released(residue.id)
+                await self._foreign(residue)
 
     async def _operations(self, residue: ResidueRecord) -> list[Operation]:
         """The operations that were begun on a resource, oldest first."""
@@ -158,39 +160,51 @@ class Recovery:
                 free.append(residue)
         await self._all(free, delete_snapshot)
 
-    async def _detach(self, residues: Sequence[ResidueRecord]) -> None:
-        by_disk = {ArmId.parse(residue.handle): residue for residue in residues}
-        if not by_disk:
+    async def _disks(self, attachments: Sequence[ResidueRecord], disks: Sequence[ResidueRecord]) -> None:
+        """Detach and delete disks. Whether one is attached is asked of all: an earlier recovery may have seen wrongly that
+        it was not, and have closed the record of its attachment."""
+        wanted = {ArmId.parse(residue.handle): _tags(residue) for residue in (*attachments, *disks)}
+        if not wanted:
             return
         try:
-            refused = await detach_leftovers(self._arm, self._vm, self._devices, list(by_disk), self._turn)
+            found = await detach_leftovers(self._arm, self._vm, self._devices, wanted, self._turn)
         except GilderError as error:
-            refused = dict.fromkeys(by_disk, error)
-        for disk, residue in by_disk.items():
-            if (why := refused.get(disk)) is not None:
+            found = Detached(dict.fromkeys(wanted, error), frozenset())
+        free = []
+        for residue in (*attachments, *disks):
+            disk = ArmId.parse(residue.handle)
+            if (why := found.refused.get(disk)) is not None:
                 await self._stays(residue, why.message)
-            else:
+            elif disk in found.foreign:
+                await self._foreign(residue)
+            elif residue.kind == "attachment":
                 await self._gone(residue)
+            else:
+                free.append(residue)
+        await self._all(free, delete_disk)
 
-    async def _disks(self, attachments: Sequence[ResidueRecord], disks: Sequence[ResidueRecord]) -> None:
-        await self._detach(attachments)
-        await self._all(disks, delete_disk)
-
-    async def _all(self, residues: Sequence[ResidueRecord], delete: Callable[[Arm, ArmId], Awaitable[None]]) -> None:
+    async def _all(self, residues: Sequence[ResidueRecord], delete: Delete) -> None:
         async with anyio.create_task_group() as group:
             for residue in residues:
                 group.start_soon(self._remove, residue, delete)
 
-    async def _remove(self, residue: ResidueRecord, delete: Callable[[Arm, ArmId], Awaitable[None]]) -> None:
+    async def _remove(self, residue: ResidueRecord, delete: Delete) -> None:
         try:
-            await delete(self._arm, ArmId.parse(residue.handle))
+            gone = await delete(self._arm, ArmId.parse(residue.handle), _tags(residue))
         except GilderError as error:
             await self._stays(residue, error.message)
         else:
-            await self._gone(residue)
+            await (self._gone if gone else self._foreign)(residue)
 
     async def _gone(self, residue: ResidueRecord) -> None:
         self._removed.append(f"{residue.kind} {residue.name}")
+        await self._journal.released(residue.id)
+
+    async def _foreign(self, residue: ResidueRecord) -> None:
+        """Leave a thing alone that this build did not make: names that users chose are used again."""
+        self._say(
+            f"{residue.build}: the {residue.kind} {residue.name} that is there now is not of this build, and stays"
+        )
         await self._journal.released(residue.id)
 
     async def _stays(self, residue: ResidueRecord, why: str) -> None:
@@ -224,6 +238,6 @@ def _all_of(products: Sequence[ResidueRecord]) -> set[str]:
     return found
 
 
-def _snapshots_of(plan: ImagePlan | VersionPlan) -> set[ArmId]:
-    """What an image (version) is made of."""
-    return {plan.snapshot, *plan.data_snapshots.values()}
+def _tags(residue: ResidueRecord) -> dict[str, str]:
+    """By what a thing is known that its build made."""
+    return of_build(residue.run, residue.build)
