@@ -222,6 +222,25 @@ def test_what_somebody_else_made_meanwhile_is_neither_counted_nor_touched(tmp_pa
     crashed(tmp_path, test)
 
 
+@pytest.mark.parametrize("record", ["", "{}", plan_text(plan()).replace('"None"', '"Fancy"')])
+def test_what_the_record_does_not_say_keeps_its_snapshot(tmp_path: Path, record: str) -> None:
+    """The snapshot of a replication under way was deleted when another version of gilder had noted it."""
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await dead.begun(plan())
+        dead.place.journal._database.execute("UPDATE residue SET data = ? WHERE kind = 'image version'", (record,))
+        told = await dead.recovered()
+        assert (told.published, told.removed) == ((), ())
+        version, snapshot = sorted(told.left)
+        assert version.startswith("image version 1.0.0: its record cannot be read: another version of gilder wrote it")
+        assert len(version.splitlines()) == 1
+        assert snapshot.startswith("snapshot ours: an image is still to be made of it")
+        assert await snapshot_state(dead.place.arm, SNAPSHOT) == "Succeeded"
+
+    crashed(tmp_path, test)
+
+
 @pytest.mark.parametrize("status", [400, 404])
 def test_what_the_cloud_will_never_publish_is_removed(tmp_path: Path, status: int) -> None:
     async def test(dead: Crashed) -> None:

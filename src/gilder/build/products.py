@@ -28,7 +28,7 @@ def plan_from(text: str) -> ProductPlan:
     try:
         return _PLANS.validate_json(text)
     except ValidationError as error:
-        raise ValueError("it is not a plan of this version of gilder") from error
+        raise ValueError("another version of gilder wrote it, so recover with that one") from error
 
 
 def kind_of(plan: ProductPlan) -> str:

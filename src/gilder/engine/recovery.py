@@ -86,12 +86,14 @@ class Recovery:
         self._removed: list[str] = []
         self._left: list[str] = []
         self._needed: set[ArmId] = set()
+        self._unreadable: set[str] = set()
+        """Builds of which it is not known what they were to make, and of what."""
 
     async def recover(self, run: RunRecord) -> Recovered:
         """Finish or remove everything that a dead run holds; what cannot be is named and stays in the journal."""
         residues = await self._journal.residues(run.id)
         self._published, self._removed, self._left = [], [], []
-        self._needed = set()
+        self._needed, self._unreadable = set(), set()
         of = {kind: [r for r in residues if r.kind == kind] for kind in {r.kind for r in residues}}
         # A replication may take an hour; slots and disks are given back meanwhile.
         async with anyio.create_task_group() as group:
@@ -111,6 +113,7 @@ class Recovery:
         try:
             plan = plan_from(residue.data)
         except ValueError as error:
+            self._unreadable.add(residue.build)
             await self._stays(residue, f"its record cannot be read: {error}")
             return
         say(f"looking at the {residue.kind} {residue.name}")
@@ -154,7 +157,7 @@ class Recovery:
         """Delete snapshots, but none of which an image is still to be made."""
         free = []
         for residue in residues:
-            if ArmId.parse(residue.handle) in self._needed:
+            if ArmId.parse(residue.handle) in self._needed or residue.build in self._unreadable:
                 await self._stays(residue, "an image is still to be made of it")
             else:
                 free.append(residue)
