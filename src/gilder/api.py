@@ -36,7 +36,7 @@ from pathlib import Path
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
 from gilder.build import Attendance, OnError, Site
-from gilder.engine import ALIVE, Run, RunOptions, Stopping, cloud_of, must_differ, settled, shared_auth, site_on
+from gilder.engine import Run, RunOptions, Stopping, cloud_of, must_differ, settled, shared_auth, site_on
 from gilder.model.deadlines import Deadlines
 from gilder.model.diagnostics import Diagnostic, render
 from gilder.model.errors import GilderError, Refused, UserError
@@ -54,8 +54,8 @@ from gilder.model.events import (
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome, Residue
 from gilder.model.spec import Auth, BuildSpec
 from gilder.model.vm import VmFacts
-from gilder.runtime.filelock import file_locked
 from gilder.runtime.journal import DEFAULT_PATH, opened
+from gilder.runtime.living import living
 from gilder.runtime.redaction import Redactor
 from gilder.template import Inputs
 from gilder.template import load as load_text
@@ -159,7 +159,7 @@ async def run(
     stopping = Stopping(lambda text: None)
     of_specs = (secret for spec in specs for secret in (*spec.sensitive, *spec.auth.secrets.values()))
     redactor = Redactor([*of_specs, *vm.auth.secrets.values()])
-    async with opened(journal, redactor.text) as book, file_locked(ALIVE / vm.site.run, ephemeral=True):
+    async with opened(journal, redactor.text) as book, living(vm.site.run, journal):
         await book.run_started(vm.site.run, str(vm.machine.id), "")
         work = Run(vm.site, book, tell, stopping, options or RunOptions(), redactor)
         outcomes = await work.outcomes(specs)

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gilder.cli.history import run_lines, runs, show, timeline
-from gilder.cli.places import ALIVE
 from gilder.cli.record import is_alive, meant, record
 from gilder.model.errors import UserError
 from gilder.model.events import Stage
 from gilder.runtime.filelock import file_locked
 from gilder.runtime.journal import RunRecord, TimingRecord, boot_id, opened
+from gilder.runtime.living import ALIVE
 
 
 @pytest.fixture

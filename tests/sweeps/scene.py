@@ -21,13 +21,14 @@ from tests.virtual.place import SIZES, VM, Place, Plugs, PretendedDevices, place
 
 from gilder.azure.arm import Arm, connected
 from gilder.build import Job
-from gilder.engine import Recovered, Recovery, RunOptions, Stopping, crashed_runs
+from gilder.engine import Recovered, Recovery, RunOptions, Stopping
 from gilder.host.devices import BlockDevice
 from gilder.model.errors import HostError
 from gilder.model.outcomes import Built, Outcome
 from gilder.model.spec import BuildSpec, Caching
 from gilder.runtime.filelock import nobody
 from gilder.runtime.journal import Journal
+from gilder.runtime.living import crashed_runs
 from gilder.runtime.locks import Turns
 from gilder.slots import Slot
 from gilder.slots.devices import Scenery

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gilder.cli.places import ALIVE
 from gilder.model.errors import UserError
 from gilder.runtime.filelock import is_unlocked
 from gilder.runtime.journal import (
@@ -20,6 +19,7 @@ from gilder.runtime.journal import (
     boot_id,
     opened,
 )
+from gilder.runtime.living import ALIVE
 from gilder.template.spelling import did_you_mean
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
 
@@ -21,14 +20,10 @@ from gilder.engine.finishing import End, finish
 from gilder.model.errors import GilderError
 from gilder.model.ids import ArmId
 from gilder.model.tags import of_build
-from gilder.runtime.filelock import Turn, is_unlocked
-from gilder.runtime.journal import Journal, ResidueRecord, RunRecord, boot_id
+from gilder.runtime.filelock import Turn
+from gilder.runtime.journal import Journal, ResidueRecord, RunRecord
 from gilder.slots.devices import SlotDevices
 from gilder.slots.leftovers import Detached, detach_leftovers
-
-ALIVE = Path("/run/gilder/runs")
-"""Where each run holds a lock while it lives; the kernel drops it when the process dies, whatever its number becomes."""
-
 
 Delete = Callable[[Arm, ArmId, Mapping[str, str]], Awaitable[bool]]
 """Deletes a resource that carries these tags; False when what is there does not."""
@@ -45,23 +40,6 @@ class Recovered:
     published: tuple[str, ...]
     removed: tuple[str, ...]
     left: tuple[str, ...]
-
-
-async def crashed_runs(journal: Journal, alive: Path = ALIVE) -> list[RunRecord]:
-    """The runs that ended without giving everything back, oldest first; runs that still live are not among them."""
-    holding = {residue.run for residue in await journal.residues()}
-    return [
-        run
-        for run in await journal.runs()
-        if (run.id in holding or run.status == "running") and not is_alive(run, alive)
-    ]
-
-
-def is_alive(run: RunRecord, alive: Path = ALIVE) -> bool:
-    """Whether the process of a run still lives on this machine."""
-    if run.boot != boot_id():
-        return False
-    return not is_unlocked(alive / run.id)
 
 
 class Recovery:

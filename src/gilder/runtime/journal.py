@@ -70,6 +70,10 @@ class RunRecord:
     finished: float | None
     status: str
 
+    def was_on(self, vm: object) -> bool:
+        """Whether it ran on the VM of this id: a journal travels with a copied disk."""
+        return self.vm.lower() == str(vm).lower()
+
 
 @dataclass(frozen=True, slots=True)
 class BuildRecord:
@@ -145,8 +149,13 @@ class Journal:
     """
 
     def __init__(
-        self, database: sqlite3.Connection, thread: anyio.CapacityLimiter | None, hide: Callable[[str], str] = str
+        self,
+        database: sqlite3.Connection,
+        thread: anyio.CapacityLimiter | None,
+        hide: Callable[[str], str] = str,
+        path: Path = Path(":memory:"),
     ) -> None:
+        self.path = path
         self._database = database
         self._thread = thread
         self._hide = hide
@@ -350,7 +359,7 @@ async def opened(path: Path = DEFAULT_PATH, hide: Callable[[str], str] = str) ->
 
     Raises Refused when it cannot be written or is of a later version."""
     database = await anyio.to_thread.run_sync(_connected, path)
-    journal = Journal(database, anyio.CapacityLimiter(1), hide)
+    journal = Journal(database, anyio.CapacityLimiter(1), hide, path)
     async with closing(journal.close, within=10):
         yield journal
 
