@@ -41,13 +41,16 @@ def lease_until(now: datetime) -> str:
 class _Held:
     due: float
     quiet: anyio.Lock = field(default_factory=anyio.Lock)
+    renewal: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    """Around the renewal that is under way."""
 
 
 class Leases:
     """The leases of one run."""
 
-    def __init__(self, arm: Arm) -> None:
+    def __init__(self, arm: Arm, run: str) -> None:
         self._arm = arm
+        self._run = run
         self._held: dict[ArmId, _Held] = {}
 
     def begun(self, resource: ArmId) -> dict[str, str]:
@@ -56,9 +59,11 @@ class Leases:
         return {LEASE: lease_until(self._arm.clock.now())}
 
     async def ended(self, resource: ArmId) -> None:
-        """Renew no more: the resource is about to go. Returns when no renewal is under way, which would refuse that."""
+        """Renew no more: the resource is about to go. A renewal under way is given up, for it may have to wait for long;
+        what it has asked for is at worst a change that the deletion waits for."""
         held = self._held.pop(resource, None)
         if held is not None:
+            held.renewal.cancel()
             async with held.quiet:
                 return
 
@@ -76,11 +81,13 @@ class Leases:
         async with held.quiet:
             if resource not in self._held:
                 return
-            try:
-                await relabel(self._arm, resource, {LEASE: lease_until(self._arm.clock.now())})
-                held.due = anyio.current_time() + _RENEWAL
-            except GilderError:  # no build fails for want of a tag: there is half a term left to try again
-                held.due = anyio.current_time() + _AGAIN
+            with anyio.CancelScope() as held.renewal:
+                try:
+                    lease = {LEASE: lease_until(self._arm.clock.now())}
+                    await relabel(self._arm, resource, lease, run=self._run, patient=False)
+                    held.due = anyio.current_time() + _RENEWAL
+                except GilderError:  # no build fails for want of a tag: there is half a term left to try again
+                    held.due = anyio.current_time() + _AGAIN
 
 
 @asynccontextmanager

@@ -47,7 +47,7 @@ class Site:
     """Of the temporary resources that builds hold now."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "leases", Leases(self.arm))
+        object.__setattr__(self, "leases", Leases(self.arm, self.run))
 
     auth: Auth = field(default_factory=Auth)
     """Whom all of it is done as (settled)."""
