@@ -122,7 +122,7 @@ async def connected(
     complete = await settled(auth or Auth(), os.environ, say)
     cloud = cloud or await cloud_of(complete)
     machine = await this_machine(cloud)
-    name = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
+    name = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
     async with site_on(cloud, complete, machine, name, say) as site:
         yield Vm(site, machine, complete)
 

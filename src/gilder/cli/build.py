@@ -143,7 +143,7 @@ def command(
         raise Refused(
             "gilder build must run as root: it mounts disks and enters chroots", hint="use: sudo -E gilder build …"
         )
-    run = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
+    run = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
     options = BuildOptions(
         logs=log_dir / run,
         journal=journal,
