@@ -22,7 +22,7 @@ _WORDS = {"disks": "disk", "snapshots": "snapshot", "images": "image", "versions
 OTHER = "something else"
 """The source of an image (version) that is made neither of a snapshot nor of anything else that has an id."""
 
-_LOOK_AGAIN = (0.5, 1.0, 2.0)
+LOOK_AGAIN = (0.5, 1.0, 2.0)
 """Seconds between looks for what may be there although a look does not show it yet."""
 
 _TRIES = 5
@@ -128,7 +128,7 @@ async def removed(
 async def surely(state: Callable[[], Awaitable[str]], usual: Usual) -> str:
     """The state of a resource once it is settled, looked for more than once before it counts as not there."""
     seen = ""
-    for pause in (*_LOOK_AGAIN, None):
+    for pause in (*LOOK_AGAIN, None):
         seen = await settled(state, usual)
         if seen not in ("", FOREIGN) or pause is None:
             break

@@ -13,7 +13,7 @@ import anyio
 from gilder.azure.arm import Arm
 from gilder.azure.images import ImagePlan
 from gilder.azure.operations import Begun, Operation, Usual, looks
-from gilder.azure.settling import Product, surely
+from gilder.azure.settling import LOOK_AGAIN, Product, surely
 from gilder.azure.snapshots import snapshot_state
 from gilder.build.products import ProductPlan, create_product, delete_product, product_made, snapshots_of
 from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, Throttled, Unreachable
@@ -117,12 +117,19 @@ def _at_home(arm: Arm, operation: Operation) -> bool:
 
 
 async def _settled(arm: Arm, plan: ProductPlan) -> Product | None:
-    """What was being published, once the cloud works on it no more; None when there is nothing."""
+    """What was being published, once the cloud works on it no more; None when there is nothing.
+
+    Nothing must be seen more than once: the request for it may have come right before the crash, and not show yet.
+    """
+    again = iter(LOOK_AGAIN)
     while True:
         product = await product_made(arm, plan)
-        if product is None or product.settled:
+        if product is not None and product.settled:
             return product
-        await anyio.sleep(5 if isinstance(plan, ImagePlan) else 20)
+        pause = next(again, None) if product is None else 5.0 if isinstance(plan, ImagePlan) else 20.0
+        if pause is None:
+            return None
+        await anyio.sleep(pause)
 
 
 async def _snapshots_there(arm: Arm, plan: ProductPlan, tags: Mapping[str, str]) -> bool:
