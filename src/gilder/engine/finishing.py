@@ -58,6 +58,8 @@ async def finish(
             return End.PUBLISHED
         await _removed(arm, plan)
     if not await _snapshots_there(arm, plan, tags):
+        if plan.replaces and not old:
+            say(f"what {plan.id} was before is gone, as -force asked, and so is the snapshot of what was to replace it")
         return End.NOT_OURS if old else End.REMOVED
     if old:
         say(f"replacing {plan.id.name}, as -force asked")
@@ -87,12 +89,17 @@ async def _followed(arm: Arm, plan: ProductPlan, operations: Sequence[Operation]
 
 
 async def _watch(arm: Arm, plan: ProductPlan, following: anyio.CancelScope) -> None:
-    """End the following when the cloud works on the resource no more: an address that does not answer would hold it up."""
+    """End the following when the cloud works on the resource no more: an address that does not answer would hold it up.
+
+    Two looks must show it, for one may be stale.
+    """
+    ended = 0
     while True:
         await anyio.sleep(_LOOK_EVERY)
         with suppress(CloudError):
             product = await product_made(arm, plan)
-            if product is None or product.settled:
+            ended = ended + 1 if product is None or product.settled else 0
+            if ended > 1:
                 following.cancel()
 
 

@@ -28,6 +28,9 @@ from gilder.slots.leftovers import Detached, detach_leftovers
 Delete = Callable[[Arm, ArmId, Mapping[str, str]], Awaitable[bool]]
 """Deletes a resource that carries these tags; False when what is there does not."""
 
+_ROUNDS = 2
+"""How often disks are detached and deleted before one counts as left."""
+
 _PRODUCTS = ("image", "image version")
 """Kinds of what a build is for; everything else is temporary."""
 
@@ -139,43 +142,62 @@ class Recovery:
                 await self._stays(residue, "an image is still to be made of it")
             else:
                 free.append(residue)
-        await self._all(free, delete_snapshot)
+        why = await self._all(free, delete_snapshot)
+        for residue in free:
+            if residue.id in why:
+                await self._stays(residue, why[residue.id].message)
 
     async def _disks(self, attachments: Sequence[ResidueRecord], disks: Sequence[ResidueRecord]) -> None:
         """Detach and delete disks. Whether one is attached is asked of all: an earlier recovery may have seen wrongly that
         it was not, and have closed the record of its attachment."""
-        wanted = {ArmId.parse(residue.handle): _tags(residue) for residue in (*attachments, *disks)}
-        if not wanted:
-            return
+        pending = [*attachments, *disks]
+        why: dict[int, GilderError] = {}
+        for _ in range(_ROUNDS):
+            if not pending:
+                return
+            free, why = await self._detached(pending)
+            why |= await self._all(free, delete_disk)
+            # A disk that could not be deleted may have been attached all along: by a write that no look showed yet.
+            pending = [residue for residue in pending if residue.id in why]
+        for residue in pending:
+            await self._stays(residue, why[residue.id].message)
+
+    async def _detached(self, residues: Sequence[ResidueRecord]) -> tuple[list[ResidueRecord], dict[int, GilderError]]:
+        """Detach the disks that these are about; the disks that are free, and by number what could not be done, and why."""
+        wanted = {ArmId.parse(residue.handle): _tags(residue) for residue in residues}
         try:
             found = await detach_leftovers(self._arm, self._vm, self._devices, wanted, self._turn)
         except GilderError as error:
             found = Detached(dict.fromkeys(wanted, error), frozenset())
-        free = []
-        for residue in (*attachments, *disks):
+        free, why = [], {}
+        for residue in residues:
             disk = ArmId.parse(residue.handle)
-            if (why := found.refused.get(disk)) is not None:
-                await self._stays(residue, why.message)
+            if (refusal := found.refused.get(disk)) is not None:
+                why[residue.id] = refusal
             elif disk in found.foreign:
                 await self._foreign(residue)
             elif residue.kind == "attachment":
                 await self._gone(residue)
             else:
                 free.append(residue)
-        await self._all(free, delete_disk)
+        return free, why
 
-    async def _all(self, residues: Sequence[ResidueRecord], delete: Delete) -> None:
+    async def _all(self, residues: Sequence[ResidueRecord], delete: Delete) -> dict[int, GilderError]:
+        """Delete these; by number what could not be deleted, and why."""
+        why: dict[int, GilderError] = {}
+
+        async def remove(residue: ResidueRecord) -> None:
+            try:
+                gone = await delete(self._arm, ArmId.parse(residue.handle), _tags(residue))
+            except GilderError as error:
+                why[residue.id] = error
+            else:
+                await (self._gone if gone else self._foreign)(residue)
+
         async with anyio.create_task_group() as group:
             for residue in residues:
-                group.start_soon(self._remove, residue, delete)
-
-    async def _remove(self, residue: ResidueRecord, delete: Delete) -> None:
-        try:
-            gone = await delete(self._arm, ArmId.parse(residue.handle), _tags(residue))
-        except GilderError as error:
-            await self._stays(residue, error.message)
-        else:
-            await (self._gone if gone else self._foreign)(residue)
+                group.start_soon(remove, residue)
+        return why
 
     async def _gone(self, residue: ResidueRecord) -> None:
         self._removed.append(f"{residue.kind} {residue.name}")
