@@ -11,12 +11,9 @@ import anyio
 
 from gilder.azure.arm import PASSING, PATIENCE, Arm
 from gilder.azure.operations import Begun, Usual, looks, unheard
-from gilder.azure.settling import settled
+from gilder.azure.settling import MAY_SUCCEED_AGAIN, settled
 from gilder.model.errors import CloudError, Conflict, OperationFailed, Unreachable
 from gilder.model.ids import ArmId
-
-_MAY_SUCCEED_AGAIN = {*PASSING, "OperationPreempted"}
-"""Codes of a failed operation after which the same request may succeed (Azure calls the first of them retryable itself)."""
 
 _TAKEN = "PropertyChangeNotAllowed"
 """Code of a 409 after which no try can succeed: a resource of this name is there, and was made otherwise (recorded)."""
@@ -79,7 +76,7 @@ async def created(arm: Arm, creation: Creation, begun: Begun = unheard) -> Mappi
 def _may_pass(error: CloudError, *, in_doubt: bool, last: bool, late: bool) -> bool:
     match error:
         case OperationFailed():
-            return error.code in _MAY_SUCCEED_AGAIN and not last
+            return error.code in MAY_SUCCEED_AGAIN and not last
         case Unreachable():
             return not late
         case Conflict():  # in doubt it may be a conflict with the request whose answer was lost

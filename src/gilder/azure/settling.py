@@ -9,9 +9,9 @@ from typing import Any
 
 import anyio
 
-from gilder.azure.arm import Arm
+from gilder.azure.arm import PASSING, Arm
 from gilder.azure.operations import Usual, looks
-from gilder.model.errors import Conflict, NotFound
+from gilder.model.errors import Conflict, NotFound, OperationFailed
 from gilder.model.ids import ArmId
 
 _UNSETTLED = ("Creating", "Updating", "Deleting")
@@ -21,6 +21,9 @@ _WORDS = {"disks": "disk", "snapshots": "snapshot", "images": "image", "versions
 
 OTHER = "something else"
 """The source of an image (version) that is made neither of a snapshot nor of anything else that has an id."""
+
+MAY_SUCCEED_AGAIN = {*PASSING, "OperationPreempted"}
+"""Codes of a failed operation after which the same request may succeed (Azure calls the first of them retryable itself)."""
 
 LOOK_AGAIN = (0.5, 1.0, 2.0)
 """Seconds between looks for what may be there although a look does not show it yet."""
@@ -118,6 +121,9 @@ async def removed(
             return True
         except Conflict:
             if tries >= _TRIES:
+                raise
+        except OperationFailed as error:
+            if error.code not in MAY_SUCCEED_AGAIN or tries >= _TRIES:
                 raise
         else:
             return True
