@@ -75,9 +75,9 @@ async def image(place: Place, name: str, source: ArmId, *, tags: dict[str, str] 
 
 async def version(
     place: Place, name: str, source: ArmId, *, regions: tuple[str, ...] = (REGION,), data: dict[int, ArmId] | None = None,
-    location: str = REGION, subscription: str = SUBSCRIPTION, hidden: bool = False,
+    location: str = REGION, subscription: str = SUBSCRIPTION, hidden: bool = False, of: str = "linux",
 ) -> ArmId:  # fmt: skip
-    """A version of the definition `linux` from disks: that of the system, and by LUN those with data."""
+    """A version of a definition from disks: that of the system, and by LUN those with data."""
     parts = [
         models.GalleryDataDiskImage(lun=lun, source=models.GalleryDiskImageSource(id=str(disk)))
         for lun, disk in (data or {}).items()
@@ -91,5 +91,5 @@ async def version(
     )
     properties = models.GalleryImageVersionProperties(storage_profile=storage, publishing_profile=publishing)
     body = models.GalleryImageVersion(location=location, properties=properties)
-    id_ = id_of("galleries/images/versions", f"gallery/linux/{name}", subscription)
+    id_ = id_of("galleries/images/versions", f"gallery/{of}/{name}", subscription)
     return await put(place, "gallery_image_versions", id_, body)
