@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -373,9 +374,10 @@ async def in_loop() -> AsyncIterator[Journal]:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    hint = "make its folder writable, free some space, or name another file with --journal"
+    hint = "be root, make its folder writable, free some space, or name another file with --journal"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _closed_to_others(path)
         database = sqlite3.connect(path, timeout=30, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise Refused(f"the journal {path} cannot be opened: {error}", hint=hint) from error
@@ -387,6 +389,22 @@ def _connected(path: Path) -> sqlite3.Connection:
     except Refused:
         database.close()
         raise
+
+
+def _closed_to_others(path: Path) -> None:
+    """Make the file if it is missing, for its owner alone, and shut others out of one that is there.
+
+    What recovery needs to publish an image is in it as it is, secrets in tags included. Whom the owner let in by the group
+    stays in. SQLite gives what it puts beside the file the file's own mode. A file that is there is not opened here: closing
+    it again would end the locks that SQLite may have on it in this process (POSIX).
+    """
+    with suppress(FileExistsError):
+        path.touch(mode=0o600, exist_ok=False)
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        with suppress(OSError):  # not there, or not ours
+            file = path.with_name(name)
+            if (mode := stat.S_IMODE(file.stat().st_mode)) & 0o007:
+                file.chmod(mode & ~0o007)
 
 
 def _prepared(database: sqlite3.Connection, path: Path) -> sqlite3.Connection:
