@@ -99,7 +99,7 @@ class _Work:
 
             asker = Asker(say, progress.entered) if self.options.attended else None
             policy = self._policy(asker)
-            stopping = Stopping(say)
+            stopping = Stopping(say, progress.flush)
             sink = Together({"logs": logs, "events.jsonl": events, "progress": progress}, say)
             with lease.heard_by(say) if lease else nullcontext():
                 site_of_run = site_on(self.cloud, self.auth, self.machine, run, say)
