@@ -152,6 +152,17 @@ async def test_a_kill_in_mid_write_leaves_it_readable_and_true(tmp_path: Path) -
     assert len(written) <= len(told) + 1
 
 
+async def test_a_command_made_of_the_resources_id_stays_whole(tmp_path: Path) -> None:
+    """A secret such as `prod` was hidden in it, and then nobody could use it; the id stands beside it as it is."""
+    async with opened(tmp_path / "journal.sqlite", lambda text: text.replace("prod", "***")) as journal:
+        await journal.intend("r", "b", "disk", "d", "/groups/prod/d", "az disk delete --ids /groups/prod/d")
+        await journal.intend("r", "b", "disk", "d", "/groups/prod/d", "something else with prod")
+        assert [record.remedy for record in await journal.residues()] == [
+            "az disk delete --ids /groups/prod/d",
+            "something else with ***",
+        ]
+
+
 def modes(path: Path) -> set[str]:
     """What others may do with the files of a journal."""
     return {f"{file.stat().st_mode & 0o777:o}" for file in path.parent.glob(f"{path.name}*")}

@@ -233,7 +233,9 @@ class Journal:
         """
         columns = "run, build, kind, name, handle, remedy, data, state, why, at"
         statement = f"INSERT INTO residue ({columns}) VALUES (?,?,?,?,?,?,?,'held','',?)"  # noqa: S608 — constants
-        return await self._write(statement, run, build, kind, name, handle, self._hide(remedy), data, time.time())
+        # Made of the id, which must stay as it is anyway: with a part of it hidden, nobody could use it.
+        shown = remedy if handle and handle in remedy else self._hide(remedy)
+        return await self._write(statement, run, build, kind, name, handle, shown, data, time.time())
 
     async def released(self, number: int) -> None:
         """Note that a thing is gone."""
