@@ -69,6 +69,19 @@ def test_the_next_build_says_what_an_earlier_one_left_and_recovers_it_when_asked
     assert sorted(gilder.images()) == ["second-image", "third-image"]
 
 
+def test_two_runs_are_recovered_side_by_side(gilder: Program) -> None:
+    with world(gilder):
+        for name in ("first", "second"):
+            template = gilder.template([builder(name)], [shell("echo working", "sleep 100")])
+            assert gilder.build_until(f"{name}: working", signal.SIGKILL, template).status == -signal.SIGKILL
+        ended = recover(gilder)
+        assert ended.status == 0, ended.out + ended.err
+        told = [line for line in ended.err.splitlines() if line.startswith(("==> recovering run", "==> run "))]
+        assert [line.startswith("==> recovering") for line in told[:2]] == [True, True]
+        assert sum(line.startswith("==> run ") and line.endswith(":") for line in told) == 2
+        assert ended.err.count("removed    disk ") == 2
+
+
 def test_a_run_of_another_vm_is_left_to_that(gilder: Program) -> None:
     """The journal came with a copied disk: what the other VM still worked on was taken for a dead run's."""
     with world(gilder):

@@ -7,8 +7,8 @@ from dataclasses import replace
 from random import Random
 
 from tests.sweeps.cells import Cell
-from tests.sweeps.chance import OPERATIONS, drawn_fault
-from tests.sweeps.cloud import MACHINE, faults_of, passes
+from tests.sweeps.chance import drawn_fault
+from tests.sweeps.cloud import BATCH, MACHINE, POLL, faults_of, passes
 from tests.sweeps.frame import Effort, Tally
 from tests.sweeps.others import DEAD, Making
 from tests.sweeps.spread import tallied
@@ -33,22 +33,22 @@ def _tallied(cells: list[Cell], effort: Effort) -> Tally:
 
 # Recovery
 
-_ASKED = [
-    (method, kind) for method, kind in OPERATIONS if (method, kind) not in (("", ""), ("GET", "skus"), ("PUT", "disks"))
-]
-"""What recovery may ask for."""
+_ABOUT_DISKS = [("GET", MACHINE), ("POST", BATCH), ("GET", "disks"), ("DELETE", "disks"), ("GET", POLL)]
+"""What recovery asks for when a run was killed while it worked."""
 
 
 def recovery_cells(seed: int) -> list[Cell]:
-    """A kill anywhere, then each kind of trouble with each request of the recovery, and several at once."""
-    random, cells = Random(f"recovery {seed}"), []
-    for name, last in (("image", 260), ("version", 400), ("written back", 270), ("named", 300), ("both", 420)):
-        for operation in _ASKED:
-            for fault in faults_of(operation):
-                aimed = replace(fault, method=operation[0], kind=operation[1], nth=random.choice((1, 1, 2, 3)))
-                step = random.randint(70, last)
-                kind = f"{operation[0]} {operation[1]}"
-                cells.append(Cell(kind, (name,), killed=step, recovering=(aimed,), passing=passes(fault)))
+    """A kill while there are disks or something is to be published, then each trouble with each request of the recovery; a
+    kill anywhere, then stale looks; a kill anywhere, then several troubles at once."""
+    random, cells = Random(f"recovery {seed}"), list[Cell]()
+    for name in ("image", "written back", "named"):
+        cells += _troubled(random, name, (), _ABOUT_DISKS, (70, 180))
+    for name, kind in PRODUCTS.items():
+        about = [("GET", kind), ("PUT", kind), ("GET", "snapshots"), ("DELETE", "snapshots"), ("GET", POLL)]
+        cells += _troubled(random, name, (Fault("drop", "PUT", kind, times=99),), about, (210, 300))
+        about = [("GET", kind), ("PUT", kind), ("DELETE", kind)]
+        cells += _troubled(random, name, (Fault("fail", "PUT", kind, times=99),), about, (210, 250))
+    for name, last in (("image", 260), ("version", 320), ("named", 300), ("both", 420)):
         cells += [
             Cell("stale looks", (name,), killed=step, recovering=(stale,), passing=True)
             for step in range(70, last, 10)
@@ -60,6 +60,18 @@ def recovery_cells(seed: int) -> list[Cell]:
         name = random.choice(("image", "version", "both", "written back", "with data", "named"))
         cells.append(Cell("several", (name,), killed=random.randint(60, 420), recovering=faults))
     return cells
+
+
+def _troubled(
+    random: Random, name: str, faults: tuple[Fault, ...], asked: list[tuple[str, str]], steps: tuple[int, int]
+) -> Iterator[Cell]:
+    """Each trouble with each of these requests of the recovery, at its first and another occurrence."""
+    for method, kind in asked:
+        for fault in faults_of((method, kind)):
+            for nth in (1, random.choice((2, 3))):
+                aimed = replace(fault, method=method, kind=kind, nth=nth)
+                step = random.randint(*steps)
+                yield Cell(f"{method} {kind}", (name,), faults, killed=step, recovering=(aimed,), passing=passes(fault))
 
 
 def recovering(effort: Effort) -> Tally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,6 @@ from gilder.azure.arm import Arm
 from gilder.azure.operations import Usual, looks
 from gilder.model.errors import NotFound
 from gilder.model.ids import ArmId
-from gilder.model.tags import RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +63,20 @@ def _labelled(found: models.Disk | models.Snapshot) -> Labelled:
     return Labelled(ArmId.parse(found.id or ""), dict(found.tags or {}), created, attached_to, size or 0)
 
 
+Where = Callable[[Mapping[str, str]], bool]
+"""Whether a resource with these tags is meant."""
+
+
 async def relabel(
-    arm: Arm, resource: ArmId, changed: Mapping[str, str], *, run: str = "", patient: bool = True
+    arm: Arm, resource: ArmId, changed: Mapping[str, str], where: Where = lambda tags: True, *, patient: bool = True
 ) -> None:
     """Set tags of a disk or snapshot and keep its others; raises CloudError.
 
-    Nothing happens when it is gone, or with `run` when what has its name now is not of that run. Who is not `patient` hears
-    of throttling at once, as Throttled.
+    Nothing happens when it is gone, or when what has its name now is not meant. Who is not `patient` hears of throttling at
+    once, as Throttled.
     """
     now = await read_labelled(arm, resource, patient=patient)
-    if now is None or (run and now.tags.get(RUN) != run):
+    if now is None or not where(now.tags):
         return
     # A PATCH replaces all tags (Azure: Disks - Update), also those that a policy has added meanwhile.
     tags = {**now.tags, **changed}

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
+
 from gilder.cli.errand import Errand
 from gilder.engine import Recovered, Recovery, site_on, turn_on
 from gilder.model.ids import ArmId
@@ -60,19 +62,26 @@ def crash_line(run: str, held: int) -> str:
 
 async def recovered(runs: list[RunRecord], journal: Journal, errand: Errand) -> bool:
     """Recover these runs and say what was done; False when something is left."""
-    clean = True
     machine, tell = errand.machine, errand.tell
-    async with site_on(errand.cloud, errand.auth, machine, "recovery", tell) as site:
+    left: list[str] = []
+
+    async def recover(run: RunRecord) -> None:
         recovery = Recovery(site.arm, machine.id, journal, site.devices, turn_on(machine.id), tell)
-        for run in runs:
-            # While one recovery works on a run, it lives, and no other begins.
-            async with living(run.id, journal.path):
-                tell(f"recovering run {run.id}")
-                result = await recovery.recover(run)
-            for line in recovery_lines(result):
-                tell(line)
-            clean = clean and not result.left
-    return clean
+        # While one recovery works on a run, it lives, and no other begins.
+        async with living(run.id, journal.path):
+            tell(f"recovering run {run.id}")
+            result = await recovery.recover(run)
+        for line in (*([f"run {run.id}:"] if len(runs) > 1 else []), *recovery_lines(result)):
+            tell(line)
+        left.extend(result.left)
+
+    async with (
+        site_on(errand.cloud, errand.auth, machine, "recovery", tell) as site,
+        anyio.create_task_group() as group,
+    ):
+        for run in runs:  # side by side: the replication of one must not hold the slots of another
+            group.start_soon(recover, run)
+    return not left
 
 
 def recovery_lines(result: Recovered) -> list[str]:

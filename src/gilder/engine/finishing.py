@@ -21,6 +21,9 @@ from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, T
 _MAY_PASS = (Throttled, Unreachable, Denied, Conflict)
 """Refusals after which another recovery may succeed; any other is the cloud's last word."""
 
+_PATIENCE = 6 * 3600.0
+"""Seconds after which something that the cloud still works on is left to another recovery: twenty times what is usual."""
+
 _LOOK_EVERY = 60.0
 """Seconds between looks at a resource while its operation is followed."""
 
@@ -48,8 +51,10 @@ async def finish(
 
     Raises CloudError when neither can be done now: then another call may do it, as long as the snapshot is there.
     """
-    await _followed(arm, plan, operations, say)
-    product = await _settled(arm, plan)
+    deadline = anyio.current_time() + _PATIENCE
+    with anyio.move_on_after(_PATIENCE):
+        await _followed(arm, plan, operations, say)
+    product = await _settled(arm, plan, deadline)
     old = product is not None and not operations and product.mark == plan.replaces
     if product is not None and not old:
         if not product.of(plan.snapshot):
@@ -123,7 +128,7 @@ def _at_home(arm: Arm, operation: Operation) -> bool:
     return host == home or host.endswith(f".{home}")
 
 
-async def _settled(arm: Arm, plan: ProductPlan) -> Product | None:
+async def _settled(arm: Arm, plan: ProductPlan, deadline: float) -> Product | None:
     """What was being published, once the cloud works on it no more; None when there is nothing.
 
     Nothing must be seen more than once: the request for it may have come right before the crash, and not show yet.
@@ -136,6 +141,8 @@ async def _settled(arm: Arm, plan: ProductPlan) -> Product | None:
         pause = next(again, None) if product is None else 5.0 if isinstance(plan, ImagePlan) else 20.0
         if pause is None:
             return None
+        if product is not None and anyio.current_time() > deadline:
+            raise Conflict(f"the cloud still works on {plan.id.name} ({product.state}); recover it when that has ended")
         await anyio.sleep(pause)
 
 

@@ -15,6 +15,7 @@ from gilder.azure.arm import Arm
 from gilder.azure.disks import delete_disk
 from gilder.azure.operations import Begun, Operation
 from gilder.azure.snapshots import delete_snapshot
+from gilder.build.leases import Leases, renewed
 from gilder.build.products import plan_from, snapshots_of
 from gilder.engine.finishing import End, finish
 from gilder.model.errors import GilderError
@@ -76,16 +77,17 @@ class Recovery:
         self._published, self._removed, self._left = [], [], []
         self._needed, self._unreadable = set(), set()
         of = {kind: [r for r in residues if r.kind == kind] for kind in {r.kind for r in residues}}
+        leases = Leases(self._arm, run.id)
         # A replication may take an hour; slots and disks are given back meanwhile.
-        async with anyio.create_task_group() as group:
+        async with renewed(leases), anyio.create_task_group() as group:
             for residue in (*of.get("image", ()), *of.get("image version", ())):
-                group.start_soon(self._publish, residue)
+                group.start_soon(self._publish, residue, leases)
             group.start_soon(self._disks, of.get("attachment", []), of.get("disk", []))
         await self._snapshots(of.get("snapshot", []))
         await self._close(run, {residue.build for residue in residues if residue.kind in _PRODUCTS})
         return Recovered(run.id, tuple(self._published), tuple(self._removed), tuple(self._left))
 
-    async def _publish(self, residue: ResidueRecord) -> None:
+    async def _publish(self, residue: ResidueRecord, leases: Leases) -> None:
         """Follow, resume or remove an image (version) that was being published."""
 
         def say(text: str) -> None:
@@ -98,6 +100,8 @@ class Recovery:
             await self._stays(residue, f"its record cannot be read: {error}")
             return
         say(f"looking at the {residue.kind} {residue.name}")
+        for snapshot in snapshots_of(plan):  # the crash may be so long ago that others take them for garbage
+            leases.taken_over(snapshot)
         try:
             operations, begun = await self._operations(residue), self._noting(residue)
             end = await finish(self._arm, plan, _tags(residue), operations, begun, say)
