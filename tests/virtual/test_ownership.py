@@ -99,8 +99,6 @@ def test_an_image_that_somebody_makes_meanwhile_stays(tmp_path: Path, made: Made
                 await anyio.sleep(60)
                 await made(place)
                 before = seen(place, id_)
-                taken = Fault("refuse", "PUT", "images", status=409, code="PropertyChangeNotAllowed", times=9)
-                place.application.faults.add(taken)  # an older localarm takes the request for a change of tags
 
             async with anyio.create_task_group() as group:
                 group.start_soon(stranger)
