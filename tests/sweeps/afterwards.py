@@ -181,8 +181,8 @@ SAFEGUARDS = (
         _stale(VERSIONS, times=4),
     ),
     Safeguard(
-        "what could not be deleted is looked for at the VM once more",
-        lambda: patch("gilder.engine.recovery._ROUNDS", 1),
+        "that the VM does not have a disk is seen more than once",
+        lambda: patch("gilder.slots.leftovers._LOOKS", 1),
         _stale(MACHINE),
     ),
     Safeguard(

@@ -90,6 +90,12 @@ class Cell:
     forgotten: bool = False
     """Whether the journal is lost with the process: then garbage is collected here, once the leases have run out."""
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing goes wrong but that the process is killed, or stopped once and not hurried."""
+        trouble = self.faults or self.moves or self.makings or self.linger or self.busy or len(self.cancelled) > 1
+        return not trouble and not self.options.attendance.keeps_unasked
+
     def __str__(self) -> str:
         shown = [f"{len(self.scenarios)} × {'/'.join(sorted(set(self.scenarios)))}"]
         shown += [_shown(fault) for fault in self.faults]
@@ -315,7 +321,10 @@ class _Trial:
         unbuilt = [outcome for outcome in outcomes if not isinstance(outcome, Built)]
         if self.cell.passing:
             wrong += [f"passing trouble cost {one.build}: {getattr(one, 'error', 'cancelled')}" for one in unbuilt]
-            wrong += [f"passing trouble left {residue.what}" for one in outcomes for residue in one.residues]
+        if self.cell.passing or self.cell.calm:
+            wrong += [
+                f"nothing that lasts went wrong, and {each.what} is left" for one in outcomes for each in one.residues
+            ]
         requests = tuple((str(entry["method"]), str(entry["path"])) for entry in scene.application.audit)
         return Found(
             self._fired(), tuple(wrong), len(unbuilt), took, steps, requests, left, tuple(sorted(remains(scene)))

@@ -140,7 +140,6 @@ def _unwaited_deletion() -> Disabled:
     return both(
         patch("gilder.azure.settling.settled", at_once),
         patch("gilder.azure.settling._TRIES", 1),
-        patch("gilder.engine.recovery._ROUNDS", 1),
     )
 
 
@@ -234,7 +233,7 @@ SAFEGUARDS = (
     Safeguard("a failed image is removed", _no_undo, _failures),
     Safeguard("what is published is told when the build fails", _silent_publishing, _failures),
     Safeguard(
-        "a deletion waits for changes under way (and recovery does not try once more)",
+        "a deletion waits for changes under way",
         _unwaited_deletion,
         lambda: [*_signals(), *_kills()],
     ),

@@ -29,9 +29,6 @@ from gilder.slots.leftovers import Detached, detach_leftovers
 Delete = Callable[[Arm, ArmId, Mapping[str, str]], Awaitable[bool]]
 """Deletes a resource that carries these tags; False when what is there does not."""
 
-_ROUNDS = 2
-"""How often disks are detached and deleted before one counts as left."""
-
 _PRODUCTS = ("image", "image version")
 """Kinds of what a build is for; everything else is temporary."""
 
@@ -154,17 +151,14 @@ class Recovery:
     async def _disks(self, attachments: Sequence[ResidueRecord], disks: Sequence[ResidueRecord]) -> None:
         """Detach and delete disks. Whether one is attached is asked of all: an earlier recovery may have seen wrongly that
         it was not, and have closed the record of its attachment."""
-        pending = [*attachments, *disks]
-        why: dict[int, GilderError] = {}
-        for _ in range(_ROUNDS):
-            if not pending:
-                return
-            free, why = await self._detached(pending)
-            why |= await self._all(free, delete_disk)
-            # A disk that could not be deleted may have been attached all along: by a write that no look showed yet.
-            pending = [residue for residue in pending if residue.id in why]
-        for residue in pending:
-            await self._stays(residue, why[residue.id].message)
+        residues = [*attachments, *disks]
+        if not residues:
+            return
+        free, why = await self._detached(residues)
+        why |= await self._all(free, delete_disk)
+        for residue in residues:
+            if residue.id in why:
+                await self._stays(residue, why[residue.id].message)
 
     async def _detached(self, residues: Sequence[ResidueRecord]) -> tuple[list[ResidueRecord], dict[int, GilderError]]:
         """Detach the disks that these are about; the disks that are free, and by number what could not be done, and why."""

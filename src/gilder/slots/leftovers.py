@@ -25,8 +25,12 @@ _FREE_WITHIN = 30.0
 _SETTLED_WITHIN = 900.0
 """Seconds for a change of the VM that a killed process began, or a stranger."""
 
-_LAGS = (1.0, 2.0, 4.0)
+_LAGS = (0.5, 1.0, 2.0, 4.0)
 """Seconds between looks at a VM and a disk that do not agree (azuredisk-csi-driver waits likewise for a disk to follow)."""
+
+_LOOKS = 3
+"""How many must show that the VM does not have a disk. The killed process may have asked for it right before: Azure lets a
+disk be deleted that is just being attached (kubernetes issue 82714), and the VM is left with a disk that there is not."""
 
 _TRIES = 6
 """How often a detach is sent when it meets changes by others."""
@@ -101,14 +105,14 @@ async def detach_leftovers(
 async def _agreed(arm: Arm, vm: ArmId, disks: Sequence[ArmId]) -> _Sight:
     """The VM and these disks, looked at until they agree on which of them the VM has, or for some seconds.
 
-    Either look may be stale, and a disk follows its VM with a delay. Who believes one look takes an attached disk for free,
-    and can never delete it.
+    Either look may be stale, and a disk follows its VM with a delay. Who believes one look takes an attached disk for free.
     """
-    for pause in (*_LAGS, None):
+    for look, pause in enumerate((*_LAGS, None), 1):
         # What a killed process began goes on: until it has ended, the VM refuses the next change (409).
         view = await _settled(arm, vm)
         sight = _Sight(view, await _facts(arm, disks))
-        if pause is None or all(sight.doubt(disk) is None for disk in disks):
+        sure = look >= _LOOKS or all(sight.attached(disk) for disk in disks)
+        if pause is None or (sure and all(sight.doubt(disk) is None for disk in disks)):
             return sight
         await anyio.sleep(pause)
     raise AssertionError("the last look is taken")
