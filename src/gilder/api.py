@@ -37,18 +37,7 @@ from gilder.azure.arm import Arm
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
 from gilder.build import Attendance, OnError
-from gilder.engine import (
-    ALIVE,
-    Run,
-    RunOptions,
-    Stopping,
-    arm_on,
-    cloud_of,
-    must_differ,
-    settled,
-    shared_auth,
-    site_for,
-)
+from gilder.engine import Run, RunOptions, Stopping, arm_on, cloud_of, must_differ, settled, shared_auth, site_for
 from gilder.model.deadlines import Deadlines
 from gilder.model.diagnostics import Diagnostic, render
 from gilder.model.errors import GilderError, HostError, Refused, UserError
@@ -66,8 +55,8 @@ from gilder.model.events import (
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome, Residue
 from gilder.model.spec import Auth, BuildSpec
 from gilder.model.vm import VmFacts
-from gilder.runtime.filelock import file_locked
 from gilder.runtime.journal import DEFAULT_PATH, Journal, opened
+from gilder.runtime.living import living
 from gilder.runtime.naming import new_run
 from gilder.runtime.redaction import Redactor
 from gilder.template import Inputs
@@ -175,7 +164,7 @@ async def run(
     redactor = Redactor([*of_specs, *vm.auth.secrets.values()])
     name = new_run()
     site = site_for(vm.arm, vm.machine, vm.auth, name)
-    async with opened(journal, redactor.text) as book, file_locked(ALIVE / name, ephemeral=True):
+    async with opened(journal, redactor.text) as book, living(name, journal):
         await book.run_started(name, str(vm.machine.id), "")
         try:
             outcomes = await Run(site, book, tell, stopping, options or RunOptions(), redactor).outcomes(specs)

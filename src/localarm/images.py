@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from localarm import laws
+from localarm.arm import key
 from localarm.calls import Call, accepted, listed
 from localarm.capture import captured
 from localarm.disks import source_of_copy
@@ -25,6 +26,7 @@ def put(call: Call) -> Response:
     location = laws.location_known(call.world, body)
     found = call.present(KIND)
     if found is not None:
+        _same_source(found, body)
         return _update(call, found, body)
     asked = body.get("properties") or {}
     machine = asked.get("sourceVirtualMachine")
@@ -190,6 +192,18 @@ def _of_machine(call: Call, machine_id: str) -> tuple[str, Json, list[Json], Jso
         else:
             shown["dataDisks"].append({"lun": int(where), **facts})
     return "image.create.vm", {"blobs": blobs, "sizes": sizes}, works, shown
+
+
+def _same_source(found: Resource, body: Json) -> None:
+    """What an image is made of cannot be changed by writing it again."""
+    asked = ((body.get("properties") or {}).get("storageProfile") or {}).get("osDisk") or {}
+    present = found.properties["storageProfile"]["osDisk"]
+    for member in ("snapshot", "managedDisk"):
+        wanted = (asked.get(member) or {}).get("id")
+        if wanted and key(wanted) != key((present.get(member) or {}).get("id", "")):
+            target = "image.properties.storageProfile.osDisk"
+            message = f"Changing property '{target}' is not allowed."
+            raise Refused(409, "PropertyChangeNotAllowed", message, target=target)
 
 
 def _update(call: Call, found: Resource, body: Json) -> Response:

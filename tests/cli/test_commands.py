@@ -14,7 +14,6 @@ from tests.template.reading_aids import VM
 from gilder import __version__
 from gilder.cli import places
 from gilder.cli.templates import TemplateFile, Templates
-from gilder.engine.recovery import ALIVE as ENGINE_ALIVE
 from gilder.runtime.journal import DEFAULT_PATH
 from gilder.template import Inputs
 from gilder.template.azure_chroot import SHAPE
@@ -325,7 +324,6 @@ def test_the_schema_is_json() -> None:
 def test_places_are_the_same_as_where_things_are_kept() -> None:
     """They stand twice only because the modules that own them are slow to import."""
     assert places.JOURNAL == DEFAULT_PATH
-    assert places.ALIVE == ENGINE_ALIVE
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gilder.cli.history import run_lines, runs, show, timeline
-from gilder.cli.places import ALIVE
-from gilder.cli.record import is_alive, meant, record
+from gilder.cli.record import meant, record
 from gilder.model.errors import UserError
 from gilder.model.events import WAITING_FOR, Stage
 from gilder.runtime.filelock import file_locked
-from gilder.runtime.journal import RunRecord, TimingRecord, boot_id, opened
+from gilder.runtime.journal import TimingRecord, opened
+from gilder.runtime.living import ALIVE
 
 
 @pytest.fixture
@@ -115,13 +114,3 @@ async def test_a_run_is_meant_by_its_beginning_if_that_is_clear(journal: Path) -
     assert caught.value.hint == 'did you mean "20260101-aa"?'
     with pytest.raises(UserError, match="no run yet"):
         meant([], "last")
-
-
-async def test_a_run_is_alive_while_it_holds_its_lock_and_the_machine_is_up(tmp_path: Path) -> None:
-    def run(boot: str) -> RunRecord:
-        return RunRecord("r", "vm", "t", os.getpid(), boot, 0.0, None, "running")
-
-    async with file_locked(tmp_path / "r"):
-        assert is_alive(run(boot_id()), tmp_path)
-        assert not is_alive(run("another boot"), tmp_path)
-    assert not is_alive(run(boot_id()), tmp_path)

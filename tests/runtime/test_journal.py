@@ -196,6 +196,48 @@ async def test_a_kill_in_mid_write_leaves_it_readable_and_true(tmp_path: Path) -
     assert len(written) <= len(told) + 1
 
 
+async def test_a_command_made_of_the_resources_id_stays_whole(tmp_path: Path) -> None:
+    """A secret such as `prod` was hidden in it, and then nobody could use it; the id stands beside it as it is."""
+    async with opened(tmp_path / "journal.sqlite", lambda text: text.replace("prod", "***")) as journal:
+        await journal.intend("r", "b", "disk", "d", "/groups/prod/d", "az disk delete --ids /groups/prod/d")
+        await journal.intend("r", "b", "disk", "d", "/groups/prod/d", "something else with prod")
+        assert [record.remedy for record in await journal.residues()] == [
+            "az disk delete --ids /groups/prod/d",
+            "something else with ***",
+        ]
+
+
+def modes(path: Path) -> set[str]:
+    """What others may do with the files of a journal."""
+    return {f"{file.stat().st_mode & 0o777:o}" for file in path.parent.glob(f"{path.name}*")}
+
+
+async def test_nobody_else_reads_what_recovery_needs(tmp_path: Path) -> None:
+    """Secrets in the tags of an image stood in a file that everybody could read."""
+    path = tmp_path / "journal.sqlite"
+    before = os.umask(0)
+    try:
+        async with opened(path, lambda text: text.replace("s3cr3t", "***")) as journal:
+            await journal.intend("r", "b", "image", "i", "/images/i", "az …", '{"tags":{"key":"s3cr3t"}}')
+            assert len(list(tmp_path.iterdir())) == 3, "with -wal and -shm"
+            assert modes(path) == {"600"}
+    finally:
+        os.umask(before)
+    assert modes(path) == {"600"}
+
+
+async def test_others_are_shut_out_of_a_journal_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    async with opened(path):
+        pass
+    for mode, then in ((0o644, "640"), (0o640, "640"), (0o600, "600")):
+        path.chmod(mode)
+        async with opened(path) as journal, opened(path) as again:
+            await journal.run_started(f"r{mode}", "vm", "t")
+            assert modes(path) == {then}
+            assert len(await again.runs()) == len(await journal.runs())
+
+
 async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Refused, match="cannot be opened") as caught:

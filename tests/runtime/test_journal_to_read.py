@@ -1,4 +1,4 @@
-"""Root's journal as an ordinary user sees it: read, not written, and a clear error where it cannot be read."""
+"""Root's journal as a user in its group sees it: read, not written, and a clear error where it cannot be read."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from gilder.model.errors import Refused
 from gilder.runtime.journal import opened
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+
+GROUP = 65534
+"""The group of the ordinary user."""
 
 NOBODY = """
 import os, sys
@@ -82,10 +85,14 @@ anyio.run(main)
 
 @pytest.fixture
 def path() -> Iterator[Path]:
-    """Where everybody may look and only root may write, as /var/lib/gilder."""
+    """One that a group may read and only root may write, where everybody may look, as in /var/lib/gilder."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        yield Path(folder) / "journal.sqlite"
+        path = Path(folder) / "journal.sqlite"
+        path.touch()
+        os.chown(path, 0, GROUP)
+        path.chmod(0o640)
+        yield path
 
 
 async def seen_by_nobody(path: Path) -> str:
@@ -125,7 +132,7 @@ async def test_one_whose_writer_was_killed(path: Path) -> None:
 async def test_one_that_may_not_be_read(path: Path, what: str) -> None:
     async with opened(path) as journal:
         await journal.run_started("first", "vm", "t")
-    (path if what == "file" else path.parent).chmod(0o600 if what == "file" else 0o700)
+    (path if what == "file" else path.parent).chmod(0o600 if what == "file" else 0o700)  # as gilder makes the file
     error, hint = (await seen_by_nobody(path)).splitlines()
     assert error.startswith(f"error: the journal {path} cannot be read: ")
     assert "sudo" in hint

@@ -11,12 +11,12 @@ import anyio
 
 from gilder.azure.arm import PASSING, PATIENCE, Arm
 from gilder.azure.operations import Begun, Usual, looks, unheard
-from gilder.azure.settling import settled
+from gilder.azure.settling import MAY_SUCCEED_AGAIN, settled
 from gilder.model.errors import CloudError, Conflict, OperationFailed, Unreachable
 from gilder.model.ids import ArmId
 
-_MAY_SUCCEED_AGAIN = {*PASSING, "OperationPreempted"}
-"""Codes of a failed operation after which the same request may succeed (Azure calls the first of them retryable itself)."""
+_TAKEN = "PropertyChangeNotAllowed"
+"""Code of a 409 after which no try can succeed: a resource of this name is there, and was made otherwise (recorded)."""
 
 _TRIES = 3
 """How many operations are begun before the failure of one counts."""
@@ -28,7 +28,7 @@ class Creation:
 
     Attributes:
         begin: the SDK's call that creates or updates it, given its resource group, its names and `body`.
-        state: reads its provisioning state; "" when there is none that this creation can have made.
+        state: reads its provisioning state; "" when there is none, FOREIGN when this creation cannot have made it.
         usual: how long it usually takes.
         doing: completes "while …".
     """
@@ -64,6 +64,10 @@ async def created(
                 await begun(operation)
             return await arm.finished(creation.id.subscription, operation, looks(creation.usual))
         except CloudError as error:
+            if error.code == _TAKEN:
+                if in_doubt and await _there(creation):
+                    return {}
+                raise _taken(error, creation) from error
             late = anyio.current_time() > start + PATIENCE
             if not _may_pass(error, in_doubt=in_doubt, last=tries >= _TRIES, late=late):
                 if first is not None and first.message != error.message:
@@ -80,7 +84,7 @@ async def created(
 def _may_pass(error: CloudError, *, in_doubt: bool, last: bool, late: bool) -> bool:
     match error:
         case OperationFailed():
-            return error.code in _MAY_SUCCEED_AGAIN and not last
+            return error.code in MAY_SUCCEED_AGAIN and not last
         case Unreachable():
             return not late
         case Conflict():  # in doubt it may be a conflict with the request whose answer was lost
@@ -89,8 +93,15 @@ def _may_pass(error: CloudError, *, in_doubt: bool, last: bool, late: bool) -> b
             return False
 
 
+def _taken(error: CloudError, creation: Creation) -> Conflict:
+    return Conflict(
+        f"somebody else made {creation.id} meanwhile: {error.message}",
+        code=error.code,
+        status=error.status,
+        hint="it stays as it is; choose another name, or let only one of you make it",
+    )
+
+
 async def _there(creation: Creation) -> bool:
     """Whether a request without an answer made it after all; waits while that is being done."""
-    if not await settled(creation.state, creation.usual):
-        return False
-    return await creation.state() == "Succeeded"
+    return await settled(creation.state, creation.usual) == "Succeeded"

@@ -221,4 +221,4 @@ def _name(site: Site, spec: BuildSpec, what: str) -> str:
     """A name no other build has: two builds of one second must not share a disk."""
     clean = re.sub(r"[^0-9A-Za-z_.-]+", "-", spec.name).strip("-_.")
     tail = f"-{site.serial(spec.name)}-{what}"
-    return f"gilder-{site.run}-{clean}"[: _LONGEST_NAME - len(tail)].rstrip("-_.") + tail
+    return f"{site.prefix}{clean}"[: _LONGEST_NAME - len(tail)].rstrip("-_.") + tail

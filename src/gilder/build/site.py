@@ -13,8 +13,9 @@ from gilder.build.leases import Leases
 from gilder.build.limits import Limits
 from gilder.host.architecture import architecture, emulates
 from gilder.model.gauges import Gauges
+from gilder.model.ids import ArmId
 from gilder.model.spec import Auth, BuildSpec
-from gilder.model.tags import BUILD, CREATED, HOST, RUN
+from gilder.model.tags import CREATED, HOST, of_build
 from gilder.runtime.locks import KeyedLocks
 from gilder.runtime.once import Once
 from gilder.slots import SlotDevices, SlotWriter
@@ -51,7 +52,7 @@ class Site:
     """Of the temporary resources that builds hold now."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "leases", Leases(self.arm))
+        object.__setattr__(self, "leases", Leases(self.arm, self.run))
 
     auth: Auth = field(default_factory=Auth)
     """Whom all of it is done as (settled)."""
@@ -83,12 +84,17 @@ class Site:
 
     def tags(self, build: str) -> dict[str, str]:
         """The tags by which a temporary resource is known as ours, even when everything else is lost."""
-        return {
-            RUN: self.run,
-            BUILD: build[:256],
-            HOST: str(self.machine.id),
-            CREATED: self.created.isoformat(timespec="seconds"),
-        }
+        made = self.created.isoformat(timespec="seconds")
+        return {**of_build(self.run, build), HOST: str(self.machine.id), CREATED: made}
+
+    @property
+    def prefix(self) -> str:
+        """How the names begin that gilder chooses for temporary resources: no other run has such."""
+        return f"gilder-{self.run}-"
+
+    def chose(self, resource: ArmId) -> bool:
+        """Whether a temporary resource has a name that gilder chose, so that it cannot be somebody else's."""
+        return resource.name.startswith(self.prefix)
 
 
 def gallery_subscription(spec: BuildSpec, auth: Auth, machine: Machine) -> str:

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gilder.cli.places import ALIVE
 from gilder.model.errors import UserError
 from gilder.model.events import WAITING_FOR
-from gilder.runtime.filelock import is_unlocked
 from gilder.runtime.journal import (
     BuildRecord,
     Journal,
@@ -18,9 +16,9 @@ from gilder.runtime.journal import (
     ResidueRecord,
     RunRecord,
     TimingRecord,
-    boot_id,
     opened_to_read,
 )
+from gilder.runtime.living import is_alive
 from gilder.template.spelling import did_you_mean
 
 
@@ -32,6 +30,8 @@ class Record:
     """
 
     run: RunRecord
+    lives: bool
+    """Whether its process is still there."""
     builds: tuple[BuildRecord, ...]
     timings: tuple[TimingRecord, ...] = ()
     residues: tuple[ResidueRecord, ...] = ()
@@ -40,7 +40,7 @@ class Record:
     @property
     def status(self) -> str:
         """How it stands; a run whose process is gone although it never finished was interrupted."""
-        return "interrupted" if self.run.status == "running" and not is_alive(self.run) else self.run.status
+        return "interrupted" if self.run.status == "running" and not self.lives else self.run.status
 
     @property
     def end(self) -> float:
@@ -65,12 +65,10 @@ class Record:
         return stages + [build.finished for build in self.builds if build.finished is not None]
 
 
-def is_alive(run: RunRecord, alive: Path = ALIVE) -> bool:
-    """Whether the process of a run still lives: the machine was not restarted since, and its lock is held."""
-    if run.boot != boot_id():
-        return False
+def _lives(run: RunRecord, journal: Path) -> bool:
+    """Whether the process of a run still lives, as far as whoever asks may know."""
     try:
-        return not is_unlocked(alive / run.id)
+        return is_alive(run, journal)
     except PermissionError:  # not root: its process id must do, although it may be another's by now
         return Path(f"/proc/{run.pid}").exists()
 
@@ -87,7 +85,10 @@ async def records(path: Path) -> list[Record]:
     if not _is_there(path):
         return []
     async with opened_to_read(path) as journal:
-        return [Record(run, tuple(await journal.builds(run.id))) for run in reversed(await journal.runs())]
+        return [
+            Record(run, _lives(run, path), tuple(await journal.builds(run.id)))
+            for run in reversed(await journal.runs())
+        ]
 
 
 async def record(path: Path, name: str) -> Record:
@@ -104,6 +105,7 @@ async def record(path: Path, name: str) -> Record:
 async def _whole(journal: Journal, run: RunRecord) -> Record:
     return Record(
         run,
+        _lives(run, journal.path),
         tuple(await journal.builds(run.id)),
         tuple(await journal.timings(run.id)),
         tuple(await journal.residues(run.id)),

@@ -29,13 +29,13 @@ from gilder.cli.secrecy import errors_hidden, login_secrets, open_files, secrets
 from gilder.cli.sinks import Together
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
-from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, shared_auth, signals_heard, site_on
+from gilder.engine import Run, RunOptions, Stopping, must_differ, shared_auth, signals_heard, site_on
 from gilder.model.errors import HostError
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import Auth
-from gilder.runtime.filelock import file_locked
 from gilder.runtime.history import efforts
 from gilder.runtime.journal import Journal, opened
+from gilder.runtime.living import living
 from gilder.runtime.redaction import Redactor
 from gilder.template import Loaded
 
@@ -65,7 +65,7 @@ def _warn(text: str) -> None:
 
 async def _built(work: _Work, lease: Lease | None, start: float) -> int:
     options, hide = work.options, work.redactor.text
-    async with opened(options.journal, hide) as journal, file_locked(ALIVE / options.run, ephemeral=True):
+    async with opened(options.journal, hide) as journal, living(options.run, options.journal):
         here = Errand(work.cloud, work.auth, work.machine, work.redactor)
         if not await earlier_runs_settled(journal, here, first=options.recover):
             return FAILED
@@ -100,7 +100,7 @@ class _Work:
 
             asker = Asker(say, progress.entered) if self.options.attended else None
             policy = self._policy(asker, embedded=lease is not None)
-            stopping = Stopping(say, self.options.recovery)
+            stopping = Stopping(say, self.options.recovery, progress.flush)
             sink = Together({"logs": logs, "events.jsonl": events, "progress": progress}, say)
             with lease.heard_by(say) if lease else nullcontext():
                 site_of_run = site_on(self.cloud, self.auth, self.machine, run, say)

@@ -14,12 +14,12 @@ from gilder.azure.standing import answered, caller, lacking, permissions_on
 from gilder.build import Site
 from gilder.build.permissions import needs_of, needs_of_machine, together
 from gilder.build.plan import planned
-from gilder.engine.recovery import crashed_runs
 from gilder.engine.run import must_differ
 from gilder.model.errors import Denied, GilderError
 from gilder.model.findings import Finding, Verdict, bad, good, unknown
 from gilder.model.spec import BuildSpec
 from gilder.runtime.journal import Journal
+from gilder.runtime.living import crashed_runs
 
 Tell = Callable[[Finding], None]
 

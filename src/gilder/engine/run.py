@@ -197,7 +197,7 @@ def _interrupted(spec: BuildSpec, story: Story, ledger: MemoryLedger) -> Outcome
 def _hidden(outcome: Outcome, redactor: Redactor) -> Outcome:
     """The outcome without secrets: it goes into the journal and into the summary."""
     hide = redactor.text
-    residues = tuple(Residue(hide(residue.what), hide(residue.remedy)) for residue in outcome.residues)
+    residues = tuple(Residue(hide(residue.what), redactor.remedy(residue.remedy)) for residue in outcome.residues)
     if isinstance(outcome, Failed):
         hint = outcome.hint and hide(outcome.hint)
         return replace(outcome, error=hide(outcome.error), hint=hint, residues=residues)

@@ -43,6 +43,10 @@ class RunRecord:
     finished: float | None
     status: str
 
+    def was_on(self, vm: object) -> bool:
+        """Whether it ran on the VM of this id: a journal travels with a copied disk."""
+        return self.vm.lower() == str(vm).lower()
+
 
 @dataclass(frozen=True, slots=True)
 class BuildRecord:
@@ -127,8 +131,10 @@ class Journal:
         database: sqlite3.Connection,
         thread: anyio.CapacityLimiter | None,
         hide: Callable[[str], str] = str,
+        path: Path = Path(":memory:"),
         doing: str = "written",
     ) -> None:
+        self.path = path
         self._database = database
         self._doing = doing
         self._thread = thread
@@ -205,7 +211,9 @@ class Journal:
         """
         columns = "run, build, kind, name, handle, remedy, data, state, why, at"
         statement = f"INSERT INTO residue ({columns}) VALUES (?,?,?,?,?,?,?,'held','',?)"  # noqa: S608 — constants
-        return await self._write(statement, run, build, kind, name, handle, self._hide(remedy), data, time.time())
+        # Made of the id, which must stay as it is anyway: with a part of it hidden, nobody could use it.
+        shown = remedy if handle and handle in remedy else self._hide(remedy)
+        return await self._write(statement, run, build, kind, name, handle, shown, data, time.time())
 
     async def released(self, number: int) -> None:
         """Note that a thing is gone."""
@@ -312,7 +320,7 @@ async def opened(path: Path = DEFAULT_PATH, hide: Callable[[str], str] = str) ->
 
     Raises Refused when it cannot be written or is of a later version."""
     database = await anyio.to_thread.run_sync(to_write, path)
-    journal = Journal(database, anyio.CapacityLimiter(1), hide)
+    journal = Journal(database, anyio.CapacityLimiter(1), hide, path)
     async with closing(journal.close, within=10):
         yield journal
 
@@ -323,7 +331,7 @@ async def opened_to_read(path: Path) -> AsyncIterator[Journal]:
 
     Raises Refused when it cannot be read or is of a later version, HostError when it changed just when it was read."""
     file = await anyio.to_thread.run_sync(to_read, path)
-    journal = Journal(file.database, anyio.CapacityLimiter(1), doing="read")
+    journal = Journal(file.database, anyio.CapacityLimiter(1), path=path, doing="read")
     async with closing(journal.close, within=10):
         yield journal
     file.must_be_unchanged()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -41,9 +43,10 @@ _FROM_2 = "ALTER TABLE operation ADD COLUMN resource TEXT NOT NULL DEFAULT ''"
 
 def to_write(path: Path) -> sqlite3.Connection:
     """A connection to the file, made or brought up to date where needed; raises Refused."""
-    hint = "make its folder writable, free some space, or name another file with --journal"
+    hint = "be root, make its folder writable, free some space, or name another file with --journal"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _closed_to_others(path)
         database = sqlite3.connect(path, timeout=30, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise Refused(f"the journal {path} cannot be opened: {error}", hint=hint) from error
@@ -57,6 +60,22 @@ def to_write(path: Path) -> sqlite3.Connection:
         raise
 
 
+def _closed_to_others(path: Path) -> None:
+    """Make the file if it is missing, for its owner alone, and shut others out of one that is there.
+
+    What recovery needs to publish an image is in it as it is, secrets in tags included. Whom the owner let in by the group
+    stays in. SQLite gives what it puts beside the file the file's own mode. A file that is there is not opened here: closing
+    it again would end the locks that SQLite may have on it in this process (POSIX).
+    """
+    with suppress(FileExistsError):
+        path.touch(mode=0o600, exist_ok=False)
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        with suppress(OSError):  # not there, or not ours
+            file = path.with_name(name)
+            if (mode := stat.S_IMODE(file.stat().st_mode)) & 0o007:
+                file.chmod(mode & ~0o007)
+
+
 def to_read(path: Path) -> Reading:
     """A connection to the file that does not write; raises Refused.
 
@@ -64,7 +83,7 @@ def to_read(path: Path) -> Reading:
     -shm, as long as somebody has it open, and after a crash) or a folder in which it may make them. Where nobody has it open
     and the folder is not ours, the file alone is all of the journal, and is read as one that does not change.
     """
-    hint = "it may belong to root (sudo gilder …); or name another file with --journal"
+    hint = "only root and its group may read it (sudo gilder …); or name another file with --journal"
     try:
         database, still = _readable(path)
     except (OSError, sqlite3.Error) as error:
