@@ -100,7 +100,7 @@ class _Work:
 
             asker = Asker(say, progress.entered) if self.options.attended else None
             policy = self._policy(asker, embedded=lease is not None)
-            stopping = Stopping(say, self.options.recovery, progress.flush)
+            stopping = Stopping(say, progress.flush, recovery=self.options.recovery)
             sink = Together({"logs": logs, "events.jsonl": events, "progress": progress}, say)
             with lease.heard_by(say) if lease else nullcontext():
                 site_of_run = site_on(self.cloud, self.auth, self.machine, run, say)

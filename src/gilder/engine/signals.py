@@ -45,7 +45,7 @@ class Stopping:
     """The state of being stopped, shared by a run's builds. `recovery` is the command that finishes what is left behind."""
 
     def __init__(
-        self, say: Callable[[str], None], recovery: str = "", flush: Callable[[float], object] = flushed
+        self, say: Callable[[str], None], flush: Callable[[float], object] = flushed, *, recovery: str = ""
     ) -> None:
         self._say = say
         self._recovery = recovery
