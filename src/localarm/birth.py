@@ -9,9 +9,10 @@ from localarm.actions import ACTIONS
 from localarm.capture import WORK
 from localarm.clock import Clock
 from localarm.devices import Devices
+from localarm.parts import Blobs, Images, Workshop, inline_workshop
 from localarm.settings import Settings
 from localarm.state import State
-from localarm.world import Blobs, Images, Workshop, World, inline_workshop
+from localarm.world import World
 
 
 def born(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from localarm.arm import key
+from localarm.machine_disks import disk_of
 from localarm.messages import Json
 from localarm.resources import Resource
 from localarm.world import World
@@ -47,7 +48,7 @@ def lun_of(world: World, disk: Resource) -> int | None:
     if host is None:
         return None
     for entry in host.properties["storageProfile"].get("dataDisks", []):
-        if key(entry.get("managedDisk", {}).get("id", "")) == disk.key:
+        if key(disk_of(entry)) == disk.key:
             return int(entry["lun"])
     return None
 

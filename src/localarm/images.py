@@ -139,6 +139,7 @@ def _of_machine(call: Call, machine_id: str) -> tuple[str, Json, list[Json], Jso
             f"Source Virtual Machine '{machine_id}' specified in the request does not exist in this Azure location."
         )
         raise Refused(404, "NotFound", message)
+    laws.can_be_captured(machine, "Create Image")
     laws.generalized(machine, "Create Image")
     storage = machine.properties["storageProfile"]
     blobs: dict[str, str] = {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from localarm.arm import Address, key, name_of
 from localarm.errors import Refused, gateway, invalid, not_allowed
+from localarm.machine_disks import disk_of, entries
 from localarm.messages import Json
 from localarm.regions import display
 from localarm.resources import Resource
@@ -109,9 +110,7 @@ def same_creation(found: Resource, asked: Json) -> None:
 def lister(world: World, disk: Resource) -> str:
     """Id of the machine that lists a disk, attached or about to be; empty when none does."""
     for machine in world.all("virtualmachines"):
-        storage = machine.properties["storageProfile"]
-        entries = [*storage.get("dataDisks", []), storage.get("osDisk", {})]
-        if any(key(str((entry.get("managedDisk") or {}).get("id", ""))) == disk.key for entry in entries):
+        if any(key(disk_of(entry)) == disk.key for entry in entries(machine)):
             return machine.id
     return ""
 
@@ -245,9 +244,9 @@ def attachable(world: World, machine: Resource, disk: Resource) -> None:
     not_changing(world, disk)
 
 
-def being_detached(machine: Resource, disk: Resource, entries: Iterable[Json]) -> None:
+def being_detached(machine: Resource, disk: Resource, present: Iterable[Json]) -> None:
     """A disk that is on its way out cannot be attached again before it is gone."""
-    for entry in entries:
+    for entry in present:
         if entry.get("toBeDetached") and key(entry["managedDisk"]["id"]) == disk.key:
             raise Refused(
                 409,
@@ -414,6 +413,16 @@ def generalized(machine: Resource, operation: str) -> None:
     if not machine.hidden.get("generalized"):
         message = f"The operation '{operation}' requires the Virtual Machine '{machine.name}' to be Generalized."
         raise Refused(409, "OperationNotAllowed", message)
+
+
+def can_be_captured(machine: Resource, operation: str) -> None:
+    """A machine that is captured is not still being created, and its creation did not fail before it had an OS disk."""
+    if machine.state == "Creating":
+        raise not_allowed(
+            f"Operation '{operation}' is not allowed on VM '{machine.name}' since another operation is in progress."
+        )
+    if not disk_of(machine.properties["storageProfile"]["osDisk"]):
+        raise not_allowed(f"Operation '{operation}' is not allowed on VM '{machine.name}' since it has no OS disk.")
 
 
 def copy_start_lawful(source: Resource, asked: Json) -> None:

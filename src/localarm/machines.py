@@ -8,6 +8,7 @@ from localarm.attachments import planned
 from localarm.calls import Call, accepted
 from localarm.clock import timestamp
 from localarm.errors import Refused, invalid
+from localarm.machine_disks import entries
 from localarm.machine_view import shown
 from localarm.messages import Json, Response
 from localarm.operations import Operation, Step
@@ -148,7 +149,7 @@ def powered(world: World, operation: Operation, args: Json, at: float) -> None:
         return
     world.put(machine.with_properties(provisioningState="Succeeded").with_hidden(power=args["power"]))
     state = "Reserved" if args["power"] == "deallocated" else "Attached"
-    for entry in _entries(machine):
+    for entry in entries(machine):
         disk = world.find(disks.KIND, entry["managedDisk"]["id"])
         if disk is not None:
             world.put(disk.with_properties(diskState=state))
@@ -159,16 +160,11 @@ def removed(world: World, operation: Operation, args: Json, at: float) -> None:
     machine = world.find(KIND, operation.target)
     if machine is None:
         return
-    for entry in _entries(machine):
-        disk = world.find(disks.KIND, (entry.get("managedDisk") or {}).get("id", ""))
+    for entry in entries(machine):
+        disk = world.find(disks.KIND, entry["managedDisk"]["id"])
         if disk is not None and key(str(disk.body.get("managedBy") or "")) == machine.key:
             disks.own(world, disk, None, at)
     world.remove(machine)
-
-
-def _entries(machine: Resource) -> list[Json]:
-    storage = machine.properties["storageProfile"]
-    return [storage["osDisk"], *storage.get("dataDisks", [])]
 
 
 def _power(call: Call, verb: str, power: str, retry_after: int = 0) -> Response:

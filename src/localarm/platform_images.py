@@ -8,7 +8,8 @@ from localarm.arm import Address
 from localarm.calls import Call
 from localarm.errors import Refused
 from localarm.messages import Json, Response
-from localarm.world import Image, World
+from localarm.parts import Image
+from localarm.world import World
 
 
 def publishers(call: Call) -> Response:

@@ -26,10 +26,11 @@ from localarm.clock import steady_clock
 from localarm.devices import Devices, LoopDevices, NoDevices
 from localarm.door_https import Door, tls_context
 from localarm.lease import SOCKET, address
+from localarm.parts import Job
 from localarm.settings import Settings
 from localarm.state import SqliteState
 from localarm.ticker import Ticker
-from localarm.world import Job, World
+from localarm.world import World
 
 log = logging.getLogger("localarm")
 

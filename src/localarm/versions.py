@@ -250,6 +250,7 @@ def _of_machine(world: World, machine_id: str) -> Content:
             f"Source Virtual Machine '{machine_id}' specified in the request does not exist in this Azure location."
         )
         raise Refused(404, "NotFound", message)
+    laws.can_be_captured(machine, "Create Gallery Image Version")
     content = Content("vm")
     storage = machine.properties["storageProfile"]
     for place, entry in [

@@ -5,79 +5,24 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from localarm.arm import key
-from localarm.blobs import BlobError
 from localarm.clock import Clock, timestamp
-from localarm.devices import DeviceError, Devices
+from localarm.devices import Devices
 from localarm.errors import Refused
 from localarm.latency import Latency
 from localarm.messages import Json
 from localarm.operations import Family, Operation, Step
+from localarm.parts import Blobs, Images, Workshop, inline_workshop
 from localarm.resources import Resource
 from localarm.settings import Settings
 from localarm.state import State
 
-
-class Blobs(Protocol):
-    """The blob store, as far as the world uses it (`localarm.blobs.BlobStore`)."""
-
-    def create(self, name: str, size_bytes: int) -> Any: ...
-    def copy(self, source: Path | str, name: str, size_bytes: int | None = None) -> Any: ...
-    def share(self, name: str, as_name: str) -> Any: ...
-    def thaw(self, name: str) -> Any: ...
-    def resize(self, name: str, size_bytes: int) -> Any: ...
-    def delete(self, name: str) -> Any: ...
-    def path(self, name: str) -> Path: ...
-    def exists(self, name: str) -> bool: ...
-    def names(self) -> Iterable[str]: ...
-
-
-class Image(Protocol):
-    """A platform image (`localarm.catalogue.PlatformImage`)."""
-
-    @property
-    def publisher(self) -> str: ...
-    @property
-    def offer(self) -> str: ...
-    @property
-    def sku(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def size_gb(self) -> int: ...
-    @property
-    def hyperv_generation(self) -> str: ...
-    @property
-    def architecture(self) -> str: ...
-    @property
-    def os_type(self) -> str: ...
-
-
-class Images(Protocol):
-    """The catalogue of platform images (`localarm.catalogue.Catalogue`)."""
-
-    def images(self) -> Iterable[Image]: ...
-    def blob(self, image: Any) -> Path: ...
-
-
-Job = Callable[[], None]
-Workshop = Callable[[Job, Callable[[BaseException | None], None]], None]
-"""Runs a job (off the event loop, where there is one) and calls back, in the world's thread, when it is over."""
-
-
-def inline_workshop(job: Job, over: Callable[[BaseException | None], None]) -> None:
-    """A workshop that works at once."""
-    try:
-        job()
-    except Exception as error:  # noqa: BLE001 - the operation fails with it, whatever it is
-        over(error)
-    else:
-        over(None)
+log = logging.getLogger("localarm")
 
 
 Action = Callable[["World", Operation, Json, float], Any]
@@ -344,11 +289,16 @@ class World:
         except Refused as refusal:
             self._fail(current, refusal.error())
             return
-        except (OSError, RuntimeError, DeviceError, BlobError) as error:  # what the machine refuses ends the operation
-            self._fail(current, {"code": "InternalExecutionError", "message": str(error)})
+        except Exception as error:  # noqa: BLE001 - whatever a step does, only its own operation suffers
+            self._broke(current, error)
             return
         if not rest and self._operations[operation.id].status == "InProgress":
             self._keep(self._operations[operation.id].over(step.at, "Succeeded", output=output))
+
+    def _broke(self, operation: Operation, error: BaseException) -> None:
+        """End an operation that localarm or this machine could not carry out."""
+        log.error("%s of %s broke", operation.kind, operation.target, exc_info=error)
+        self._fail(operation, {"code": "InternalExecutionError", "message": str(error) or type(error).__name__})
 
     def _fail(self, operation: Operation, error: Json, status: str = "Failed") -> None:
         self._actions["failed"](self, operation, {}, self.clock())
@@ -371,7 +321,7 @@ class World:
         operation = replace(operation, work=None, steps=steps)
         self._keep(operation)
         if error is not None:
-            self._fail(operation, {"code": "InternalExecutionError", "message": str(error) or type(error).__name__})
+            self._broke(operation, error)
         for other in [each for each in self._running.values() if self._waits_for(each, made)]:
             self._start_work(other)
         self.stirred()
@@ -393,13 +343,16 @@ class World:
                 self._run(operation)
 
     def resume(self) -> None:
-        """After a restart: sweep blobs nothing names, and go on with the work that was interrupted."""
+        """After a restart: sweep blobs nothing names, and go on with what was interrupted, or end what cannot go on."""
         named = {blob for kind in self._resources.values() for each in kind.values() for blob in _blobs_of(each)}
         for blob in list(self.blobs.names()):
             if blob not in named:
                 self.blobs.delete(blob)
-        for operation in [each for each in self._running.values() if each.work is not None]:
-            self._start_work(operation)
+        for operation in list(self._running.values()):
+            if operation.work is not None:
+                self._start_work(operation)
+            elif not operation.steps:  # an older localarm broke off in its last step
+                self._broke(operation, RuntimeError("The operation was interrupted."))
         self.advance()
 
 
