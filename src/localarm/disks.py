@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from localarm import laws
+from localarm import laws, sameness, values
 from localarm.arm import Address, key
 from localarm.calls import Call, accepted, echoed, listed, not_found, patched
 from localarm.capture import GIB, shared
@@ -41,6 +41,7 @@ def put(call: Call) -> Response:
     if found is not None:
         return _update(call, found, body)
     laws.below_disk_quota(call.world, call.address)
+    words_lawful(body.get("properties", {}))
     resource, kind, work = _made(call, body)
     call.world.put(resource)
     operation = _begin(call, kind, "disk.created", work)
@@ -311,13 +312,15 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
     gb = int(asked.get("diskSizeGB") or found.properties["diskSizeGB"])
     laws.grows(gb, found.properties["diskSizeGB"])
     if not patching:
-        laws.same_creation(found, asked.get("creationData") or {})
+        sameness.same_creation(found, {**asked, "creationData": _exact(call, asked.get("creationData") or {}, found)})
+        sameness.same_zones(found, body)
         laws.same_place(found, str(body.get("location", "")))
+    words_lawful(asked)
     if gb != found.properties["diskSizeGB"]:
         laws.not_attached_for_resize(call.world, found)
     sku = str((body.get("sku") or found.body["sku"])["name"])
     iops, rate, tier = performance(sku, gb)
-    changed = found.with_properties(
+    changed = retyped(found, asked).with_properties(
         diskSizeGB=gb, diskSizeBytes=gb * GIB, diskIOPSReadWrite=iops, diskMBpsReadWrite=rate, tier=tier,
         provisioningState="Updating",
     ).with_body(sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags")))  # fmt: skip
@@ -326,6 +329,31 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
     operation = _begin(call, kind, "disk.resized", thawing(call.world, found, gb), gb=gb)
     payload = patched(changed) if patching else echoed(call, "Updating", found)
     return accepted(call, 202, payload, operation, location=True, retry_after=0 if patching else 2)
+
+
+def _exact(call: Call, creation: Json, found: Resource) -> Json:
+    """What a second write says of a disk's creation, with the version that a gallery reference means now."""
+    reference = creation.get("galleryImageReference") or {}
+    present = found.properties["creationData"].get("galleryImageReference") or {}
+    if "id" not in reference or not present or key(str(reference["id"])) == key(str(present.get("id", ""))):
+        return creation
+    version = resolved(call.world, str(reference["id"]), found.location)
+    return {**creation, "galleryImageReference": {**reference, "id": version.id}}
+
+
+def retyped(found: Resource, asked: Json) -> Resource:
+    """A disk or snapshot with the operating system that a write gives it."""
+    if "osType" not in asked:
+        return found
+    first = {"osType": asked["osType"]}
+    return found.with_body(properties={**first, **found.properties, **first})
+
+
+def words_lawful(asked: Json) -> None:
+    """A disk's or snapshot's operating system and generation are such as there are."""
+    for name, words in (("osType", values.OS_TYPES), ("hyperVGeneration", values.GENERATIONS)):
+        if name in asked:
+            values.one_of(asked[name], words, name)
 
 
 def own(world: World, disk: Resource, machine_id: str | None, at: float) -> None:

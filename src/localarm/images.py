@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localarm import laws
+from localarm import laws, sameness, values
 from localarm.calls import Call, accepted, listed
 from localarm.capture import captured
 from localarm.disks import source_of_copy
@@ -22,8 +22,10 @@ def put(call: Call) -> Response:
     location = laws.location_known(call.world, body)
     found = call.world.find(KIND, call.id)
     if found is not None:
-        return _update(call, found, body)
+        laws.same_place(found, location)
+        return _update(call, found, body, whole=True)
     asked = body.get("properties") or {}
+    generation = values.one_of(asked.get("hyperVGeneration", "V1"), values.GENERATIONS, "hyperVGeneration")
     machine = asked.get("sourceVirtualMachine")
     storage = asked.get("storageProfile") or {}
     if machine:
@@ -33,7 +35,7 @@ def put(call: Call) -> Response:
     else:
         raise invalid("storageProfile.osDisk", "Required parameter 'storageProfile.osDisk' is missing (null).")
     properties = {**({"sourceVirtualMachine": machine} if machine else {}), "storageProfile": shown}
-    properties |= {"provisioningState": "Creating", "hyperVGeneration": asked.get("hyperVGeneration", "V1")}
+    properties |= {"provisioningState": "Creating", "hyperVGeneration": generation}
     payload = document(call.id, call.address.type, location, tags=body.get("tags"), properties=properties)
     call.world.put(Resource(KIND, payload, hidden=hidden))
     work = (
@@ -58,7 +60,7 @@ def lists(call: Call) -> Response:
 
 def patch(call: Call) -> Response:
     """Change the tags."""
-    return _update(call, call.resource(KIND), call.body())
+    return _update(call, call.resource(KIND), call.body(), whole=False)
 
 
 def delete(call: Call) -> Response:
@@ -99,10 +101,9 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Js
     sizes: dict[str, int] = {}
     kind = "image.create.disk"
     shown: Json = {}
-    for where, entry in [
-        ("os", storage["osDisk"]),
-        *((str(each.get("lun")), each) for each in storage.get("dataDisks") or []),
-    ]:
+    data_disks = storage.get("dataDisks") or []
+    values.luns_lawful((each.get("lun") for each in data_disks), "dataDisks.lun")
+    for where, entry in [("os", storage["osDisk"]), *((str(each["lun"]), each) for each in data_disks)]:
         member = "snapshot" if entry.get("snapshot") else "managedDisk"
         source = source_of_copy(call.world, str((entry.get(member) or {}).get("id", "")))
         laws.same_region(source, location)
@@ -113,8 +114,10 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Js
         facts = {
             "diskSizeGB": entry.get("diskSizeGB"),
             member: {"id": source.id},
-            "caching": entry.get("caching", "None"),
-            "storageAccountType": entry.get("storageAccountType", "Standard_LRS"),
+            "caching": values.one_of(entry.get("caching") or "None", values.CACHINGS, "caching"),
+            "storageAccountType": values.one_of(
+                entry.get("storageAccountType") or "Standard_LRS", values.IMAGE_STORAGE, "storageAccountType"
+            ),
             "diskEncryptionSet": entry.get("diskEncryptionSet"),
         }
         sizes[where] = max(int(entry.get("diskSizeGB") or 0), source.properties["diskSizeGB"])
@@ -122,7 +125,9 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Js
         if where == "os":
             if not entry.get("osType"):
                 raise invalid("osDisk.osType", "Required parameter 'osDisk.osType' is missing (null).")
-            shown["osDisk"] = {"osType": entry["osType"], "osState": entry.get("osState", "Generalized"), **facts}
+            os_type = values.one_of(entry["osType"], values.OS_TYPES, "osDisk.osType")
+            os_state = values.one_of(entry.get("osState") or "Generalized", values.OS_STATES, "osDisk.osState")
+            shown["osDisk"] = {"osType": os_type, "osState": os_state, **facts}
             shown["dataDisks"] = []
         else:
             shown["dataDisks"].append({"lun": int(where), **facts})
@@ -167,8 +172,9 @@ def _of_machine(call: Call, machine_id: str) -> tuple[str, Json, list[Json], Jso
     return "image.create.vm", {"blobs": blobs, "sizes": sizes}, works, shown
 
 
-def _update(call: Call, found: Resource, body: Json) -> Response:
+def _update(call: Call, found: Resource, body: Json, *, whole: bool) -> Response:
     laws.not_changing(call.world, found)
+    sameness.same_image(found, body.get("properties") or {}, whole=whole)
     changed = found.with_properties(provisioningState="Updating").with_body(
         tags=body.get("tags", found.body.get("tags"))
     )

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 from inspect import cleandoc, getmembers, isfunction
 from pathlib import Path
+from types import ModuleType
 
-from localarm import faults, laws
+from localarm import faults, laws, sameness, values
 from localarm.latency import figures
 from localarm.routes import COMPUTE, RESOURCES, TAGS, Route
 from localarm.throttle import POLICIES
@@ -85,11 +86,14 @@ def _services() -> Iterator[str]:
 
 
 def _laws() -> Iterator[str]:
-    yield from ("## Laws", "", "Each refuses with Azure's status and code (`localarm/laws.py`).", "")
-    found = [each for _, each in getmembers(laws, isfunction) if each.__module__ == laws.__name__]
-    for law in sorted(found, key=lambda each: each.__code__.co_firstlineno):
-        yield f"- `{law.__name__}`: {_first(law)}"
-    yield ""
+    yield from ("## Laws", "", "Each refuses with Azure's status and code.", "")
+    for module in (laws, sameness, values):
+        yield from (f"### `{module.__name__.replace('.', '/')}.py`", "", _first(module), "")
+        found = [each for _, each in getmembers(module, isfunction) if each.__module__ == module.__name__]
+        for law in sorted(found, key=lambda each: each.__code__.co_firstlineno):
+            if not law.__name__.startswith("_"):
+                yield f"- `{law.__name__}`: {_first(law)}"
+        yield ""
 
 
 def _limits() -> Iterator[str]:
@@ -122,7 +126,7 @@ def _faults() -> Iterator[str]:
     yield "```"
 
 
-def _first(what: Callable[..., object]) -> str:
+def _first(what: Callable[..., object] | ModuleType) -> str:
     """The first paragraph of a docstring, on one line."""
     return " ".join((what.__doc__ or "").strip().partition("\n\n")[0].split())
 

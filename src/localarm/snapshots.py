@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from localarm import laws
+from localarm import laws, sameness
 from localarm.calls import Call, accepted, echoed, listed, patched
 from localarm.capture import GIB, captured
 from localarm.clock import timestamp
-from localarm.disks import source_of_copy, thawing
+from localarm.disks import retyped, source_of_copy, thawing, words_lawful
 from localarm.errors import invalid
 from localarm.messages import Json, Response
 from localarm.operations import Step
@@ -24,6 +24,7 @@ def put(call: Call) -> Response:
     if found is not None:
         return _update(call, found, body)
     properties = body.get("properties", {})
+    words_lawful(properties)
     data = properties.get("creationData") or {}
     unique = call.world.new_id()
     blob = f"snapshot-{unique}"
@@ -108,14 +109,18 @@ def delete(call: Call) -> Response:
 
 def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) -> Response:
     laws.not_changing(call.world, found)
+    asked = body.get("properties") or {}
+    words_lawful(asked)
     if not patching:
         laws.same_place(found, str(body.get("location", "")))
-        laws.same_creation(found, body.get("properties", {}).get("creationData") or {})
+        sameness.same_creation(found, asked)
     sku = str((body.get("sku") or found.body["sku"])["name"])
-    gb = int((body.get("properties") or {}).get("diskSizeGB") or found.properties["diskSizeGB"])
+    gb = int(asked.get("diskSizeGB") or found.properties["diskSizeGB"])
     laws.grows(gb, found.properties["diskSizeGB"])
-    changed = found.with_properties(diskSizeGB=gb, diskSizeBytes=gb * GIB, provisioningState="Updating").with_body(
-        sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags"))
+    changed = (
+        retyped(found, asked)
+        .with_properties(diskSizeGB=gb, diskSizeBytes=gb * GIB, provisioningState="Updating")
+        .with_body(sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags")))
     )
     call.world.put(changed)
     operation = call.world.begin(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localarm import disks, laws, plugging
+from localarm import disks, laws, plugging, sameness
 from localarm.arm import key, name_of
 from localarm.attachments import Change, planned
 from localarm.calls import Call, accepted, listed
@@ -178,19 +178,23 @@ def made(world: World, machine: Machine, subscription: str) -> Resource:
 def _write(call: Call, found: Resource, body: Json, family: str) -> Response:
     laws.etag_matches(found, call.request.headers)
     laws.same_place(found, str(body.get("location", "")))
+    sameness.same_machine(found, body)
     properties = body.get("properties") or {}
     storage = properties.get("storageProfile") or {}
-    if "dataDisks" in storage:
-        change = planned(call, found, storage["dataDisks"] or [])
-    else:
-        present = tuple(found.properties["storageProfile"].get("dataDisks", []))
-        change = Change(present, (), ())
     if "tags" in body:
         found = found.with_body(tags=body["tags"])
     size = (properties.get("hardwareProfile") or {}).get("vmSize")
-    if size and size != found.properties["hardwareProfile"]["vmSize"]:
+    resized = bool(size) and size != found.properties["hardwareProfile"]["vmSize"]
+    if resized:
         laws.size_known(str(size))
         found = found.with_properties(hardwareProfile={"vmSize": size})
+    present = found.properties["storageProfile"].get("dataDisks", [])
+    if "dataDisks" in storage:
+        change = planned(call, found, storage["dataDisks"] or [])
+    elif resized:
+        change = planned(call, found, present)
+    else:
+        change = Change(tuple(present), (), ())
     if "diagnosticsProfile" in properties:
         created = found.properties["timeCreated"]
         found = found.with_properties(timeCreated=None)
@@ -215,6 +219,7 @@ def _without_new_ids(machine: Resource, change: Change) -> Resource:
 
 def _begin(call: Call, machine: Resource, change: Change, family: str) -> tuple[Resource, Operation]:
     world = call.world
+    laws.not_marked_for_deletion(machine, "Update VM")
     carried = _one_at_a_time(world, machine)
     storage = {**machine.properties["storageProfile"], "dataDisks": list(change.entries)}
     changed = machine.with_properties(provisioningState="Updating", storageProfile=storage)

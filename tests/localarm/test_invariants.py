@@ -35,10 +35,15 @@ Step = tuple[str, str, Any]
 
 
 def world_in(
-    folder: Path, devices: Devices, state: State | None = None, clock: Hands | None = None, **more: Any
+    folder: Path,
+    devices: Devices,
+    state: State | None = None,
+    clock: Hands | None = None,
+    first_id: int = 1,
+    **more: Any,
 ) -> Local:
-    """A world with two machines of four data disks each."""
-    numbers = itertools.count(1)
+    """A world with two machines of four data disks each; ids are counted from `first_id`."""
+    numbers = itertools.count(first_id)
     (folder / "catalogue").mkdir(exist_ok=True)
     clock = clock or Hands()
     world = born(
@@ -155,7 +160,8 @@ def test_the_world_is_the_same_after_a_restart(first: list[Step], second: list[S
         local = world_in(folder, NoDevices(), SqliteState(folder / "world.sqlite"), clock, latency="recorded")
         play(local, first)
         local.world.state.close()  # killed: nothing is said good-bye to
-        again = world_in(folder, NoDevices(), SqliteState(folder / "world.sqlite"), clock, latency="recorded")
+        memory = SqliteState(folder / "world.sqlite")
+        again = world_in(folder, NoDevices(), memory, clock, first_id=1_000_000, latency="recorded")
         assert {each.key: each.body for kind in local.world.kinds() for each in local.world.all(kind)} == {
             each.key: each.body for kind in again.world.kinds() for each in again.world.all(kind)
         }
