@@ -16,10 +16,11 @@ def settled(world: World, operation: Operation, args: Json, at: float) -> None:
 
 
 def failed(world: World, operation: Operation, args: Json, at: float) -> None:
-    """What a failed operation leaves: the resource, in state Failed."""
+    """What a failed operation leaves: the resource, in state Failed. A group that could not be deleted is as it was."""
     found = world.find(disks.operation_kind(operation), operation.target)
     if found is not None:
-        world.put(found.with_properties(provisioningState="Failed"))
+        state = "Succeeded" if found.kind == groups.KIND else "Failed"
+        world.put(found.with_properties(provisioningState=state))
 
 
 ACTIONS: dict[str, Action] = {

@@ -80,7 +80,9 @@ class Application:
     def _respond(self, route: Route, call: Call, struck: list[Fault]) -> Response:
         """Let the handler answer, in a world as the faults want it."""
         if call.address.group and route.group_needed:
-            laws.group_exists(self.world, call.address)
+            group = laws.group_exists(self.world, call.address)
+            if call.request.method not in (*READS, "DELETE"):
+                laws.group_stays(group)
             laws.parent_exists(self.world, call.address, "read" if call.request.method in READS else "write")
         if any(fault.what == "stale" for fault in struck):
             resource = call.address.resource

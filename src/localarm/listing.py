@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from localarm import laws
 from localarm.arm import Address, key
 from localarm.calls import Call, listed, not_found
 from localarm.errors import Refused, gateway
@@ -95,9 +96,11 @@ def _entry(resource: Resource) -> Json:
 def _target(call: Call) -> Resource:
     address = Address.parse(re.sub(r"(?i)/providers/Microsoft\.Resources/tags/default/?$", "", call.request.path))
     assert address is not None
-    found = call.world.find(address.kind or "resourcegroups", address.id)
+    found = call.world.find(address.kind, address.id)
     if found is None:
         raise not_found(address)
+    if call.request.method != "GET":
+        laws.group_stays(laws.group_exists(call.world, address))
     return found
 
 
