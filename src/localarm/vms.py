@@ -235,20 +235,20 @@ def _begin(call: Call, machine: Resource, change: Change, family: str) -> tuple[
     steps = [Step(min(step.at, now + lasts), step.do, step.args) for step in steps]
     names = [disks.find_disk(world, entry["managedDisk"]["id"]).blob for entry in change.coming]
     thaw = [name for name in names if shared(world, name)]
-    _withhold(call, machine, change, now + lasts)
     operation = world.begin(
         "operations", kind, machine.id, location=machine.location, api_version=call.api_version, steps=steps,
         work={"do": "thaw", "names": thaw} if thaw else None,
     )  # fmt: skip
+    _withhold(call, machine, change, now + lasts)
     return changed, operation
 
 
 def _withhold(call: Call, machine: Resource, change: Change, until: float) -> None:
     """A fault asks that the devices of this change appear late or never."""
     world = call.world
-    late, world.next_device = world.next_device, None
-    if late is None:
+    if world.next_device is None or not change.coming or machine.key != key(world.settings.host_id):
         return
+    late, world.next_device = world.next_device, None
     for entry in change.coming:
         disk_id = entry["managedDisk"]["id"]
         world.withheld[key(disk_id)] = until + late

@@ -8,7 +8,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from localarm.arm import key
 from localarm.clock import Clock, timestamp
@@ -16,7 +16,7 @@ from localarm.devices import Devices
 from localarm.errors import Refused
 from localarm.latency import Latency
 from localarm.messages import Json
-from localarm.operations import Family, Operation, Step
+from localarm.operations import Family, Fate, Operation, Step
 from localarm.parts import Blobs, Images, Workshop, inline_workshop
 from localarm.resources import Resource
 from localarm.settings import Settings
@@ -58,9 +58,10 @@ class World:
         self.violations: list[Json] = []
         self.gone: dict[str, float] = {}
         self.before: dict[str, Resource | None] = {}
+        """What each resource was before its last change, by key; what changed last comes last."""
         self.lead = 0.0
         """Seconds from now until an operation that begins now does begin: requests take time before they act."""
-        self.next_fate: tuple[Literal["Failed", "Canceled"], str, str] | None = None
+        self.next_fate: Fate | None = None
         self.next_device: float | None = None
         self.withheld: dict[str, float] = {}
         self.stirred: Callable[[], None] = lambda: None
@@ -134,7 +135,8 @@ class World:
     def put(self, resource: Resource) -> Resource:
         """Write a resource."""
         kind = self._resources.setdefault(resource.kind, {})
-        old = self.before[resource.key] = kind.get(resource.key)
+        old = kind.get(resource.key)
+        self._changes(resource.key, old)
         self._undoable(lambda: self._restore(resource.kind, resource.key, old))
         kind[resource.key] = resource
         self._changed[resource.key] = resource
@@ -142,30 +144,44 @@ class World:
 
     def remove(self, resource: Resource) -> None:
         """Forget a resource; its blob goes once that is written down."""
-        self.before[resource.key] = resource
+        self._changes(resource.key, resource)
         self._resources.get(resource.kind, {}).pop(resource.key, None)
         self._changed[resource.key] = None
         self.gone[resource.key] = self.clock()
         blobs = [resource.blob, *resource.hidden.get("blobs", {}).values()]
         self._doomed_blobs += [blob for blob in blobs if blob]
 
+    def _changes(self, id_key: str, old: Resource | None) -> None:
+        self.before.pop(id_key, None)
+        self.before[id_key] = old
+
     @contextlib.contextmanager
-    def rewound(self, kind: str, resource_id: str) -> Iterator[None]:
-        """Inside, the resource is as it was before its last change (a stale read)."""
-        id_key = key(resource_id)
-        resources = self._resources.setdefault(kind, {})
-        if id_key not in self.before:
-            yield
+    def rewound(self, id_key: str) -> Iterator[bool]:
+        """Inside, a resource is as it was before its last change, for who reads; gives whether that makes a difference."""
+        then = self.before.get(id_key)
+        kind = next((kind for kind, found in self._resources.items() if id_key in found), then.kind if then else "")
+        now = self._resources.get(kind, {})
+        if id_key not in self.before or now.get(id_key) == then:
+            yield False
             return
-        now, then = resources.pop(id_key, None), self.before[id_key]
+        self._resources[kind] = {each: found for each, found in {**now, id_key: then}.items() if found is not None}
         try:
-            if then is not None:
-                resources[id_key] = then
-            yield
+            yield True
         finally:
-            resources.pop(id_key, None)
-            if now is not None:
-                resources[id_key] = now
+            self._resources[kind] = now
+
+    @contextlib.contextmanager
+    def still_running(self, operation_id: str) -> Iterator[bool]:
+        """Inside, an operation that has ended still runs, for who reads; gives whether it has ended."""
+        ended = self._operations.get(operation_id)
+        if ended is None or ended.ended is None:
+            yield False
+            return
+        self._operations[operation_id] = replace(ended, status="InProgress", ended=None, error=None, output=None)
+        try:
+            yield True
+        finally:
+            self._operations[operation_id] = ended
 
     def violate(self, law: str, **details: Any) -> None:
         """Note that a client did what Azure lets happen but no client should do."""

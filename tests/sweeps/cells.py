@@ -238,4 +238,4 @@ async def _living(scene: Scene, cell: Cell, specs: list[BuildSpec], selector: St
 
 async def _move(scene: Scene, at: float, fault: Fault) -> None:
     await anyio.sleep(at)
-    mischief.before(scene.world, fault)
+    mischief.strangers(scene.world, fault)

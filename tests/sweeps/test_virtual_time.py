@@ -22,7 +22,7 @@ DRAWN: dict[str, Callable[[], list[Cell]]] = {
     "cancellation": lambda: [Cell("signal", ("image",), cancelled=(step,)) for step in range(20, 320, 40)],
     "crash": lambda: [Cell("kill", ("image",), killed=step) for step in range(20, 320, 40)],
     "scheduling": lambda: [chance.scheduled(SEED)],
-    "random": lambda: [chance.random_cell(seed) for seed in range(6)],
+    "random": lambda: [chance.random_cell(seed) for seed in range(12)],
 }
 
 
