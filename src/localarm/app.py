@@ -131,7 +131,8 @@ class Application:
             return TAGS[request.method](call)
         route = self._route(request, address, version)
         self._needed = rbac.authorize(call)
-        limits = self.throttle.headers(request.method, shape(address.types, address.names), address)
+        shape_ = shape(address.types, address.names)
+        limits = self.throttle.headers(request.method, shape_, address, principal.object_id)
         kind = address.kind
         delay = self.world.latency.round_trip(request.method, kind)
         self.world.lead = max(0.0, delay - self.world.latency.before_answer(request.method, kind))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from inspect import cleandoc, getmembers, isfunction
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +11,7 @@ from types import ModuleType
 from localarm import faults, laws, sameness, values
 from localarm.latency import figures
 from localarm.routes import COMPUTE, RESOURCES, TAGS, Route
-from localarm.throttle import POLICIES
+from localarm.throttle import GATEWAY, POLICIES, Policy
 
 HEAD = """# What localarm does
 
@@ -104,10 +104,15 @@ def _limits() -> Iterator[str]:
         "",
     )
     yield from ("| call | policies |", "|---|---|")
+    for kind, by_gateway in GATEWAY.items():
+        yield f"| all {kind}, by Resource Manager itself | {_policies(policy for _, policy in by_gateway)} |"
     for (method, path), policies in POLICIES.items():
-        named = ", ".join(f"{each.name} {each.size} + {each.refill:g} per {each.each}" for each in policies)
-        yield f"| {method} {path} | {named} |"
+        yield f"| {method} {path} | {_policies(policies)} |"
     yield ""
+
+
+def _policies(policies: Iterable[Policy]) -> str:
+    return ", ".join(f"{each.name} {each.size} + {each.refill:g} per {each.each}" for each in policies)
 
 
 def _durations() -> Iterator[str]:

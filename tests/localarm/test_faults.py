@@ -311,6 +311,31 @@ def test_the_twelfth_write_is_the_last_for_a_while(make_local: Maker) -> None:
     assert local.ask("PUT", local.machine, body).status == 200
 
 
+def test_reads_are_limited_as_writes_are(make_local: Maker) -> None:
+    local = make_local(throttle=True)
+    disk = local.disk("d")
+    first = local.ask("GET", disk)
+    assert "x-ms-ratelimit-remaining-subscription-reads" not in first.headers
+    answers = [local.ask("GET", disk) for _ in range(300)]
+    refused = [answer for answer in answers if answer.status == 429]
+    assert 50 <= len(refused) <= 53
+    assert refused[0].payload["error"]["code"] == "SubscriptionRequestsThrottled"
+    assert refused[0].headers["Retry-After"] == "1"
+    local.clock.now += 1
+    assert [local.ask("GET", disk).status for _ in range(26)].count(200) == 25
+    assert local.ask("PATCH", disk, {"tags": {}}).status == 202, "writes are counted apart"
+
+
+def test_each_principal_has_limits_of_its_own(make_local: Maker) -> None:
+    local = make_local(throttle=True)
+    disk = local.disk("d")
+    while local.ask("GET", disk).status == 200:
+        pass
+    other = local.world.settings.all_principals[1]
+    local.token, _ = local.application.tokens.issued(other, "https://management.azure.com/")
+    assert local.ask("GET", disk).status == 200
+
+
 def test_without_throttling_the_headers_are_there_and_nothing_is_refused(local: Local) -> None:
     answers = [local.ask("GET", local.machine) for _ in range(100)]
     assert {answer.status for answer in answers} == {200}
