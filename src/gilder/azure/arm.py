@@ -25,7 +25,7 @@ from gilder.azure.operations import Operation, Progress, operation_of, progress_
 from gilder.azure.tokens import SharedToken
 from gilder.azure.transport import AnswerWithin
 from gilder.model.errors import CloudError, Conflict, OperationFailed, Throttled, Unreachable
-from gilder.runtime.backoff import retry_delays
+from gilder.runtime.backoff import Pace, retry_delays
 from gilder.runtime.release import closing
 
 T = TypeVar("T")
@@ -35,6 +35,13 @@ PATIENCE = 300.0
 
 THROTTLE_PATIENCE = 3600.0
 """Seconds that a throttled request waits: at 20 images a minute, the last of a thousand waits 47 minutes."""
+
+UNHURRIED = 5.0
+"""Seconds between two looks from which on nobody is in a hurry."""
+
+UNHURRIED_AT_ONCE, UNHURRIED_A_SECOND = 100, 8.0
+"""Looks that all who are in no hurry take together. Resource Manager gives one principal 250 reads at once, then 25 a second;
+a thousand publications that are each looked at as often as one would want three times that."""
 
 _WORTH_TELLING = 3.0
 """Seconds of waiting for another try from which on a person hears of it."""
@@ -75,6 +82,7 @@ class Arm:
         self.budgets = Budgets()
         self._clients: dict[str, ComputeManagementClient] = {}
         self._lanes: dict[str, anyio.Lock] = {}
+        self._unhurried = Pace(UNHURRIED_AT_ONCE, UNHURRIED_A_SECOND)
 
     def client(self, subscription: str) -> ComputeManagementClient:
         """The compute client of one subscription."""
@@ -202,7 +210,8 @@ class Arm:
     ) -> Mapping[str, Any]:
         """Wait for an operation; raises OperationFailed if it ends as Failed or Canceled. Returns its output, if it tells.
 
-        A throttled or lost look does not end the wait: the operation goes on regardless.
+        A throttled or lost look does not end the wait: the operation goes on regardless. Nor is it repeated: the next one
+        comes when it would have come anyway, so that many who are refused do not all ask again at once.
         """
         if operation is None:
             return {}
@@ -212,7 +221,13 @@ class Arm:
                 if progress.error is not None:
                     raise OperationFailed(progress.error.message, code=progress.error.code, status=200)
                 return progress.output
-            await anyio.sleep(next(looks))
+            await self.pause(next(looks))
+
+    async def pause(self, seconds: float) -> None:
+        """Wait between two looks. Who waits long waits longer while many do, lest nobody else can read."""
+        await anyio.sleep(seconds)
+        if seconds >= UNHURRIED:
+            await anyio.sleep(self._unhurried.wait(anyio.current_time()))
 
     async def _look(self, subscription: str, operation: Operation) -> Progress:
         client = self.client(subscription)
@@ -223,11 +238,13 @@ class Arm:
             response.raise_for_status()
             return progress_of(operation, response)
 
-        while True:
-            try:
-                return await self.ask(f"waiting: {operation.doing}", call)
-            except (Throttled, Unreachable):
-                await anyio.sleep(next(self.backoff(30.0)))
+        try:
+            return await self.ask(f"waiting: {operation.doing}", call, patient=False)
+        except Throttled as refusal:
+            await anyio.sleep(refusal.retry_after or 1.0)
+        except Unreachable:
+            await anyio.sleep(next(self.backoff(30.0)))
+        return Progress(done=False)
 
     async def close(self) -> None:
         """Close the clients and what they share."""

@@ -54,14 +54,19 @@ def moments(usual: Usual) -> Iterator[float]:
 def looks(usual: Usual, clock: Callable[[], float] = anyio.current_time) -> Iterator[float]:
     """The waits between looks at an operation; call it as soon as the request is answered, for its time runs since then.
 
-    What a look takes is part of the time: four looks at a new disk take as long as half its creation.
+    What a look takes is part of the time: four looks at a new disk take as long as half its creation. Moments that passed
+    while something else was waited for, such as a throttling, are not made up for.
     """
     start = clock()
-    return (max(_LEAST, start + moment - clock()) for moment in moments(usual))
+    waits = (start + moment - clock() for moment in moments(usual))
+    return (max(_LEAST, wait) for wait in waits if wait > -_PAST)
 
 
 _LEAST = 0.05
 """Seconds between the end of a look and the next, also when looks take long."""
+
+_PAST = 1.0
+"""Seconds after which a moment to look has passed: no look takes that long."""
 
 
 @dataclass(frozen=True, slots=True)
