@@ -21,9 +21,13 @@ class Pace:
     """Turns of many: some at once, then so many a second, in the order in which they are asked for."""
 
     def __init__(self, at_once: int, a_second: float) -> None:
-        self._ahead = at_once / a_second
         self._step = 1 / a_second
+        self._ahead = at_once * self._step
         self._until = 0.0
+
+    def left(self, now: float) -> float:
+        """How many may take a turn at once."""
+        return (self._ahead - max(0.0, self._until - now)) / self._step
 
     def wait(self, now: float) -> float:
         """Take a turn: the seconds until it comes."""
