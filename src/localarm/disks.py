@@ -85,13 +85,15 @@ def created(world: World, operation: Operation, args: Json, at: float) -> Json |
 
 
 def resized(world: World, operation: Operation, args: Json, at: float) -> Json | None:
-    """The last step of an update: the blob grows to the new size."""
+    """The last step of an update: the blob grows to the new size, which is shown from now on."""
     found = world.find(operation_kind(operation), operation.target)
     if found is None:
         return None
-    if found.blob and world.blobs.path(found.blob).stat().st_size < args["gb"] * GIB:
-        world.blobs.resize(found.blob, args["gb"] * GIB)
-    return world.put(found.with_properties(provisioningState="Succeeded")).body
+    size = args["sized"]["diskSizeGB"] * GIB
+    if found.blob and world.blobs.path(found.blob).stat().st_size < size:
+        world.blobs.thaw(found.blob)  # a snapshot may have been taken since the operation began
+        world.blobs.resize(found.blob, size)
+    return world.put(found.with_properties(**args["sized"], provisioningState="Succeeded")).body
 
 
 def thawing(world: World, found: Resource, gb: int) -> Json | None:
@@ -320,14 +322,16 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
         laws.not_attached_for_resize(call.world, found)
     sku = str((body.get("sku") or found.body["sku"])["name"])
     iops, rate, tier = performance(sku, gb)
-    changed = retyped(found, asked).with_properties(
-        diskSizeGB=gb, diskSizeBytes=gb * GIB, diskIOPSReadWrite=iops, diskMBpsReadWrite=rate, tier=tier,
-        provisioningState="Updating",
-    ).with_body(sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags")))  # fmt: skip
+    sized = {
+        "diskSizeGB": gb, "diskSizeBytes": gb * GIB, "diskIOPSReadWrite": iops, "diskMBpsReadWrite": rate, "tier": tier,
+    }  # fmt: skip
+    tags = body.get("tags", found.body.get("tags"))
+    changed = retyped(found, asked).with_properties(provisioningState="Updating")
+    changed = changed.with_body(sku={"name": sku, "tier": sku.partition("_")[0]}, tags=tags)
     call.world.put(changed)
     kind = "disk.update.resize" if gb != found.properties["diskSizeGB"] else "disk.update"
-    operation = _begin(call, kind, "disk.resized", thawing(call.world, found, gb), gb=gb)
-    payload = patched(changed) if patching else echoed(call, "Updating", found)
+    operation = _begin(call, kind, "disk.resized", thawing(call.world, found, gb), sized=sized)
+    payload = patched(changed.with_properties(**sized)) if patching else echoed(call, "Updating", found)
     return accepted(call, 202, payload, operation, location=True, retry_after=0 if patching else 2)
 
 

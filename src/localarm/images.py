@@ -10,6 +10,7 @@ from localarm.errors import Refused, invalid
 from localarm.messages import Json, Response
 from localarm.operations import Operation, Step
 from localarm.resources import Resource, document
+from localarm.works import several
 from localarm.world import World
 
 KIND = "images"
@@ -38,12 +39,9 @@ def put(call: Call) -> Response:
     properties |= {"provisioningState": "Creating", "hyperVGeneration": generation}
     payload = document(call.id, call.address.type, location, tags=body.get("tags"), properties=properties)
     call.world.put(Resource(KIND, payload, hidden=hidden))
-    work = (
-        {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
-    )
     operation = call.world.begin(
         "operations", kind, call.id, location=location, api_version=call.api_version,
-        steps=[Step(call.world.clock() + call.world.lasts(kind), "image.made")], work=work,
+        steps=[Step(call.world.clock() + call.world.lasts(kind), "image.made")], work=several(works),
     )  # fmt: skip
     return accepted(call, 201, payload, operation, location=False)
 

@@ -119,16 +119,17 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
     laws.grows(gb, found.properties["diskSizeGB"])
     changed = (
         retyped(found, asked)
-        .with_properties(diskSizeGB=gb, diskSizeBytes=gb * GIB, provisioningState="Updating")
+        .with_properties(provisioningState="Updating")
         .with_body(sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags")))
     )
     call.world.put(changed)
+    sized = {"diskSizeGB": gb, "diskSizeBytes": gb * GIB}
+    ends = call.world.clock() + call.world.lasts("snapshot.update")
     operation = call.world.begin(
         "DiskOperations", "snapshot.update", call.id, location=found.location, api_version=call.api_version,
-        steps=[Step(call.world.clock() + call.world.lasts("snapshot.update"), "disk.resized", {"gb": gb})], shows_output=True,
-        work=thawing(call.world, found, gb),
+        steps=[Step(ends, "disk.resized", {"sized": sized})], shows_output=True, work=thawing(call.world, found, gb),
     )  # fmt: skip
-    payload = patched(changed) if patching else echoed(call, "Updating", found)
+    payload = patched(changed.with_properties(**sized)) if patching else echoed(call, "Updating", found)
     return accepted(call, 202, payload, operation, location=True, retry_after=0 if patching else 2)
 
 

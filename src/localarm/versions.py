@@ -17,6 +17,7 @@ from localarm.operations import Operation, Step
 from localarm.regions import display, short
 from localarm.replication import replication
 from localarm.resources import Resource, document
+from localarm.works import several
 from localarm.world import World
 
 SAFETY_SINCE = "2022-03-03"
@@ -281,9 +282,6 @@ def _begin(call: Call, resource: Resource, kind: str, regions: list[str], works:
         times[region] = [now, now + lasts * (index + 1) / len(fresh)]
     world.put(resource.with_hidden(regions=times))
     last = "version.made" if resource.state == "Creating" else "settled"
-    work = (
-        {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
-    )
     return world.begin(
         "capsOperations",
         kind,
@@ -291,7 +289,7 @@ def _begin(call: Call, resource: Resource, kind: str, regions: list[str], works:
         location=resource.location,
         api_version=call.api_version,
         steps=[Step(now + lasts, last)],
-        work=work,
+        work=several(works),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from localarm import works
 from localarm.arm import key
 from localarm.clock import Clock, timestamp
 from localarm.devices import Devices
@@ -280,6 +281,8 @@ class World:
     # Inside
 
     def _keep(self, operation: Operation) -> None:
+        before = self._operations.get(operation.id, operation)
+        self._doomed_blobs += [name for name in works.held(before.work) if name not in works.held(operation.work)]
         self._operations[operation.id] = operation
         self._changed_operations[operation.id] = operation
         if operation.status == "InProgress":
@@ -321,33 +324,44 @@ class World:
         self.end(operation, status, error)
 
     def _start_work(self, operation: Operation) -> None:
-        work = operation.work
-        assert work is not None
-        if any(name in work.get("sources", ()) for name in self._being_made()):
+        assert operation.work is not None
+        if works.sources(operation.work) & self._being_made():
             return  # it starts when its source is there
+        try:
+            work = self._holding(operation, operation.work)
+        except Exception as error:  # noqa: BLE001 - the source is not there, or the disk is full
+            self._work_over(operation.id, error)
+            return
         self._workshop(lambda: self._work[work["do"]](self, work), lambda error: self._work_over(operation.id, error))
 
     def _work_over(self, operation_id: str, error: BaseException | None) -> None:
         operation = self._running.get(operation_id)
         if operation is None:
             return
-        made = (operation.work or {}).get("name")
+        made = works.made(operation.work)
         now = self.clock()
         steps = tuple(replace(step, at=max(step.at, now)) for step in operation.steps)
         operation = replace(operation, work=None, steps=steps)
         self._keep(operation)
         if error is not None:
             self._broke(operation, error)
-        for other in [each for each in self._running.values() if self._waits_for(each, made)]:
+        for other in [each for each in self._running.values() if works.sources(each.work) & made]:
             self._start_work(other)
         self.stirred()
 
-    def _being_made(self) -> set[str]:
-        return {each.work["name"] for each in self._running.values() if each.work is not None and "name" in each.work}
+    def _holding(self, operation: Operation, work: Json) -> Json:
+        """The work of an operation, with names of its own for what it reads: the source may be deleted before it is read."""
+        names = {name: f"held-{operation.id}-{number}" for number, name in enumerate(sorted(works.sources(work)))}
+        if not names or works.held(work):  # nothing to read, or it has them since before a restart
+            return work
+        for name, as_name in names.items():
+            self.share_blob(name, as_name)
+        work = works.holding(work, names)
+        self._keep(replace(operation, work=work))
+        return work
 
-    @staticmethod
-    def _waits_for(operation: Operation, made: str | None) -> bool:
-        return operation.work is not None and made in operation.work.get("sources", ())
+    def _being_made(self) -> set[str]:
+        return {name for each in self._running.values() for name in works.made(each.work)}
 
     def _load(self) -> None:
         resources, operations, self.violations = self.state.load()
@@ -361,6 +375,7 @@ class World:
     def resume(self) -> None:
         """After a restart: sweep blobs nothing names, and go on with what was interrupted, or end what cannot go on."""
         named = {blob for kind in self._resources.values() for each in kind.values() for blob in _blobs_of(each)}
+        named |= {name for operation in self._running.values() for name in works.held(operation.work)}
         for blob in list(self.blobs.names()):
             if blob not in named:
                 self.blobs.delete(blob)
