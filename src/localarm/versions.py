@@ -275,12 +275,13 @@ def _begin(call: Call, resource: Resource, kind: str, regions: list[str], works:
     """Start replication: regions become complete one after the other, the operation ends with the last."""
     world = call.world
     now, lasts = world.clock(), world.lasts(kind)
-    present = resource.hidden.get("regions", {})
+    failed = resource.hidden.get("failed", {})
+    present = {region: times for region, times in resource.hidden.get("regions", {}).items() if region not in failed}
     fresh = [region for region in regions if region not in present]
     times = {region: present[region] for region in regions if region in present}
     for index, region in enumerate(fresh):
         times[region] = [now, now + lasts * (index + 1) / len(fresh)]
-    world.put(resource.with_hidden(regions=times))
+    world.put(resource.with_hidden(regions=times, replicating=fresh, failed={}))
     last = "version.made" if resource.state == "Creating" else "settled"
     return world.begin(
         "capsOperations",

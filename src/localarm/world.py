@@ -302,7 +302,7 @@ class World:
         try:
             if operation.fate is not None and not rest:
                 status, code, message = operation.fate
-                self._fail(current, {"code": code, "message": message}, status)
+                self._fail(current, {"code": code, "message": message}, status, step.at)
                 return
             output = self._actions[step.do](self, current, step.args, step.at)
         except Refused as refusal:
@@ -319,8 +319,8 @@ class World:
         log.error("%s of %s broke", operation.kind, operation.target, exc_info=error)
         self._fail(operation, {"code": "InternalExecutionError", "message": str(error) or type(error).__name__})
 
-    def _fail(self, operation: Operation, error: Json, status: str = "Failed") -> None:
-        self._actions["failed"](self, operation, {}, self.clock())
+    def _fail(self, operation: Operation, error: Json, status: str = "Failed", at: float | None = None) -> None:
+        self._actions["failed"](self, operation, {}, self.clock() if at is None else at)
         self.end(operation, status, error)
 
     def _start_work(self, operation: Operation) -> None:
