@@ -39,7 +39,7 @@ def put_gallery(call: Call) -> Response:
 def put_definition(call: Call) -> Response:
     """Create an image definition, or update what of it may change."""
     body = call.body()
-    laws.gallery_name_fits(call.address.name)
+    laws.definition_name_fits(call.address.name)
     location = laws.location_known(call.world, body)
     found = call.world.find(DEFINITION, call.id)
     asked = body.get("properties") or {}

@@ -285,14 +285,21 @@ def group_stays(group: Resource) -> None:
 
 
 def gallery_name_fits(name: str) -> None:
-    """Names in galleries: letters, digits, '_' and '.', at most 80 characters."""
-    if len(name) > 80 or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", name):
-        raise Refused(
-            400,
-            "InvalidParameter",
-            f"The name '{name}' is invalid: letters, digits, '_', '-' and '.', beginning and ending with a "
-            "letter or digit.",
-            target="name",
+    """A gallery's name: letters and digits, with '_' (recorded) and '.' in the middle, at most 80 characters."""
+    _name_between(name, "_.")
+
+
+def definition_name_fits(name: str) -> None:
+    """The name of an image definition: as a gallery's, and '-' in the middle."""
+    _name_between(name, "_.-")
+
+
+def _name_between(name: str, middle: str) -> None:
+    if len(name) > 80 or not re.fullmatch(rf"[A-Za-z0-9]([A-Za-z0-9{re.escape(middle)}]*[A-Za-z0-9])?", name):
+        allowed = " and ".join(f"'{each}'" for each in middle)
+        raise invalid(
+            "name",
+            f"The name '{name}' is invalid: letters and digits, with {allowed} in the middle, at most 80 characters.",
         )
 
 

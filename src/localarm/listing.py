@@ -10,6 +10,7 @@ from localarm.calls import Call, listed, not_found
 from localarm.errors import Refused, gateway
 from localarm.messages import Json, Response
 from localarm.resources import Resource
+from localarm.values import tags_lawful
 
 FILTER = re.compile(r"(tagName|tagValue|resourceType|resourceGroup|name|location)\s+eq\s+'([^']*)'", re.IGNORECASE)
 
@@ -122,4 +123,5 @@ def _write(call: Call, how: str) -> Response:
         tags = {name: value for name, value in present.items() if given.get(name) != value}
     else:
         raise Refused(400, "InvalidRequestContent", f"The tags operation '{how}' is invalid: Merge, Replace or Delete.")
+    tags_lawful(tags)
     return Response(200, _tags(call, call.world.put(resource.with_body(tags=tags))))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from localarm.errors import invalid
+from localarm.errors import gateway, invalid
 
 CACHINGS = ("None", "ReadOnly", "ReadWrite")
 DELETE_OPTIONS = ("Delete", "Detach")
@@ -21,6 +22,40 @@ IMAGE_STORAGE = ("Standard_LRS", "StandardSSD_LRS", "Premium_LRS")
 VERSION_STORAGE = ("Standard_LRS", "Standard_ZRS", "Premium_LRS", "PremiumV2_LRS")
 MOST_REPLICAS = 100
 MOST_LUNS = 64
+
+
+MOST_TAGS = 50
+LONGEST_TAG_NAME = 512
+LONGEST_TAG = 256
+_NOT_IN_TAG_NAMES = re.compile(r"[<>%&\\?/\x00-\x1f\x7f]")
+_ANY_TAG_NAME = ("hidden", "link")
+"""Beginnings of tag names that may have any character: the portal's own."""
+
+
+def tags_lawful(tags: Mapping[str, str]) -> None:
+    """A resource has at most 50 tags; names are told apart by more than their case, and have no reserved characters."""
+    if len(tags) > MOST_TAGS:
+        count = f"Requested tag count - '{len(tags)}'. Maximum number of tags allowed - '{MOST_TAGS}'."
+        raise gateway(400, "InvalidTags", f"Too many tags specified. {count}")
+    if len({name.lower() for name in tags}) < len(tags):
+        raise gateway(400, "InvalidTags", "Tag names differ in more than their case.")
+    for name, value in tags.items():
+        if not 0 < len(name) <= LONGEST_TAG_NAME:
+            raise gateway(400, "InvalidTagName", f"A tag's name has 1 to {LONGEST_TAG_NAME} characters: '{name[:99]}'.")
+        if _NOT_IN_TAG_NAMES.search(name) and not name.lower().startswith(_ANY_TAG_NAME):
+            raise gateway(
+                400,
+                "InvalidTagNameCharacters",
+                f"The tag names '{name}' have reserved characters '<,>,%,&,\\,?,/' or control characters. These characters "
+                "are only allowed for tags that start with the prefix 'hidden, link'.",
+            )
+        if len(value) > LONGEST_TAG:
+            text = f"Tag value too large. Following tag value '{value[:99]}...' exceeded the maximum length."
+            raise gateway(
+                400,
+                "InvalidTagValueLength",
+                f"{text} Maximum allowed length for tag value - '{LONGEST_TAG}' characters.",
+            )
 
 
 def one_of(value: Any, allowed: Iterable[str], target: str) -> str:

@@ -123,3 +123,61 @@ def test_words_are_understood_in_any_case(local: Local) -> None:
 @pytest.mark.parametrize("date", ["2030-01-01", "2030-01-01T00:00:00Z", "2030-01-01T00:00:00+00:00"])
 def test_an_end_of_life_is_a_date(local: Local, date: str) -> None:
     assert version(local, endOfLifeDate=date).status == 201
+
+
+def tagged(local: Local, tags: dict[str, str]) -> Response:
+    return local.ask("PUT", f"{local.compute}/disks/d", {**EMPTY, "tags": tags})
+
+
+def tags_of(local: Local, tags: dict[str, str]) -> Response:
+    path = f"{local.disk('d')}/providers/Microsoft.Resources/tags/default"
+    return local.ask("PATCH", path, {"operation": "Merge", "properties": {"tags": tags}})
+
+
+@pytest.mark.parametrize("way", [tagged, tags_of])
+@pytest.mark.parametrize(
+    ("tags", "code"),
+    [
+        ({f"t{number}": "" for number in range(51)}, "InvalidTags"),
+        ({"one": "1", "ONE": "2"}, "InvalidTags"),
+        ({"": "x"}, "InvalidTagName"),
+        ({"n" * 513: "x"}, "InvalidTagName"),
+        *(({f"a{each}b": "x"}, "InvalidTagNameCharacters") for each in "<>%&\\?/\n"),
+        ({"long": "v" * 257}, "InvalidTagValueLength"),
+    ],
+)
+def test_tags_that_azure_does_not_take_are_refused(local: Local, way: Any, tags: dict[str, str], code: str) -> None:
+    answer = way(local, tags)
+    assert (answer.status, answer.payload["error"]["code"]) == (400, code)
+
+
+@pytest.mark.parametrize("way", [tagged, tags_of])
+def test_as_many_tags_as_there_may_be_are_fine(local: Local, way: Any) -> None:
+    tags = {"n" * 512: "v" * 256, "hidden-link:/x": "y", **{f"t{number}": "<>" for number in range(48)}}
+    assert way(local, tags).status in (200, 202)
+
+
+def test_tags_are_counted_after_they_are_merged(local: Local) -> None:
+    assert tags_of(local, {f"a{number}": "" for number in range(50)}).status == 200
+    path = f"{local.compute}/disks/d/providers/Microsoft.Resources/tags/default"
+    one_more = {"operation": "Merge", "properties": {"tags": {"more": ""}}}
+    assert local.ask("PATCH", path, one_more).payload["error"]["code"] == "InvalidTags"
+
+
+GALLERIES = {"gal": True, "g.1_a": True, "my-gallery": False, "_g": False, "g.": False, "g" * 80: True, "g" * 81: False}
+DEFINITIONS = {"my-image": True, "i.1_a": True, "-i": False, "i_": False}
+
+
+@pytest.mark.parametrize("name", GALLERIES)
+def test_galleries_have_names_without_dashes(local: Local, name: str) -> None:
+    answer = local.ask("PUT", f"{local.compute}/galleries/{name}", WEST)
+    assert (answer.status == 201) is GALLERIES[name]
+    assert GALLERIES[name] or answer.payload["error"]["code"] == "InvalidParameter"
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_definitions_may_have_dashes(local: Local, name: str) -> None:
+    gallery = definition(local).rpartition("/images/")[0]
+    identifier = {"publisher": "p", "offer": "o", "sku": "other"}
+    body = {**WEST, "properties": {"osType": "Linux", "osState": "Generalized", "identifier": identifier}}
+    assert (local.ask("PUT", f"{gallery}/images/{name}", body).status == 201) is DEFINITIONS[name]
