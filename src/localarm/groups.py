@@ -24,7 +24,7 @@ def subscription(call: Call) -> Response:
 
 def subscriptions(call: Call) -> Response:
     """List the subscriptions."""
-    names = {call.world.settings.subscription: None, **{each[0]: None for each in call.world.settings.other_groups}}
+    names = call.world.settings.subscriptions
     found = listed([_subscription(call.world, name) for name in names])
     found.payload["count"] = {"type": "Total", "value": len(names)}
     return found
@@ -76,8 +76,7 @@ def known_subscription(world: World, name: str) -> None:
     Raises:
         Refused: 404 SubscriptionNotFound.
     """
-    names = {world.settings.subscription.lower(), *(each[0].lower() for each in world.settings.other_groups)}
-    if name.lower() not in names:
+    if name.lower() not in {each.lower() for each in world.settings.subscriptions}:
         raise gateway(404, "SubscriptionNotFound", f"The subscription '{name}' could not be found.")
 
 

@@ -317,6 +317,21 @@ def test_a_smaller_size_that_takes_the_disks_is_fine(make_local: Maker) -> None:
     assert made_too_small(make_local(machines=(host, second)), disks=4).status == 200
 
 
+def test_a_machine_in_another_subscription_is_there(make_local: Maker) -> None:
+    far = "aaaaaaaa-1111-4222-8333-444444444444"
+    host = Machine("build-host", "gilder-local", "westeurope", "Standard_D2s_v5")
+    local = make_local(machines=(host, Machine("far", "there", "northeurope", "Standard_D4s_v5", subscription=far)))
+    path = f"/subscriptions/{far}/resourceGroups/there/providers/Microsoft.Compute/virtualMachines/far"
+    assert local.ask("GET", path).status == 200
+    assert local.ask("GET", "/subscriptions").payload["count"]["value"] == 2
+    answer = attach_elsewhere(local, path)
+    assert (answer.status, answer.payload["error"]["code"]) == (400, "BadRequest"), "another region"
+
+
+def attach_elsewhere(local: Local, machine: str) -> Response:
+    return local.ask("POST", f"{machine}/attachDetachDataDisks", {"dataDisksToAttach": [{"diskId": local.disk("d")}]})
+
+
 def test_a_zonal_machine_takes_disks_of_its_zone_only(make_local: Maker) -> None:
     local = make_local(vm_zone="1")
     assert attach(local, local.disk("regional")).status == 400
