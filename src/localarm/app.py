@@ -62,10 +62,11 @@ class Application:
         return response.with_headers(self._headers())
 
     def _tidy(self) -> None:
-        """Every so often, forget operations nobody polls any more."""
+        """Every so often, forget operations and limits that nobody asks for any more."""
         self._handled += 1
         if self._handled % 1000 == 0:
             self.world.forget(self.world.clock() - OPERATIONS_KEPT)
+            self.throttle.forget()
 
     def _due(self, request: Request) -> list[Armed]:
         """The faults whose turn it is."""

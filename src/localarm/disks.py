@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from localarm import laws, sameness, values
+from localarm import laws, quotas, sameness, values
 from localarm.arm import Address, key
 from localarm.calls import Call, accepted, echoed, listed, not_found, patched
 from localarm.capture import GIB, shared
@@ -40,7 +40,7 @@ def put(call: Call) -> Response:
     found = call.world.find(KIND, call.id)
     if found is not None:
         return _update(call, found, body)
-    laws.below_disk_quota(call.world, call.address)
+    quotas.below_disk_quota(call.world, call.address)
     words_lawful(body.get("properties", {}))
     resource, kind, work = _made(call, body)
     call.world.put(resource)

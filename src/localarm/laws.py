@@ -146,16 +146,6 @@ def not_changing(world: World, resource: Resource) -> None:
         )
 
 
-def below_disk_quota(world: World, address: Address) -> None:
-    """A subscription has room for one more disk."""
-    present = len(world.all("disks", f"/subscriptions/{address.subscription}"))
-    if present >= world.settings.disk_quota:
-        raise not_allowed(
-            "Operation results in exceeding quota limits of Disks. Maximum allowed: "
-            f"{world.settings.disk_quota}, Current in use: {present}, Additional requested: 1."
-        )
-
-
 def max_data_disks(machine: Resource) -> int:
     """How many data disks the machine's size takes."""
     size = size_of(str(machine.properties["hardwareProfile"]["vmSize"]))

@@ -7,12 +7,13 @@ import re
 from localarm import laws
 from localarm.arm import Address, key
 from localarm.calls import Call, listed, not_found
-from localarm.errors import Refused, gateway
+from localarm.errors import Refused
+from localarm.filters import equalities
 from localarm.messages import Json, Response
 from localarm.resources import Resource
 from localarm.values import tags_lawful
 
-FILTER = re.compile(r"(tagName|tagValue|resourceType|resourceGroup|name|location)\s+eq\s+'([^']*)'", re.IGNORECASE)
+FILTERS = ("tagname", "tagvalue", "resourcetype", "resourcegroup", "name", "location")
 
 TOP_LEVEL = (
     "disks",
@@ -28,9 +29,7 @@ TOP_LEVEL = (
 def resources(call: Call) -> Response:
     """List resources of a subscription or group; `$filter` with `tagName`, `tagValue`, `resourceType`, `name`, `location`."""
     text = {name.lower(): value for name, value in call.request.query.items()}.get("$filter", "")
-    wanted = {name.lower(): value for name, value in FILTER.findall(text)}
-    if text and not wanted:
-        raise gateway(400, "InvalidFilterInQueryString", f"Invalid $filter '{text}' specified in the query string.")
+    wanted = equalities(text, FILTERS)
     found = [each for kind in TOP_LEVEL for each in call.world.all(kind, call.scope) if _matches(each, wanted)]
     return listed([_entry(each) for each in found])
 

@@ -8,7 +8,7 @@ from inspect import cleandoc, getmembers, isfunction
 from pathlib import Path
 from types import ModuleType
 
-from localarm import faults, laws, sameness, values
+from localarm import faults, laws, quotas, sameness, values
 from localarm.latency import figures
 from localarm.routes import COMPUTE, RESOURCES, TAGS, Route
 from localarm.throttle import GATEWAY, POLICIES, Policy
@@ -87,7 +87,7 @@ def _services() -> Iterator[str]:
 
 def _laws() -> Iterator[str]:
     yield from ("## Laws", "", "Each refuses with Azure's status and code.", "")
-    for module in (laws, sameness, values):
+    for module in (laws, sameness, values, quotas):
         yield from (f"### `{module.__name__.replace('.', '/')}.py`", "", _first(module), "")
         found = [each for _, each in getmembers(module, isfunction) if each.__module__ == module.__name__]
         for law in sorted(found, key=lambda each: each.__code__.co_firstlineno):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localarm import laws, sameness
+from localarm import laws, quotas, sameness
 from localarm.calls import Call, accepted, echoed, listed, patched
 from localarm.capture import GIB, captured
 from localarm.clock import timestamp
@@ -39,6 +39,8 @@ def put(call: Call) -> Response:
             laws.copy_start_lawful(source, properties)
         else:
             laws.same_region(source, location)
+        if properties.get("incremental") and source.kind == "disks":
+            source = call.world.put(quotas.incremental_paced(call.world, source, call.world.clock()))
         gb = source.properties["diskSizeGB"]
         work = captured(call.world, source, blob)
         kind = "snapshot.create.incremental" if properties.get("incremental") else "snapshot.create.full"

@@ -158,6 +158,10 @@ class Bucket:
         self._left -= 1
         return int(self._left)
 
+    def full(self, now: float) -> bool:
+        """Whether all tokens are back: then it is as good as a new one."""
+        return self._left + (now - self._since) * self._policy.refill / 60 >= self._policy.size
+
     def wait(self) -> float:
         """Seconds until there is a token again."""
         return (1 - self._left) * 60 / self._policy.refill
@@ -188,6 +192,11 @@ class Throttle:
             if counts:
                 found["x-ms-ratelimit-remaining-resource"] = ",".join(counts)
         return found
+
+    def forget(self) -> None:
+        """Drop the buckets that are full: each polled operation has one of its own."""
+        now = self._clock()
+        self._buckets = {owner: bucket for owner, bucket in self._buckets.items() if not bucket.full(now)}
 
     def _left(self, policy: Policy, address: Address, principal: str = "", *, by_gateway: bool = False) -> int:
         if not self.on:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from localarm import laws, sameness, values
+from localarm import laws, quotas, sameness, values
 from localarm.arm import Address
 from localarm.calls import Call, accepted, listed, not_found
 from localarm.capture import GIB, captured
@@ -61,6 +61,7 @@ def put(call: Call) -> Response:
     found = call.world.find(VERSION, call.id)
     if found is not None:
         return _update(call, found, body)
+    quotas.below_gallery_quota(call.world, call.address, location)
     profile = _profile(call, body, location)
     storage = (body.get("properties") or {}).get("storageProfile") or {}
     content = _content(call, storage, location, definition)

@@ -336,6 +336,17 @@ def test_each_principal_has_limits_of_its_own(make_local: Maker) -> None:
     assert local.ask("GET", disk).status == 200
 
 
+def test_limits_that_are_whole_again_are_forgotten(make_local: Maker) -> None:
+    local = make_local(throttle=True)
+    local.ask(*a_poll(local, 0.0)[:2])
+    assert any("GetOperation" in name for name, _ in local.application.throttle._buckets)
+    local.ask("PUT", local.machine, {"location": "westeurope", "properties": {}})
+    local.clock.now += 10  # a minute gives back four of twelve writes
+    for _ in range(1000):
+        local.ask("GET", "/subscriptions")
+    assert {name for name, _ in local.application.throttle._buckets} == {"PutVMResource"}
+
+
 def test_without_throttling_the_headers_are_there_and_nothing_is_refused(local: Local) -> None:
     answers = [local.ask("GET", local.machine) for _ in range(100)]
     assert {answer.status for answer in answers} == {200}
