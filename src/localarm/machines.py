@@ -206,6 +206,7 @@ def _os_disk(call: Call, storage: Json) -> tuple[Json, Json | None]:
     delete_option = values.one_of(asked.get("deleteOption") or "Detach", values.DELETE_OPTIONS, "osDisk.deleteOption")
     if asked.get("createOption") == "Attach":
         disk = disks.find_disk(call.world, str((asked.get("managedDisk") or {}).get("id", "")))
+        laws.no_access_granted(disk)  # one that is still to be uploaded has no size
         entry = {
             "osType": asked.get("osType") or disk.properties.get("osType", "Linux"), "name": disk.name,
             "createOption": "Attach", "caching": caching or "None",

@@ -128,7 +128,7 @@ def stranger_attaches(world: World, lun: int) -> str:
         return ""
     lun = next((each for each in free if each >= lun), free[0])
     unique = world.new_id()
-    disk_id = f"{machine.id.rpartition('/providers/')[0]}/providers/Microsoft.Compute/disks/stranger-{unique[:13]}"
+    disk_id = f"{machine.id.rpartition('/providers/')[0]}/providers/Microsoft.Compute/disks/stranger-{unique}"
     world.create_blob(f"disk-{unique}", GIB)
     now = world.clock()
     properties: Json = {

@@ -49,13 +49,16 @@ class Hands:
 
 
 class Patient:
-    """A workshop that works when it is told to, as one does that has much to do."""
+    """A workshop that works when it is told to, as one does that has much to do, unless it has time."""
 
     def __init__(self) -> None:
+        self.at_once = False
         self._jobs: list[tuple[Job, Callable[[BaseException | None], None]]] = []
 
     def __call__(self, job: Job, over: Callable[[BaseException | None], None]) -> None:
         self._jobs.append((job, over))
+        if self.at_once:
+            self.work()
 
     def work(self) -> None:
         """Do all that there is to do."""
