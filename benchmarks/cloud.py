@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from localarm.settings import SUBSCRIPTION
+
+API = {"disks": "2024-03-02", "snapshots": "2024-03-02", "galleries": "2024-03-03"}
+"""api-versions by type; of the other types it is that of machines."""
 
 SIZES = {32: "Standard_D32s_v5", 64: "Standard_D32s_v6"}
 """Sizes of VMs by the data disks that they take."""
@@ -46,10 +50,16 @@ main()
 """Runs gilder and writes down the CPU seconds of gilder itself and of the programs that it started."""
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time so far of a process, and of the programs that it started and that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
 class Cloud:
     """The embedded cloud, for as long as a block lasts."""
 
-    def __init__(self, folder: Path, addresses: dict[str, str]) -> None:
+    def __init__(self, folder: Path, addresses: dict[str, Any]) -> None:
         self.folder = folder
         self.addresses = addresses
         self._tls = ssl.create_default_context(cafile=addresses["ca_file"])
@@ -58,6 +68,10 @@ class Cloud:
         """What the cloud noted: its `audit` or `violations`."""
         found: list[Any] = self._ask("GET", f"/_localarm/{about}")["value"]
         return found
+
+    def cpu_s(self) -> float:
+        """CPU seconds that it has taken itself."""
+        return cpu_seconds(self.addresses["pid"])
 
     def with_gallery(self) -> None:
         """Make a gallery with a definition for images from the busybox source, and wait until both are there."""
@@ -98,7 +112,9 @@ class Cloud:
         url = f"{self.addresses['resource_manager']}{path}"
         headers = {"Content-Type": "application/json"}
         if not path.startswith("/_localarm/"):
-            url, headers["Authorization"] = f"{url}?api-version=2024-03-03", f"Bearer {self._token()}"
+            kind = path.rpartition("/providers/Microsoft.Compute/")[2].partition("/")[0]
+            url += f"?api-version={API.get(kind, '2024-07-01')}"
+            headers["Authorization"] = f"Bearer {self._token()}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, headers, method=method)
         with urllib.request.urlopen(request, context=self._tls) as answer:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import ssl
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 
 import aiohttp
 
+from benchmarks.cloud import cpu_seconds
 from localarm.settings import SUBSCRIPTION
 
 COMPUTE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/gilder-local/providers/Microsoft.Compute"
@@ -40,12 +40,6 @@ class Figures:
     cpu_ms: float
     memory_before: float
     memory_after: float
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(pid: int) -> float:

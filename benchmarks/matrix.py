@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.bounds import Inputs, bound, drawn_bounds, profile
 from benchmarks.cloud import LOCAL, SIZES, cloud
-from benchmarks.peer import packer_figures
+from benchmarks.peer import changes_vm, packer_figures
 
 __all__ = ["Inputs", "bound", "profile"]
 
@@ -54,14 +54,15 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     """Every figure of one comparison."""
     names = [f"image{number:03}" for number in range(options.builds)]
     size, cores = SIZES[options.slots], os.cpu_count() or 1
+    load = os.getloadavg()[0]  # before the solo runs, which are load themselves
     inputs = profile(options.gallery, *solo())
     world = ["--latency", options.latency, "--seed", str(options.seed), "--throttle", "on", "--vm-size", size]
-    load = os.getloadavg()[0]
     with cloud(*world, "--concurrent-writes", options.concurrent_writes) as place:
         if options.gallery:
             place.with_gallery()
-        before = len(place.noted("audit"))
+        before, cloud_cpu = len(place.noted("audit")), place.cpu_s()
         wall, used = place.build(names, options.gallery)
+        cloud_cpu = place.cpu_s() - cloud_cpu
         audit = place.noted("audit")[before:]
         if violations := place.noted("violations"):
             sys.exit(f"error: the cloud saw violations: {violations[:3]}")
@@ -77,11 +78,12 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         "wall_s": round(wall, 2),
         "bound_s": limits["bound_s"],
         "ratio_to_bound": round(wall / limits["bound_s"], 3),
-        "vm_writes": sum("attachDetachDataDisks" in str(request) for request in audit),
+        "vm_writes": sum(changes_vm(request) for request in audit),
         "api_calls_per_image": round(len(audit) / options.builds, 1),
         "throttled": sum(request["status"] == 429 for request in audit),
         "gilder_cpu_s": round(used["own"], 2),
         "programs_cpu_s": round(used["started"], 2),
+        "localarm_cpu_s": round(cloud_cpu, 2),
         **limits,
         "inputs": {name: round(value, 4) for name, value in asdict(inputs).items()},
     }

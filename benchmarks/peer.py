@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.strangers.conftest import Place, opened
+from tests.strangers.conftest import opened
 
 from benchmarks.cloud import matrix_template
 
@@ -40,7 +40,7 @@ def packer_figures(names: list[str], latency: str, size: str, writes: str) -> di
             "packer_images": place.inventory().get("images", 0),
             "packer_failures": _failures(ended.out),
             "packer_concurrent_writes": writes,
-            "packer_vm_writes": _writes(place),
+            "packer_vm_writes": sum(changes_vm(request) for request in place.asked("audit")),
         }
 
 
@@ -54,7 +54,8 @@ def _failures(output: str) -> dict[str, int]:
     return found
 
 
-def _writes(place: Place) -> int:
-    return sum(
-        request["method"] == "PUT" and "/virtualMachines/" in str(request["path"]) for request in place.asked("audit")
-    )
+def changes_vm(request: dict[str, Any]) -> bool:
+    """Whether a request of the audit changed the disks of a VM: by attachDetachDataDisks, or by an update of the VM."""
+    method, path = request["method"], str(request["path"]).lower()
+    changes = method == "PUT" or (method == "POST" and "/attachdetachdatadisks" in path)
+    return changes and "/virtualmachines/" in path and int(request["status"]) < 400

@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 . examples/setup.sh
 
 need_root examples/quickstart.sh
+need_no_azure examples/quickstart.sh
 # shellcheck disable=SC2086 # a list of words
 need_packages $GILDER_PACKAGES
 venv=${GILDER_VENV:-.venv}

@@ -26,20 +26,21 @@ Nothing here installs signal handlers or prints; cancelling the caller's scope c
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
+import anyio
+
+from gilder.azure.arm import Arm
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
-from gilder.build import Attendance, OnError, Site
-from gilder.engine import ALIVE, Run, RunOptions, Stopping, cloud_of, must_differ, settled, site_on
+from gilder.build import Attendance, OnError
+from gilder.engine import Run, RunOptions, Stopping, arm_on, cloud_of, must_differ, settled, shared_auth, site_for
 from gilder.model.deadlines import Deadlines
 from gilder.model.diagnostics import Diagnostic, render
-from gilder.model.errors import GilderError, Refused, UserError
+from gilder.model.errors import GilderError, HostError, Refused, UserError
 from gilder.model.events import (
     Event,
     Finished,
@@ -54,8 +55,9 @@ from gilder.model.events import (
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome, Residue
 from gilder.model.spec import Auth, BuildSpec
 from gilder.model.vm import VmFacts
-from gilder.runtime.filelock import file_locked
-from gilder.runtime.journal import DEFAULT_PATH, opened
+from gilder.runtime.journal import DEFAULT_PATH, Journal, opened
+from gilder.runtime.living import living
+from gilder.runtime.naming import new_run
 from gilder.runtime.redaction import Redactor
 from gilder.template import Inputs
 from gilder.template import load as load_text
@@ -97,7 +99,7 @@ __all__ = [
 class Vm:
     """This VM, connected to its cloud; comes only out of `connected`."""
 
-    site: Site
+    arm: Arm
     machine: Machine
     auth: Auth
     """Whom it is connected as."""
@@ -105,14 +107,7 @@ class Vm:
     @property
     def facts(self) -> VmFacts:
         """What templates may ask about it."""
-        return VmFacts(
-            name=self.machine.name,
-            subscription_id=self.machine.id.subscription,
-            resource_group=self.machine.id.resource_group,
-            location=self.machine.location,
-            zone=self.machine.zone,
-            resource_id=str(self.machine.id),
-        )
+        return self.machine.facts
 
 
 @asynccontextmanager
@@ -129,9 +124,8 @@ async def connected(
     complete = await settled(auth or Auth(), os.environ, say)
     cloud = cloud or await cloud_of(complete)
     machine = await this_machine(cloud)
-    name = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
-    async with site_on(cloud, complete, machine, name, say) as site:
-        yield Vm(site, machine, complete)
+    async with arm_on(cloud, complete, machine, say) as arm:
+        yield Vm(arm, machine, complete)
 
 
 def load(path: str | Path, vm: VmFacts | None = None, variables: dict[str, str] | None = None) -> list[BuildSpec]:
@@ -159,25 +153,44 @@ async def run(
 ) -> list[Outcome]:
     """Run builds side by side; how each ended, in the order given. One that fails does not stop the others.
 
+    May be called again on the same connection, also while another run goes on; each is a run of its own in the journal.
+
     `tell` hears every event; it must neither block nor raise. Raises UserError when two builds want one destination,
     Refused when the journal cannot be written.
     """
-    must_differ(specs)
+    must_differ(specs, vm.auth, vm.machine)
     stopping = Stopping(lambda text: None)
     of_specs = (secret for spec in specs for secret in (*spec.sensitive, *spec.auth.secrets.values()))
     redactor = Redactor([*of_specs, *vm.auth.secrets.values()])
-    async with opened(journal, redactor.text) as book, file_locked(ALIVE / vm.site.run, ephemeral=True):
-        await book.run_started(vm.site.run, str(vm.machine.id), "")
-        work = Run(vm.site, book, tell, stopping, options or RunOptions(), redactor)
-        outcomes = await work.outcomes(specs)
+    name = new_run()
+    site = site_for(vm.arm, vm.machine, vm.auth, name)
+    async with opened(journal, redactor.text) as book, living(name, journal):
+        await book.run_started(name, str(vm.machine.id), "")
+        try:
+            outcomes = await Run(site, book, tell, stopping, options or RunOptions(), redactor).outcomes(specs)
+        except anyio.get_cancelled_exc_class():
+            # All builds have ended, and given back what they held: no later run must take this one for crashed.
+            with anyio.CancelScope(shield=True):
+                await _noted(book, name, "failed")
+            raise
         clean = all(isinstance(outcome, Built) and not outcome.residues for outcome in outcomes)
-        await book.run_finished(vm.site.run, "done" if clean else "failed")
+        await _noted(book, name, "done" if clean else "failed")
     return outcomes
 
 
+async def _noted(book: Journal, run: str, status: str) -> None:
+    """Note the end of a run. A disk that is full by now hides no outcome: the next run looks, and finds nothing to do."""
+    with suppress(HostError):
+        await book.run_finished(run, status)
+
+
 async def build(path: str | Path, tell: Callable[[Event], None] = lambda event: None) -> list[Outcome]:
-    """Build everything in a template on this VM, with the authentication that the template asks for."""
-    specs = load(path)
-    auth = specs[0].auth if specs else Auth()
-    async with connected(auth) as vm:
-        return await run(load(path, vm.facts), vm, tell)
+    """Build everything in a template on this VM, with the authentication that the template asks for.
+
+    Raises UserError when its builders ask for different ones.
+    """
+    # The cloud is needed to find the VM, and the VM to know what the template means, be it for the login.
+    cloud = await cloud_of(await settled(shared_auth(load(path)), os.environ, lambda text: None))
+    specs = load(path, (await this_machine(cloud)).facts)
+    async with connected(shared_auth(specs), cloud) as vm:
+        return await run(specs, vm, tell)

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command in ("lease", "serve") and _on_azure():
         print(
             "localarm: this is a virtual machine in Azure; a local cloud would stand in the way of the real one "
-            "(LOCALARM_ON_AZURE=1 allows it)",
+            "(where nothing else uses that, on a CI machine, LOCALARM_ON_AZURE=1 allows it)",
             file=sys.stderr,
         )
         return 1
@@ -136,6 +136,12 @@ def _world_options(parser: argparse.ArgumentParser) -> None:
         help="how long tokens last (default %(default)s)",
     )
     parser.add_argument(
+        "--newest-api",
+        default="2026-12-31",
+        metavar="DATE",
+        help="the newest api-version that the cloud has: others than the public one lag behind (default: any)",
+    )
+    parser.add_argument(
         "--devices", choices=("loop", "none"), default="loop", help="whether attached disks become devices (needs root)"
     )
     parser.add_argument(
@@ -196,7 +202,7 @@ def _passed_on(options: argparse.Namespace) -> list[str]:
     """The options of a lease that its server gets, as arguments."""
     names = (
         "vm_name", "vm_size", "vm_zone", "location", "group", "latency", "scale", "throttle", "concurrent_writes", "seed",
-        "token_lifetime", "devices", "links", "catalogue",
+        "token_lifetime", "newest_api", "devices", "links", "catalogue",
     )  # fmt: skip
     found = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
     found += [f"--machine={each}" for each in options.machine]
@@ -213,11 +219,11 @@ def _settings(options: argparse.Namespace) -> Settings:
         name, *members = each.split(",")
         defaults = {"size": "Standard_D2s_v5", "group": options.group, "location": options.location}
         more.append(Machine(name, **{**defaults, **dict(member.split("=", 1) for member in members)}))
-    throttle = options.throttle == "on" or (options.throttle == "auto" and options.latency == "recorded")
+    throttle = {"on": True, "off": False}.get(options.throttle)
     settings = Settings(
         group=options.group, location=options.location, latency=options.latency, scale=options.scale, throttle=throttle,
         concurrent_writes=options.concurrent_writes, seed=options.seed, machines=(host, *more),
-        token_lifetime=options.token_lifetime,
+        token_lifetime=options.token_lifetime, newest_api=options.newest_api,
     )  # fmt: skip
     return with_roles(settings, options.role)
 

@@ -41,7 +41,7 @@ def granted(world: World, operation: Operation, args: Json, at: float) -> Json |
     if found is None:
         return None
     world.put(found.with_properties(diskState="ActiveUpload" if args["write"] else "ActiveSAS"))
-    digest = hashlib.sha256(found.properties["uniqueId"].encode()).hexdigest()
+    digest = hashlib.sha256(found.key.encode()).hexdigest()
     host = f"md-hdd-{digest[:12]}.z36.blob.storage.azure.net"
     return {"accessSAS": f"https://{host}/{digest[12:24]}/abcd?sv=2018-03-28&sr=b&si={operation.id}&sig={digest[24:]}"}
 

@@ -18,13 +18,17 @@ def settled(world: World, operation: Operation, args: Json, at: float) -> None:
 
 
 def failed(world: World, operation: Operation, args: Json, at: float) -> None:
-    """What a failed operation leaves: the resource, in state Failed. A group that could not be deleted is as it was."""
+    """What a failed operation leaves: the resource, in state Failed; if it was to create it, a PUT creates it anew.
+
+    A group that could not be deleted is as it was.
+    """
     found = world.find(disks.operation_kind(operation), operation.target)
     if found is None:
         return
     if found.kind == VERSION:
         found = broken_off(found, at)
-    world.put(found.with_properties(provisioningState="Succeeded" if found.kind == groups.KIND else "Failed"))
+    found = found.with_properties(provisioningState="Succeeded" if found.kind == groups.KIND else "Failed")
+    world.put(found.with_hidden(unmade=True) if ".create" in operation.kind else found)
 
 
 ACTIONS: dict[str, Action] = {
@@ -33,6 +37,7 @@ ACTIONS: dict[str, Action] = {
     "removed": disks.removed,
     "disk.created": disks.created,
     "disk.resized": disks.resized,
+    "disk.not-shrunk": disks.not_shrunk,
     "vm.device-here": plugging.device_here,
     "vm.device-gone": plugging.device_gone,
     "device.late": plugging.device_late,

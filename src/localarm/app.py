@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from localarm import groups, laws, rbac
+from localarm.api_versions import api_version_known, version_published
 from localarm.arm import Address
 from localarm.calls import Call
 from localarm.clock import http_date
@@ -39,7 +40,7 @@ class Application:
         self.tokens = Tokens(world, world.state.fact("token-key", world.new_id() + world.new_id()))
         self.audit: deque[Json] = deque(maxlen=AUDIT_KEPT)
         self.faults = Faults()
-        self.throttle = Throttle(world.clock, on=world.settings.throttle)
+        self.throttle = Throttle(world.clock, on=world.settings.throttles)
         self._handled = 0
         self._needed: tuple[rbac.Need, ...] = ()
 
@@ -118,12 +119,13 @@ class Application:
                 "MissingApiVersionParameter",
                 "The api-version query parameter (?api-version=) is required for all requests.",
             )
-        laws.api_version_known(version)
+        api_version_known(version, address, self.world.settings.newest_api)
         call = Call(self.world, request, address, version, principal)
         if not address.subscription:
             return groups.subscriptions(call)
         groups.known_subscription(self.world, address.subscription)
         if request.path.lower().endswith(rbac.PERMISSIONS) and request.method == "GET":
+            self._needed = rbac.authorize(call)
             return Response(200, rbac.permissions(call))
         if request.path.lower().rstrip("/").endswith(rbac.TAGS):
             self._needed = rbac.authorize(call)
@@ -147,19 +149,16 @@ class Application:
             self.world.lead = 0.0
         return replace(response.with_headers(limits), delay=delay)
 
+    def _location(self, address: Address) -> str:
+        found = self.world.find(address.resource.kind, address.resource.id)
+        return found.location if found is not None else ""
+
     def _route(self, request: Request, address: Address, version: str) -> Route:
         scope = "group" if address.group else "subscription"
         route = TABLE.get((request.method, address.namespace.lower(), scope, shape(address.types, address.names)))
         if route is None:
             raise _unknown(request)
-        if version < route.since:
-            kind = address.type or "resourceGroups"
-            raise gateway(
-                400,
-                "NoRegisteredProviderFound",
-                f"No registered resource provider found for location '' and API version '{version}' for type "
-                f"'{kind}'. The supported api-versions are '{route.since}' and later.",
-            )
+        version_published(version, address, self.world.settings.newest_api, route.since, self._location(address))
         return route
 
     def _control(self, request: Request) -> Response:

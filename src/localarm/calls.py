@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from localarm import laws
 from localarm.arm import Address, key
 from localarm.errors import Refused, gateway, invalid
 from localarm.messages import Json, Request, Response
@@ -76,6 +77,18 @@ class Call:
         if self.world.clock() - deleted < GATEWAY_MEMORY:
             raise _provider_not_found(kind, self.address.name)
         raise not_found(self.address.resource)
+
+    def present(self, kind: str) -> Resource | None:
+        """What a PUT updates; None when it creates: nothing is there, or only what a failed creation left.
+
+        Raises:
+            Refused: 409, that is being deleted.
+        """
+        found = self.world.find(kind, self.id)
+        if found is None or not found.hidden.get("unmade"):
+            return found
+        laws.not_changing(self.world, found)
+        return None
 
 
 def _provider_not_found(kind: str, name: str) -> Refused:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from localarm.arm import key
+from localarm.catalogue import CatalogueError
+from localarm.errors import Refused, not_allowed
 from localarm.machine_disks import disk_of
 from localarm.messages import Json
 from localarm.resources import Resource
@@ -66,15 +68,26 @@ def do_share(world: World, work: Json) -> None:
 
 
 def do_platform(world: World, work: Json) -> None:
-    """Copy a platform image, making it first if this is its first use."""
+    """Copy a platform image, making it first if this is its first use.
+
+    Raises:
+        Refused: it cannot be made, is not wanted any more, or is no longer in the catalogue.
+    """
     if world.blobs.exists(work["name"]):
         return
     wanted = tuple(work["image"])
     for image in world.catalogue.images():
         if (image.publisher, image.offer, image.sku, image.version) == wanted:
-            world.blobs.copy(Path(world.catalogue.blob(image)), work["name"], work["size"])
+            try:
+                made = Path(world.catalogue.blob(image, lambda: world.wanted(work["name"])))
+            except CatalogueError as error:  # not passing, so not the code of an error inside of Azure
+                raise not_allowed(
+                    f"The resource cannot be created from Image {':'.join(wanted)} until Image has been successfully "
+                    f"created: {error}"
+                ) from error
+            world.blobs.copy(made, work["name"], work["size"])
             return
-    raise LookupError(f"the platform image {':'.join(wanted)} is no longer in the catalogue")
+    raise Refused(404, "NotFound", f"The Image {':'.join(wanted)} cannot be found.")
 
 
 def do_thaw(world: World, work: Json) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from localarm import laws, quotas, sameness, values
+from localarm import laws, offers, quotas, sameness, values
 from localarm.arm import Address, key
-from localarm.calls import Call, accepted, echoed, listed, not_found, patched
+from localarm.calls import Call, accepted, echoed, listed, patched
 from localarm.capture import GIB, shared
 from localarm.clock import timestamp
 from localarm.errors import Refused, gateway, invalid
+from localarm.latency import sized
 from localarm.messages import Json, Response
 from localarm.operations import Operation, Step
 from localarm.platform_images import by_id
+from localarm.regions import short
 from localarm.replication import resolved
 from localarm.resources import Resource, document
 from localarm.world import World
@@ -37,13 +39,16 @@ def put(call: Call) -> Response:
     body = call.body()
     laws.name_fits(call.address.name, 80)
     laws.location_known(call.world, body)
-    found = call.world.find(KIND, call.id)
+    found = call.present(KIND)
     if found is not None:
         return _update(call, found, body)
     quotas.below_disk_quota(call.world, call.address)
     words_lawful(body.get("properties", {}))
+    offers.zones_offered(call.address, short(str(body["location"])), body.get("zones") or ())
+    offers.storage_offered("Disk", str(body["location"]), _sku(body))
     resource, kind, work = _made(call, body)
     call.world.put(resource)
+    kind = sized(kind, [resource.properties.get("diskSizeGB") or 0])
     operation = _begin(call, kind, "disk.created", work)
     return accepted(call, 202, echoed(call, "Updating"), operation, location=True, retry_after=2)
 
@@ -64,12 +69,19 @@ def lists(call: Call) -> Response:
 
 
 def delete(call: Call) -> Response:
-    """Delete a disk that no machine lists."""
+    """Delete a disk that no machine has. While one is being attached, nothing holds Azure back (kubernetes issue 82714);
+    here also not that its platform image is still being made."""
     found = call.world.find(KIND, call.id)
     if found is None:
         return Response(204)
-    laws.not_attached(call.world, found)
+    owner = laws.lister(call.world, found)
+    if owner and not found.body.get("managedBy") and call.world.running(owner):
+        call.world.violate("deleted-while-attaching", resource=found.id, machine=owner)
+    else:
+        laws.not_attached(call.world, found)
     laws.no_access_granted(found)
+    for making in [each for each in call.world.running(found.id) if each.work and each.work["do"] == "platform"]:
+        call.world.call_off(making)  # Azure never makes any; to wait a minute for one would be of no use to anybody
     laws.not_changing(call.world, found)
     call.world.put(found.with_properties(provisioningState="Deleting"))
     operation = _begin(call, "disk.delete", "removed", None, shows_output=False)
@@ -94,6 +106,25 @@ def resized(world: World, operation: Operation, args: Json, at: float) -> Json |
         world.blobs.thaw(found.blob)  # a snapshot may have been taken since the operation began
         world.blobs.resize(found.blob, size)
     return world.put(found.with_properties(**args["sized"], provisioningState="Succeeded")).body
+
+
+def shrunk_in_vain(call: Call, found: Resource, kind: str, *, patching: bool) -> Response:
+    """An update to a smaller size is accepted, and its operation fails (recorded)."""
+    changed = call.world.put(found.with_properties(provisioningState="Updating"))
+    operation = call.world.begin(
+        "DiskOperations", kind, call.id, location=found.location, api_version=call.api_version,
+        steps=[Step(call.world.clock() + call.world.lasts(kind), "disk.not-shrunk")], shows_output=True,
+    )  # fmt: skip
+    payload = patched(changed) if patching else echoed(call, "Updating", found)
+    return accepted(call, 202, payload, operation, location=True, retry_after=0 if patching else 2)
+
+
+def not_shrunk(world: World, operation: Operation, args: Json, at: float) -> None:
+    """The last step of an update to a smaller size: all stays as it was, and the operation fails."""
+    found = world.find(operation_kind(operation), operation.target)
+    if found is not None:
+        world.put(found.with_properties(provisioningState="Succeeded"))
+    world.end(operation, "Failed", {"code": "InvalidParameter", "message": "Disks or snapshot cannot be resized down."})
 
 
 def thawing(world: World, found: Resource, gb: int) -> Json | None:
@@ -243,8 +274,11 @@ def _copy(call: Call, body: Json, data: Json, unique: str, blob: str) -> tuple[R
     return _resource(call, body, gb, unique, blob, facts, creation), kind, work
 
 
-def source_of_copy(world: World, resource_id: str) -> Resource:
+def source_of_copy(world: World, resource_id: str, *, of_image: bool = False) -> Resource:
     """The disk or snapshot that an id names.
+
+    Args:
+        of_image: whether an image is made of it: then another provider tells that it is missing, in other words (recorded).
 
     Raises:
         Refused: 404 when it is missing, 400 when the id is of something else.
@@ -253,16 +287,19 @@ def source_of_copy(world: World, resource_id: str) -> Resource:
     if address is None or address.kind not in (KIND, "snapshots"):
         raise invalid("sourceResourceId", f"The value '{resource_id}' of parameter 'sourceResourceId' is invalid.")
     found = world.find(address.kind, resource_id)
+    if found is None and of_image:
+        raise Refused(404, "NotFound", "The entity was not found in this Azure location.", target=resource_id)
     if found is None:
-        raise not_found(address)
+        raise Refused(404, "NotFound", f"Resource {address.name} is not found.")
     if found.state == "Deleting":
         raise Refused(409, "Conflict", f"The resource '{found.name}' is being deleted.")
     laws.uploaded(found)
+    laws.made(found)
     return found
 
 
 def _resource(call: Call, body: Json, gb: int, unique: str, blob: str, facts: Json, creation: Json) -> Resource:
-    sku = str((body.get("sku") or {}).get("name", "Standard_LRS"))
+    sku = _sku(body)
     iops, rate, tier = performance(sku, gb)
     asked = body.get("properties", {})
     properties: Json = {
@@ -297,6 +334,10 @@ def _resource(call: Call, body: Json, gb: int, unique: str, blob: str, facts: Js
     )  # fmt: skip
 
 
+def _sku(body: Json) -> str:
+    return str((body.get("sku") or {}).get("name", "Standard_LRS"))
+
+
 def performance(sku: str, gb: int) -> tuple[int, int, str | None]:
     """IO operations and MB per second, and the performance tier (premium disks have one)."""
     if not sku.startswith("Premium_"):
@@ -311,8 +352,8 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
     asked = body.get("properties", {})
     laws.not_changing(call.world, found)
     laws.uploaded(found)
-    gb = int(asked.get("diskSizeGB") or found.properties["diskSizeGB"])
-    laws.grows(gb, found.properties["diskSizeGB"])
+    laws.made(found)
+    gb = laws.size_given(asked.get("diskSizeGB") or found.properties["diskSizeGB"])
     if not patching:
         sameness.same_creation(found, {**asked, "creationData": _exact(call, asked.get("creationData") or {}, found)})
         sameness.same_zones(found, body)
@@ -321,6 +362,9 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
     if gb != found.properties["diskSizeGB"]:
         laws.not_attached_for_resize(call.world, found)
     sku = str((body.get("sku") or found.body["sku"])["name"])
+    offers.storage_offered("Disk", found.location, sku)
+    if gb < found.properties["diskSizeGB"]:
+        return shrunk_in_vain(call, found, "disk.update.resize", patching=patching)
     iops, rate, tier = performance(sku, gb)
     sized = {
         "diskSizeGB": gb, "diskSizeBytes": gb * GIB, "diskIOPSReadWrite": iops, "diskMBpsReadWrite": rate, "tier": tier,
@@ -360,9 +404,9 @@ def words_lawful(asked: Json) -> None:
             values.one_of(asked[name], words, name)
 
 
-def own(world: World, disk: Resource, machine_id: str | None, at: float) -> None:
-    """Note on a disk who has it attached; None is nobody."""
-    state = "Attached" if machine_id else "Unattached"
+def own(world: World, disk: Resource, machine_id: str | None, at: float, *, aside: bool = False) -> None:
+    """Note on a disk who has it attached; None is nobody. `aside`: that machine is deallocated."""
+    state = ("Reserved" if aside else "Attached") if machine_id else "Unattached"
     changed = disk.with_properties(diskState=state)
     properties = {name: value for name, value in changed.properties.items() if name != "LastOwnershipUpdateTime"}
     if machine_id:

@@ -154,7 +154,10 @@ def _update(call: Call, found: Resource, body: Json, kind: str) -> Response:
         if name not in ("description", "recommended", "endOfLifeDate", "disallowed", "eula", "features", *FIXED):
             raise invalid(f"properties.{name}", f"The property '{name}' cannot be changed here.")
     changes = {name: asked[name] for name in ("description", "recommended", "endOfLifeDate") if name in asked}
-    changed = found.with_properties(**changes, provisioningState="Updating").with_body(
+    state = (
+        "Succeeded" if found.kind == GALLERY else "Updating"
+    )  # an update of a gallery shows its end at once (recorded)
+    changed = found.with_properties(**changes, provisioningState=state).with_body(
         tags=body.get("tags", found.body.get("tags"))
     )
     call.world.put(changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from localarm import laws, machines, vms
@@ -74,8 +75,11 @@ def known_subscription(world: World, name: str) -> None:
     """The subscription exists.
 
     Raises:
-        Refused: 404 SubscriptionNotFound.
+        Refused: 404 SubscriptionNotFound, or 400 InvalidSubscriptionId for what is no GUID.
     """
+    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", name):
+        message = f"The provided subscription identifier '{name}' is malformed or invalid."
+        raise gateway(400, "InvalidSubscriptionId", message)
     if name.lower() not in {each.lower() for each in world.settings.subscriptions}:
         raise gateway(404, "SubscriptionNotFound", f"The subscription '{name}' could not be found.")
 

@@ -7,6 +7,7 @@ from localarm.calls import Call, accepted, listed
 from localarm.capture import captured
 from localarm.disks import source_of_copy
 from localarm.errors import Refused, invalid
+from localarm.latency import sized
 from localarm.messages import Json, Response
 from localarm.operations import Operation, Step
 from localarm.resources import Resource, document
@@ -14,6 +15,8 @@ from localarm.works import several
 from localarm.world import World
 
 KIND = "images"
+GENERATION_SINCE = "2019-03-01"
+"""Older api-versions neither ask for a hyperVGeneration nor show one (recorded: 2017-03-30)."""
 
 
 def put(call: Call) -> Response:
@@ -21,39 +24,43 @@ def put(call: Call) -> Response:
     body = call.body()
     laws.name_fits(call.address.name, 80)
     location = laws.location_known(call.world, body)
-    found = call.world.find(KIND, call.id)
+    found = call.present(KIND)
     if found is not None:
         laws.same_place(found, location)
         return _update(call, found, body, whole=True)
     asked = body.get("properties") or {}
-    generation = values.one_of(asked.get("hyperVGeneration", "V1"), values.GENERATIONS, "hyperVGeneration")
     machine = asked.get("sourceVirtualMachine")
     storage = asked.get("storageProfile") or {}
+    generation = values.one_of(
+        asked.get("hyperVGeneration") or _generation(call, asked), values.GENERATIONS, "hyperVGeneration"
+    )
     if machine:
-        kind, hidden, works, shown = _of_machine(call, str(machine.get("id", "")))
+        kind, hidden, works, profile = _of_machine(call, str(machine.get("id", "")))
     elif storage.get("osDisk"):
-        kind, hidden, works, shown = _disks(call, storage, location)
+        kind, hidden, works, profile = _disks(call, storage, location)
     else:
         raise invalid("storageProfile.osDisk", "Required parameter 'storageProfile.osDisk' is missing (null).")
-    properties = {**({"sourceVirtualMachine": machine} if machine else {}), "storageProfile": shown}
+    properties = {**({"sourceVirtualMachine": machine} if machine else {}), "storageProfile": profile}
     properties |= {"provisioningState": "Creating", "hyperVGeneration": generation}
     payload = document(call.id, call.address.type, location, tags=body.get("tags"), properties=properties)
-    call.world.put(Resource(KIND, payload, hidden=hidden))
+    status = 201 if call.world.find(KIND, call.id) is None else 200  # in place of what a failed creation left
+    resource = call.world.put(Resource(KIND, payload, hidden=hidden))
+    kind = sized(kind, hidden["sizes"].values())
     operation = call.world.begin(
         "operations", kind, call.id, location=location, api_version=call.api_version,
         steps=[Step(call.world.clock() + call.world.lasts(kind), "image.made")], work=several(works),
     )  # fmt: skip
-    return accepted(call, 201, payload, operation, location=False)
+    return accepted(call, status, shown(call, resource), operation, location=False)
 
 
 def get(call: Call) -> Response:
     """Show an image."""
-    return Response(200, call.resource(KIND).body)
+    return Response(200, shown(call, call.resource(KIND)))
 
 
 def lists(call: Call) -> Response:
     """List the images of a group or a subscription."""
-    return listed([each.body for each in call.world.all(KIND, call.scope)])
+    return listed([shown(call, each) for each in call.world.all(KIND, call.scope)])
 
 
 def patch(call: Call) -> Response:
@@ -93,6 +100,26 @@ def made(world: World, operation: Operation, args: Json, at: float) -> None:
     world.put(found.with_properties(storageProfile=shown, provisioningState="Succeeded"))
 
 
+def _generation(call: Call, asked: Json) -> str:
+    """The generation of an image that does not say it: its source's, which must say it then (Azure REST reference)."""
+    machine = call.world.find("virtualmachines", str((asked.get("sourceVirtualMachine") or {}).get("id", "")))
+    storage = machine.properties["storageProfile"] if machine else asked.get("storageProfile") or {}
+    os_disk = storage.get("osDisk") or {}
+    source_id = str((os_disk.get("snapshot") or os_disk.get("managedDisk") or {}).get("id", ""))
+    source = call.world.find("snapshots", source_id) or call.world.find("disks", source_id)
+    found = str(source.properties.get("hyperVGeneration", "")) if source is not None else ""
+    if source is not None and not found and call.api_version >= GENERATION_SINCE:
+        raise invalid("hyperVGeneration", "Required parameter 'hyperVGeneration' is missing (null).")
+    return found or "V1"
+
+
+def shown(call: Call, found: Resource) -> Json:
+    """An image as this api-version shows it."""
+    if call.api_version >= GENERATION_SINCE:
+        return found.body
+    return found.with_properties(hyperVGeneration=None).body
+
+
 def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Json], Json]:
     blobs: dict[str, str] = {}
     works: list[Json] = []
@@ -103,7 +130,7 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Js
     values.luns_lawful((each.get("lun") for each in data_disks), "dataDisks.lun")
     for where, entry in [("os", storage["osDisk"]), *((str(each["lun"]), each) for each in data_disks)]:
         member = "snapshot" if entry.get("snapshot") else "managedDisk"
-        source = source_of_copy(call.world, str((entry.get(member) or {}).get("id", "")))
+        source = source_of_copy(call.world, str((entry.get(member) or {}).get("id", "")), of_image=True)
         laws.same_region(source, location)
         kind = "image.create.snapshot" if member == "snapshot" else kind
         blobs[where] = f"image-{call.world.new_id()}"
@@ -153,7 +180,7 @@ def _of_machine(call: Call, machine_id: str) -> tuple[str, Json, list[Json], Jso
         ("os", storage["osDisk"]),
         *((str(each["lun"]), each) for each in storage.get("dataDisks", [])),
     ]:
-        disk = source_of_copy(call.world, entry["managedDisk"]["id"])
+        disk = source_of_copy(call.world, entry["managedDisk"]["id"], of_image=True)
         blobs[where] = f"image-{call.world.new_id()}"
         work = captured(call.world, disk, blobs[where])
         works += [work] if work else []
@@ -181,4 +208,4 @@ def _update(call: Call, found: Resource, body: Json, *, whole: bool) -> Response
         "operations", "image.update", call.id, location=found.location, api_version=call.api_version,
         steps=[Step(call.world.clock() + call.world.lasts("image.update"), "settled")],
     )  # fmt: skip
-    return accepted(call, 200, changed.body, operation, location=False)
+    return accepted(call, 200, shown(call, changed), operation, location=False)

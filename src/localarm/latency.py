@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
+LARGEST_RECORDED = 200
+"""Gigabytes of the largest disk in the recordings that the figures are of."""
 Profile = Literal["none", "recorded", "median"]
 
 
@@ -28,7 +31,7 @@ class Latency:
         """Seconds that an operation of this kind takes."""
         if self._profile == "none":
             return 0.0
-        quantiles = figures()["durations"][known(kind)]["quantiles"]
+        quantiles = figures()["durations"][kind]["quantiles"]
         share = 0.5 if self._profile == "median" else self._chance.random()
         return self._scale * _at(quantiles, share)
 
@@ -52,24 +55,25 @@ class Latency:
 
 @cache
 def figures() -> Any:
-    """The figures: `durations` by kind of operation, `round_trips` and `begins_before_answer` by call."""
-    return json.loads(resources.files("localarm").joinpath("figures.json").read_text())
+    """The figures: `durations` by kind of operation, `round_trips` and `begins_before_answer` by call.
 
-
-def known(kind: str) -> str:
-    """The kind whose figures apply: more than two regions last as two do.
-
-    Raises:
-        KeyError: nothing is known of such an operation.
+    Durations are `recorded` or `assumed`, then maybe `like` another's. Copies have a `KIND.large` too (`sized`), assumed.
     """
-    durations = figures()["durations"]
-    if kind not in durations:
-        head, _, count = kind.rpartition(".")
-        if count.isdigit() and f"{head}.2" in durations:
-            return f"{head}.2"
-    if kind not in durations:
-        raise KeyError(kind)
-    return kind
+    found = json.loads(resources.files("localarm").joinpath("figures.json").read_text())
+    durations = found["durations"]
+    for figure in durations.values():
+        if "like" in figure:
+            figure["quantiles"] = durations[figure["like"]]["quantiles"]
+    for kind, figure in list(durations.items()):
+        if kind.startswith(tuple(found["large"]["kinds"])):
+            durations[f"{kind}.large"] = {"assumed": found["large"]["assumed"], "quantiles": figure["quantiles"]}
+    return found
+
+
+def sized(kind: str, gigabytes: Iterable[int]) -> str:
+    """The kind of an operation on disks of these sizes: other figures apply where one is larger than any recorded one."""
+    large = f"{kind}.large"
+    return large if max(gigabytes, default=0) > LARGEST_RECORDED and large in figures()["durations"] else kind
 
 
 def _at(quantiles: list[float], share: float) -> float:

@@ -57,7 +57,7 @@ def size_given(gb: Any) -> int:
 
 
 def grows(asked: Any, present: int) -> None:
-    """A size may only grow: below its source's, or its own present one, it is refused."""
+    """A disk is no smaller than its source."""
     if asked is None:
         return
     size_given(asked)
@@ -65,8 +65,8 @@ def grows(asked: Any, present: int) -> None:
         raise Refused(
             400,
             "BadRequest",
-            f"Disk size {asked}GB is smaller than the present size or that of the source, {present}GB. Only "
-            "increasing the size of a disk is supported.",
+            f"Disk size {asked}GB is smaller than that of the source, {present}GB. Only increasing the size of a disk is "
+            "supported.",
         )
 
 
@@ -429,23 +429,19 @@ def can_be_captured(machine: Resource, operation: str) -> None:
         raise not_allowed(f"Operation '{operation}' is not allowed on VM '{machine.name}' since it has no OS disk.")
 
 
+def not_running(machine: Resource, operation: str) -> None:
+    """The machine is stopped."""
+    if machine.hidden.get("power", "running") == "running":
+        raise not_allowed(
+            f"Operation '{operation}' is not allowed on VM '{machine.name}' since the VM is running. Please power off "
+            "explicitly in case you shut down the VM from inside the guest operating system."
+        )
+
+
 def copy_start_lawful(source: Resource, asked: Json) -> None:
     """A copy across regions is of an incremental snapshot, and is one."""
     if source.kind != "snapshots" or not source.properties.get("incremental") or not asked.get("incremental"):
         raise invalid("creationData.createOption", "CopyStart is for incremental snapshots of incremental snapshots.")
-
-
-NEWEST_API_VERSION = "2026-12-31"
-
-
-def api_version_known(version: str) -> None:
-    """The api-version is a date, and not one of the future."""
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview|-privatepreview)?", version) or version > NEWEST_API_VERSION:
-        raise gateway(
-            400,
-            "InvalidApiVersionParameter",
-            f"The api-version '{version}' is invalid. The supported versions are dates up to '{NEWEST_API_VERSION}'.",
-        )
 
 
 def uploaded(source: Resource) -> None:
@@ -453,6 +449,14 @@ def uploaded(source: Resource) -> None:
     if source.properties.get("diskState") in ("ReadyToUpload", "ActiveUpload"):
         raise not_allowed(
             f"Disk '{source.name}' is in state '{source.properties['diskState']}': its content is not uploaded yet."
+        )
+
+
+def made(source: Resource) -> None:
+    """What a failed creation left has no content: it can be deleted, or created again."""
+    if source.hidden.get("unmade"):
+        raise not_allowed(
+            f"'{source.name}' is in provisioning state '{source.state}': it was not created successfully."
         )
 
 

@@ -55,7 +55,10 @@ def held(state: Path, options: Sequence[str]) -> tuple[socket.socket, dict[str, 
 
 
 def run(state: Path, options: Sequence[str]) -> int:
-    """The command `localarm lease`: print the facts, hold the lease until standard input ends or a signal comes."""
+    """The command `localarm lease`: print the facts, hold the lease until standard input ends or a signal comes.
+
+    What the server says meanwhile goes to standard error.
+    """
     try:
         connection, facts = held(state, options)
     except NoServer as error:
@@ -82,11 +85,16 @@ def address(state: Path) -> tuple[int, str]:
 
 def _hold(connection: socket.socket, woken: int) -> int:
     stdin = 0
+    rest = b""
     while True:
         readable, _, _ = select.select([stdin, connection.fileno(), woken], [], [])
-        if connection.fileno() in readable and not connection.recv(4096):
-            print("localarm: the server has ended", file=sys.stderr)
-            return 1
+        if connection.fileno() in readable:
+            said = connection.recv(4096)
+            *lines, rest = (rest + said).split(b"\n")
+            for line in lines if said else [b"the server has ended"]:
+                print(f"localarm: {line.decode(errors='replace')}", file=sys.stderr, flush=True)
+            if not said:
+                return 1
         if woken in readable or (stdin in readable and not os.read(stdin, 4096)):
             return 0
 
@@ -101,12 +109,12 @@ def connected(state: Path) -> tuple[socket.socket, dict[str, Any]] | None:
         connection.connect(path)
         connection.settimeout(PATIENCE)
         line = b""
-        while not line.endswith(b"\n"):
-            more = connection.recv(65536)
-            if not more:  # it is just ending
+        while not line.endswith(b"\n"):  # and not one byte more, for what follows is for whoever holds the lease
+            seen = connection.recv(65536, socket.MSG_PEEK)
+            if not seen:  # it is just ending
                 connection.close()
                 return None
-            line += more
+            line += connection.recv(seen.find(b"\n") + 1 or len(seen))
     except (FileNotFoundError, ConnectionError):
         connection.close()
         return None
@@ -122,6 +130,7 @@ def _start(state: Path, options: Sequence[str]) -> None:
     with (state / LOG).open("ab") as log:
         argv = [
             sys.executable,
+            "-P",
             "-m",
             "localarm",
             "serve",

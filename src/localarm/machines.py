@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localarm import disks, laws, values, vms
+from localarm import disks, laws, offers, values, vms
 from localarm.arm import Address, key
 from localarm.attachments import planned
 from localarm.calls import Call, accepted
@@ -38,6 +38,7 @@ def create(call: Call) -> Response:
     asked = body.get("properties") or {}
     size = str((asked.get("hardwareProfile") or {}).get("vmSize", ""))
     laws.size_known(size)
+    offers.zones_offered(call.address, location, body.get("zones") or ())
     storage = asked.get("storageProfile") or {}
     os_disk, image = _os_disk(call, storage)
     properties = {
@@ -112,6 +113,7 @@ def generalize(call: Call) -> Response:
     """Mark a machine as generalized: images may be made of it."""
     machine = call.resource(KIND)
     _not_the_host(call.world, machine, "generalize")
+    laws.not_running(machine, "generalize")
     call.world.put(machine.with_hidden(generalized=True))
     return Response(200)
 

@@ -8,8 +8,10 @@ from inspect import cleandoc, getmembers, isfunction
 from pathlib import Path
 from types import ModuleType
 
-from localarm import faults, laws, quotas, sameness, values
-from localarm.latency import figures
+from localarm import faults, laws, offers, quotas, sameness, values
+from localarm.api_versions import api_version_known, version_published
+from localarm.latency import LARGEST_RECORDED, figures
+from localarm.published import TYPES
 from localarm.routes import COMPUTE, RESOURCES, TAGS, Route
 from localarm.throttle import GATEWAY, POLICIES, Policy
 
@@ -87,13 +89,22 @@ def _services() -> Iterator[str]:
 
 def _laws() -> Iterator[str]:
     yield from ("## Laws", "", "Each refuses with Azure's status and code.", "")
-    for module in (laws, sameness, values, quotas):
+    for module in (laws, sameness, values, offers, quotas):
         yield from (f"### `{module.__name__.replace('.', '/')}.py`", "", _first(module), "")
         found = [each for _, each in getmembers(module, isfunction) if each.__module__ == module.__name__]
         for law in sorted(found, key=lambda each: each.__code__.co_firstlineno):
             if not law.__name__.startswith("_"):
                 yield f"- `{law.__name__}`: {_first(law)}"
         yield ""
+    yield from ("### `localarm/api_versions.py`", "")
+    for rule in (api_version_known, version_published):
+        yield f"- `{rule.__name__}`: {_first(rule)}"
+    yield ""
+    yield from ("| types | api-versions |", "|---|---|")
+    for versions in dict.fromkeys(TYPES.values()):
+        names = ", ".join(name for name, each in TYPES.items() if each is versions)
+        yield f"| {names} | {', '.join(versions)} |"
+    yield ""
 
 
 def _limits() -> Iterator[str]:
@@ -119,9 +130,14 @@ def _durations() -> Iterator[str]:
     yield from ("## Durations", "", figures()["source"], "", figures()["begins_before_answer"]["source"], "")
     yield from ("| operation | median | least | most | from |", "|---|---|---|---|---|")
     for kind, figure in figures()["durations"].items():
+        if kind.endswith(".large"):
+            continue
         values = figure["quantiles"]
         origin = f"{figure['recorded']}, n={figure['n']}" if "recorded" in figure else f"assumed: {figure['assumed']}"
         yield f"| {kind} | {values[10]} | {values[0]} | {values[-1]} | {origin} |"
+    large = figures()["large"]
+    for kind in large["kinds"]:
+        yield f"| {kind}, of more than {LARGEST_RECORDED} GB | | | | assumed: {large['assumed']} |"
     yield ""
 
 

@@ -9,6 +9,7 @@ gives a role on a scope and everything below it (Azure RBAC documentation). The 
   (azuredisk-csi-driver 2610)
 - source of a gallery image version: a disk, snapshot or machine `write`, an image or version `read` (azure-docs, table of
   permissions in "Create an image definition and an image version")
+- reading what one may do: `Microsoft.Authorization/permissions/read` ("Azure permissions for Management and governance")
 - a machine's network interfaces: `join/action`, its identities: `assign/action` (azuredisk-csi-driver 3112,
   aad-pod-identity 613)
 - source of a managed image: `read`; a disk that is attached: `write`. Neither is documented: assumed.
@@ -132,6 +133,8 @@ def permissions(call: Call) -> Json:
 def own_need(call: Call) -> Need:
     """The action of the call itself."""
     address, verb = call.address, VERBS[call.request.method]
+    if call.request.path.lower().endswith(PERMISSIONS):
+        return Need(f"Microsoft.Authorization/permissions/{verb}", call.request.path[: -len(PERMISSIONS)])
     if call.request.path.lower().rstrip("/").endswith(TAGS):
         return Need(f"Microsoft.Resources/tags/{verb}", call.request.path.rstrip("/"))
     if not address.namespace:

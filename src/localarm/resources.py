@@ -9,6 +9,21 @@ from typing import Any
 from localarm.arm import key
 from localarm.messages import Json
 
+ORDER = (
+    "name",
+    "id",
+    "type",
+    "location",
+    "managedBy",
+    "identity",
+    "zones",
+    "extendedLocation",
+    "tags",
+    "sku",
+    "properties",
+)
+"""In which order the services write the members of a document (recorded)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -69,8 +84,11 @@ class Resource:
         return self.with_body(properties={name: value for name, value in found.items() if value is not None})
 
     def with_body(self, **changes: Any) -> Resource:
-        """The same with some top-level members replaced; None removes one."""
+        """The same with some top-level members replaced; None removes one, a new one comes to its place."""
         found = {**self.body, **changes}
+        for name in [each for each in changes if each not in self.body and each in ORDER]:
+            later = {each: found[each] for each in ORDER[ORDER.index(name) + 1 :] if each in self.body}
+            found = {**{each: value for each, value in found.items() if each not in later}, **later}
         return replace(self, body={name: value for name, value in found.items() if value is not None})
 
     def with_hidden(self, **changes: Any) -> Resource:

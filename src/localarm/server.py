@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -82,7 +83,14 @@ async def _serve(place: Place, settings: Settings) -> None:
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
-    with ThreadPoolExecutor(COPIERS, "copier") as pool, _world(place, settings, loop, pool) as world:
+    leases = Leases(over if place.until_idle else None)
+
+    def tell(line: str) -> None:
+        log.info(line)
+        loop.call_soon_threadsafe(leases.tell, line)
+
+    catalogue = Catalogue(place.catalogue, tell)
+    with ThreadPoolExecutor(COPIERS, "copier") as pool, _world(place, settings, loop, pool, catalogue) as world:
         application = Application(world)
         ticker = Ticker(world)
         door = Door(application, ticker.stir)
@@ -100,13 +108,13 @@ async def _serve(place: Place, settings: Settings) -> None:
             "options": list(place.options),
             "applications": [each.client_id for each in settings.all_principals],
         }
-        leases = Leases(json.dumps(facts).encode() + b"\n", over if place.until_idle else None)
-        await leases.open(place.state)
+        await leases.open(place.state, facts)
         log.info("ready: %s", facts)
         _tell_ready(place.ready_fd)
         async with anyio.create_task_group() as group:
             group.start_soon(ticker.run)
             await over.wait()
+            world.retire()
             group.cancel_scope.cancel()
         await leases.close()
         await door.close()
@@ -114,17 +122,23 @@ async def _serve(place: Place, settings: Settings) -> None:
 
 
 class Leases:
-    """The connections that keep the server running."""
+    """The connections that keep the server running. Each is told the server's facts, and then what is worth waiting for."""
 
-    def __init__(self, facts: bytes, over: asyncio.Event | None) -> None:
-        self._facts = facts
+    def __init__(self, over: asyncio.Event | None) -> None:
+        self._facts = b""
         self._over = over
-        self._held = 0
+        self._held: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._ending: asyncio.TimerHandle | None = None
 
-    async def open(self, state: Path) -> None:
+    def tell(self, line: str) -> None:
+        """Say something to all of them."""
+        for writer in self._held:
+            writer.write(line.encode() + b"\n")
+
+    async def open(self, state: Path, facts: dict[str, Any]) -> None:
         """Listen for leases."""
+        self._facts = json.dumps(facts).encode() + b"\n"
         directory, path = address(state)
         with contextlib.suppress(FileNotFoundError):
             (state / SOCKET).unlink()
@@ -141,20 +155,20 @@ class Leases:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._held += 1
         if self._ending is not None:
             self._ending.cancel()
         try:
             writer.write(self._facts)
+            self._held.add(writer)
             await writer.drain()
             while await reader.read(4096):
                 pass
         except ConnectionError:
             pass  # a lease that broke is a lease that ended
         finally:
-            self._held -= 1
+            self._held.discard(writer)
             writer.close()
-            if self._held == 0:
+            if not self._held:
                 self._end_after(GRACE)
 
     def _end_after(self, seconds: float) -> None:
@@ -164,7 +178,11 @@ class Leases:
 
 @contextlib.contextmanager
 def _world(
-    place: Place, settings: Settings, loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor
+    place: Place,
+    settings: Settings,
+    loop: asyncio.AbstractEventLoop,
+    pool: ThreadPoolExecutor,
+    catalogue: Catalogue,
 ) -> Iterator[World]:
     def workshop(job: Job, over: Callable[[BaseException | None], None]) -> None:
         pool.submit(job).add_done_callback(lambda done: loop.call_soon_threadsafe(over, done.exception()))
@@ -179,7 +197,7 @@ def _world(
             state=SqliteState(place.state / "world.sqlite"),
             blobs=BlobStore(place.state / "blobs"),
             devices=devices,
-            catalogue=Catalogue(place.catalogue, log.info),
+            catalogue=catalogue,
             workshop=workshop,
         )
         yield world

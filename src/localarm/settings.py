@@ -112,7 +112,7 @@ class Settings:
         machines: the first is the one this machine plays: its metadata is served and its disks become devices.
         latency: `none` (operations end at once), `recorded` (drawn from recorded durations) or `median`.
         scale: multiplies every duration.
-        throttle: whether the token buckets of Azure are on.
+        throttle: whether the token buckets of Azure are on (None: with `recorded` latency).
         concurrent_writes: what a second write to a virtual machine meets while one runs: `refuse` (409), or `preempt`
             (the first ends `OperationPreempted`).
         seed: of everything drawn at random.
@@ -120,6 +120,7 @@ class Settings:
         tenants: other tenants that know the principals; tokens of theirs do not count for the subscription.
         issuers: the identity providers that federations may name.
         roles: custom role definitions, which principals have by name.
+        newest_api: the newest api-version that the world has; Azure's other clouds lag behind.
     """
 
     tenant: str = TENANT
@@ -132,7 +133,7 @@ class Settings:
     regions: tuple[str, ...] = ("westeurope", "northeurope", "eastus", "eastus2", "westus", "westus2", "swedencentral")
     latency: Literal["none", "recorded", "median"] = "none"
     scale: float = 1.0
-    throttle: bool = False
+    throttle: bool | None = None
     concurrent_writes: Literal["refuse", "preempt"] = "refuse"
     seed: int = 0
     token_lifetime: int = 86399
@@ -140,9 +141,15 @@ class Settings:
     issuers: tuple[Issuer, ...] = ()
     disk_quota: int = 50_000
     roles: tuple[Role, ...] = ()
+    newest_api: str = "2026-12-31"
     vm_name: str = "build-host"
     vm_size: str = "Standard_D32s_v5"
     vm_zone: str = ""
+
+    @property
+    def throttles(self) -> bool:
+        """`throttle`, or what the latency makes of it."""
+        return self.latency == "recorded" if self.throttle is None else self.throttle
 
     @property
     def all_machines(self) -> tuple[Machine, ...]:

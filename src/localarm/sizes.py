@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from localarm.calls import Call
 from localarm.filters import equalities
 from localarm.messages import Json, Response
+from localarm.regions import zones
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _sku(size: Size, region: str) -> Json:
     return {
         "resourceType": "virtualMachines", "name": size.name, "tier": "Standard",
         "size": size.name.removeprefix("Standard_"), "family": size.family, "locations": [region],
-        "locationInfo": [{"location": region, "zones": ["1", "2", "3"], "zoneDetails": []}],
+        "locationInfo": [{"location": region, "zones": list(zones(region)), "zoneDetails": []}],
         "capabilities": [{"name": name, "value": str(value)} for name, value in capabilities.items()],
         "restrictions": [],
     }  # fmt: skip

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from localarm import laws, quotas, sameness
+from localarm import laws, offers, quotas, sameness
 from localarm.calls import Call, accepted, echoed, listed, patched
 from localarm.capture import GIB, captured
 from localarm.clock import timestamp
-from localarm.disks import retyped, source_of_copy, thawing, words_lawful
+from localarm.disks import retyped, shrunk_in_vain, source_of_copy, thawing, words_lawful
 from localarm.errors import invalid
+from localarm.latency import sized
 from localarm.messages import Json, Response
 from localarm.operations import Step
 from localarm.resources import Resource, document
@@ -20,9 +21,10 @@ def put(call: Call) -> Response:
     body = call.body()
     laws.name_fits(call.address.name, 80)
     location = laws.location_known(call.world, body)
-    found = call.world.find(KIND, call.id)
+    found = call.present(KIND)
     if found is not None:
         return _update(call, found, body)
+    offers.storage_offered("Snapshot", location, str((body.get("sku") or {}).get("name", "Standard_LRS")))
     properties = body.get("properties", {})
     words_lawful(properties)
     data = properties.get("creationData") or {}
@@ -44,7 +46,7 @@ def put(call: Call) -> Response:
         gb = source.properties["diskSizeGB"]
         work = captured(call.world, source, blob)
         kind = "snapshot.create.incremental" if properties.get("incremental") else "snapshot.create.full"
-        kind = "snapshot.create.copystart" if across else kind
+        kind = sized("snapshot.create.copystart" if across else kind, [gb])
         creation = {
             "createOption": data["createOption"],
             "sourceResourceId": source.id,
@@ -57,7 +59,7 @@ def put(call: Call) -> Response:
             f"The value '{data.get('createOption')}' of parameter 'creationData.createOption' is invalid.",
         )
     resource = Resource(KIND, _document(call, body, location, gb, creation, facts, unique), blob)
-    if kind == "snapshot.create.copystart":
+    if creation["createOption"] == "CopyStart":
         ends = call.world.clock() + call.world.lasts("snapshot.background-copy")
         resource = resource.with_hidden(copied=[call.world.clock(), ends])
     if resource.properties["incremental"]:
@@ -111,14 +113,17 @@ def delete(call: Call) -> Response:
 
 def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) -> Response:
     laws.not_changing(call.world, found)
+    laws.made(found)
     asked = body.get("properties") or {}
     words_lawful(asked)
     if not patching:
         laws.same_place(found, str(body.get("location", "")))
         sameness.same_creation(found, asked)
     sku = str((body.get("sku") or found.body["sku"])["name"])
-    gb = int(asked.get("diskSizeGB") or found.properties["diskSizeGB"])
-    laws.grows(gb, found.properties["diskSizeGB"])
+    gb = laws.size_given(asked.get("diskSizeGB") or found.properties["diskSizeGB"])
+    offers.storage_offered("Snapshot", found.location, sku)
+    if gb < found.properties["diskSizeGB"]:
+        return shrunk_in_vain(call, found, "snapshot.update", patching=patching)
     changed = (
         retyped(found, asked)
         .with_properties(provisioningState="Updating")

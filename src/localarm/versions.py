@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from localarm import laws, quotas, sameness, values
 from localarm.arm import Address
-from localarm.calls import Call, accepted, listed, not_found
+from localarm.calls import Call, accepted, listed
 from localarm.capture import GIB, captured
 from localarm.clock import timestamp
 from localarm.disks import find_disk, source_of_copy
 from localarm.errors import Refused, invalid
 from localarm.galleries import DEFINITION, VERSION, delete
+from localarm.latency import sized
 from localarm.messages import Json, Response
 from localarm.operations import Operation, Step
 from localarm.regions import display, short
@@ -58,7 +59,7 @@ def put(call: Call) -> Response:
     location = laws.location_known(call.world, body)
     definition = call.world.find(DEFINITION, call.address.parent.id)
     assert definition is not None  # routes check parents
-    found = call.world.find(VERSION, call.id)
+    found = call.present(VERSION)
     if found is not None:
         return _update(call, found, body)
     quotas.below_gallery_quota(call.world, call.address, location)
@@ -73,12 +74,13 @@ def put(call: Call) -> Response:
     }
     payload = document(call.id, call.address.type, location, tags=body.get("tags"), properties=properties)
     regions = [short(each["name"]) for each in profile["targetRegions"]]
-    mode = "shallow" if profile.get("replicationMode") == "Shallow" else f"{len(regions)}"
-    kind = f"version.create.{content.kind}.{mode}"
+    shallow = profile.get("replicationMode") == "Shallow"
+    kind = sized(f"version.create.{content.kind}.{_mode(regions, shallow=shallow)}", content.sizes.values())
     hidden = {"blobs": content.blobs, "sizes": content.sizes, "cachings": content.cachings}
     resource = Resource(VERSION, payload, hidden=hidden)
+    status = 201 if call.world.find(VERSION, call.id) is None else 200  # in place of what a failed creation left
     operation = _begin(call, resource, kind, regions, content.works)
-    return accepted(call, 201, shown(call, call.resource(VERSION)), operation, location=False)
+    return accepted(call, status, shown(call, call.resource(VERSION)), operation, location=False)
 
 
 def get(call: Call) -> Response:
@@ -187,7 +189,7 @@ def _content(call: Call, storage: Json, location: str, definition: Resource) -> 
             "The gallery artifact version source can only be specified either directly under storageProfile or within "
             "individual OS or data disks. One and only one source type (user image, snapshot, disk, "
             "virtual machine) can be provided.",
-            target="galleryImageVersion.properties.storageProfile",
+            target="galleryImageVersion.properties.storageProfile" + (".source.id" if whole else ""),
         )
     if part:
         return _of_disks(call.world, storage, location, definition)
@@ -209,7 +211,7 @@ def _of_disks(world: World, storage: Json, location: str, definition: Resource) 
                 "galleryImageVersion.properties.storageProfile.osDiskImage.source",
                 f"The source id: '{source_id}' must be a managed disk or snapshot.",
             )
-        source = source_of_copy(world, source_id)
+        source = source_of_copy(world, source_id, of_image=True)
         laws.same_region(source, location)
         if place == "os":
             laws.definition_matches(
@@ -230,7 +232,7 @@ def _of_image(world: World, source_id: str, location: str, definition: Resource)
         )
     source = world.find(address.kind, source_id)
     if source is None:
-        raise not_found(address)
+        raise Refused(404, "NotFound", "The entity was not found in this Azure location.", target=source_id)
     if source.state != "Succeeded":
         message = f"The resource cannot be created from Image {source.name} until Image has been successfully created."
         raise Refused(409, "OperationNotAllowed", message)
@@ -272,6 +274,13 @@ def _of_machine(world: World, machine_id: str) -> Content:
     return content
 
 
+def _mode(regions: list[str], *, shallow: bool = False) -> str:
+    """What figures apply: one and two regions are recorded, shallow ones to one region."""
+    if shallow:
+        return "shallow" if len(regions) == 1 else "shallow.more"
+    return str(len(regions)) if len(regions) < 3 else "more"
+
+
 def _begin(call: Call, resource: Resource, kind: str, regions: list[str], works: list[Json]) -> Operation:
     """Start replication: regions become complete one after the other, the operation ends with the last."""
     world = call.world
@@ -305,5 +314,5 @@ def _update(call: Call, found: Resource, body: Json) -> Response:
     changed = found.with_properties(publishingProfile=profile, provisioningState="Updating").with_body(
         tags=body.get("tags", found.body.get("tags"))
     )
-    operation = _begin(call, changed, f"version.update.{len(regions)}", regions, [])
+    operation = _begin(call, changed, f"version.update.{_mode(regions)}", regions, [])
     return accepted(call, 200, shown(call, changed), operation, location=False)

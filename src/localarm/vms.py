@@ -52,7 +52,7 @@ def put(call: Call) -> Response:
 
 def patch(call: Call) -> Response:
     """Update a machine: only what the request names changes."""
-    return _write(call, call.resource(KIND), call.body(), "vm.put")
+    return _write(call, call.resource(KIND), call.body(), "vm.patch")
 
 
 def attach_detach(call: Call) -> Response:
@@ -112,7 +112,7 @@ def settled(world: World, operation: Operation, args: Json, at: float) -> None:
         staying.append(entry)
         plugging.shown_device(world, machine.id, int(entry["lun"]), entry["managedDisk"]["id"])
         if disk is not None and key(str(disk.body.get("managedBy") or "")) != machine.key:
-            disks.own(world, disk, machine.id, at)
+            disks.own(world, disk, machine.id, at, aside=machine.hidden.get("power") == "deallocated")
     storage = {**machine.properties["storageProfile"], "dataDisks": staying}
     world.put(machine.with_properties(provisioningState="Succeeded", storageProfile=storage).with_hidden(etag=etag))
 

@@ -79,6 +79,8 @@ class World:
         self._changed_operations: dict[str, Operation | None] = {}
         self._new_violations: list[Json] = []
         self._doomed_blobs: list[str] = []
+        self._unwanted: set[str] = set()
+        self._retired = False
         self._undo: list[Callable[[], Any]] | None = None
         self._load()
 
@@ -111,12 +113,13 @@ class World:
         self.blobs.share(name, as_name)
         self._undoable(lambda: self.blobs.delete(as_name))
 
-    def _restore(self, kind: str, id_key: str, resource: Resource | None) -> None:
+    def _restore(self, kind: str, id_key: str, resource: Resource | None, doomed: list[str]) -> None:
         resources = self._resources.setdefault(kind, {})
         resources.pop(id_key, None)
         if resource is not None:
             resources[id_key] = resource
         self._changed[id_key] = resource
+        self._doomed_blobs = doomed
 
     # Resources
 
@@ -134,11 +137,13 @@ class World:
         return list(self._resources)
 
     def put(self, resource: Resource) -> Resource:
-        """Write a resource."""
+        """Write a resource; blobs that it names no more go once that is written down."""
         kind = self._resources.setdefault(resource.kind, {})
         old = kind.get(resource.key)
         self._changes(resource.key, old)
-        self._undoable(lambda: self._restore(resource.kind, resource.key, old))
+        doomed, named = list(self._doomed_blobs), _blobs_of(resource)
+        self._undoable(lambda: self._restore(resource.kind, resource.key, old, doomed))
+        self._doomed_blobs += [blob for blob in (_blobs_of(old) if old else ()) if blob not in named]
         kind[resource.key] = resource
         self._changed[resource.key] = resource
         return resource
@@ -149,8 +154,7 @@ class World:
         self._resources.get(resource.kind, {}).pop(resource.key, None)
         self._changed[resource.key] = None
         self.gone[resource.key] = self.clock()
-        blobs = [resource.blob, *resource.hidden.get("blobs", {}).values()]
-        self._doomed_blobs += [blob for blob in blobs if blob]
+        self._doomed_blobs += _blobs_of(resource)
 
     def _changes(self, id_key: str, old: Resource | None) -> None:
         self.before.pop(id_key, None)
@@ -230,6 +234,20 @@ class World:
         """End an operation before its time (preempted, injected)."""
         assert status in ("Failed", "Canceled")
         self._keep(operation.over(self.clock(), "Failed" if status == "Failed" else "Canceled", error))
+
+    def call_off(self, operation: Operation) -> None:
+        """End an operation because a newer request makes it useless; what is being made for it is given up."""
+        self._unwanted |= works.made(operation.work)
+        message = "Operation execution has been preempted by a more recent operation."
+        self._fail(operation, {"code": "OperationPreempted", "message": message}, "Canceled")
+
+    def wanted(self, blob: str) -> bool:
+        """Whether it is of use to go on making a blob; may be asked from any thread."""
+        return not self._retired and blob not in self._unwanted
+
+    def retire(self) -> None:
+        """From now on nothing that takes long is made; what is under way is given up, to be made after the next start."""
+        self._retired = True
 
     def next_due(self) -> float | None:
         """When the next step is due; None when nothing is to come by time alone."""
@@ -330,24 +348,38 @@ class World:
         try:
             work = self._holding(operation, operation.work)
         except Exception as error:  # noqa: BLE001 - the source is not there, or the disk is full
-            self._work_over(operation.id, error)
+            self._work_over(operation.id, operation.work, error)
             return
-        self._workshop(lambda: self._work[work["do"]](self, work), lambda error: self._work_over(operation.id, error))
+        self._workshop(
+            lambda: self._work[work["do"]](self, work), lambda error: self._work_over(operation.id, work, error)
+        )
 
-    def _work_over(self, operation_id: str, error: BaseException | None) -> None:
-        operation = self._running.get(operation_id)
-        if operation is None:
-            return
-        made = works.made(operation.work)
+    def _work_over(self, operation_id: str, work: Json, error: BaseException | None) -> None:
+        if self._retired:
+            return  # it stays to be done: after the next start it is looked at again
+        operation, made = self._running.get(operation_id), works.made(work)
+        if operation is not None:
+            self._go_on(operation, error)
+        else:  # called off; what came of it nevertheless is nobody's
+            self._unwanted -= made
+            self._doomed_blobs += [each for each in made if not self._named(each)]
+        for other in [each for each in self._running.values() if works.sources(each.work) & made]:
+            self._start_work(other)
+        self.stirred()
+
+    def _go_on(self, operation: Operation, error: BaseException | None) -> None:
+        """The work of an operation is over: its steps can come, or it has failed."""
         now = self.clock()
         steps = tuple(replace(step, at=max(step.at, now)) for step in operation.steps)
         operation = replace(operation, work=None, steps=steps)
         self._keep(operation)
-        if error is not None:
+        if isinstance(error, Refused):
+            self._fail(operation, error.error())
+        elif error is not None:
             self._broke(operation, error)
-        for other in [each for each in self._running.values() if works.sources(each.work) & made]:
-            self._start_work(other)
-        self.stirred()
+
+    def _named(self, blob: str) -> bool:
+        return any(blob in _blobs_of(each) for kind in self._resources.values() for each in kind.values())
 
     def _holding(self, operation: Operation, work: Json) -> Json:
         """The work of an operation, with names of its own for what it reads: the source may be deleted before it is read."""
@@ -388,4 +420,4 @@ class World:
 
 
 def _blobs_of(resource: Resource) -> list[str]:
-    return [resource.blob, *resource.hidden.get("blobs", {}).values()]
+    return [blob for blob in (resource.blob, *resource.hidden.get("blobs", {}).values()) if blob]

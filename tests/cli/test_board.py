@@ -11,9 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from gilder.azure.galleries import RegionProgress
+from gilder.build.publish import replicated
 from gilder.cli.board import ASCII, render
-from gilder.cli.view import State, View, fold, remaining, visible
+from gilder.cli.forecast import remaining
+from gilder.cli.view import State, View, fold, visible
+from gilder.model.effort import Effort
 from gilder.model.events import (
+    THROTTLED,
     Event,
     Finished,
     LeftBehind,
@@ -92,16 +97,61 @@ def test_one_image() -> None:
 
 
 GAUGED = {
-    40: "1· 2▸ 1✘ 1m15s",
-    80: "1 queued, 2 running, 1 failed, 1m15s so far; 2 of 32 slots in use",
-    120: "1 queued, 2 running, 1 failed, 1m15s so far; 2 of 32 slots in use; Azure allows 7 VM writes, 44 images more",
+    20: ["1· 2▸ 1✘ 1m15s", "2 of 32 slots; 7 VM…"],
+    40: ["1· 2▸ 1✘ 1m15s", "2 of 32 slots; 7 VM writes, 44 images"],
+    80: [
+        "1 queued, 2 running, 1 failed, 1m15s so far",
+        "2 of 32 slots in use; Azure allows 7 VM writes, 44 images more",
+    ],
+    120: [
+        "1 queued, 2 running, 1 failed, 1m15s so far; 2 of 32 slots in use; Azure allows 7 VM writes, 44 images more"
+    ],
 }
 
 
 @pytest.mark.parametrize("width", GAUGED)
-def test_the_totals_tell_what_is_left_where_there_is_room(width: int) -> None:
+def test_the_totals_tell_what_is_left(width: int) -> None:
     view = replace(FOUR, gauges=Gauges(2, 32, (("VM writes", 7), ("images", 44))))
-    assert render(view, 75, width, 24) == [*EXPECTED[width][:-1], GAUGED[width]]
+    assert render(view, 75, width, 24)[4:] == GAUGED[width]
+
+
+@pytest.mark.parametrize("height", [1, 2, 5, 6, 7])
+def test_the_second_line_of_totals_is_for_terminals_that_are_not_too_low(height: int) -> None:
+    view = replace(many(), gauges=Gauges(2, 32, (("VM writes", 7), ("images", 44))))
+    lines = render(view, 90, 80, height)
+    assert len(lines) == height
+    first = -2 if height >= 6 else -1
+    assert lines[first].startswith("22 queued, 21 running, 20 built, 1 failed, 1m30s so far")
+
+
+def test_how_long_it_will_take_stays_in_sight() -> None:
+    view = replace(many(), usual={f"image-{number:02}": Effort(working=600) for number in range(64)})
+    lines = render(replace(view, gauges=Gauges(2, 32, (("VM writes", 7), ("images", 44)))), 90, 60, 24)
+    assert lines[-2] == "22· 21▸ 20✔ 1✘ 1m30s, about 12m27s to go"
+
+
+REGIONS = [
+    RegionProgress("West Europe", "Completed", 100),
+    RegionProgress("North Europe", "Replicating", 20),
+    RegionProgress("East US 2", "Replicating", 45),
+]
+
+
+def test_a_replication_tells_first_what_it_waits_for() -> None:
+    assert replicated(REGIONS) == "replicated 20 % North Europe, 45 % East US 2, 100 % West Europe"
+    bad = [*REGIONS, RegionProgress("UK South", "Failed", 0)]
+    assert replicated(bad).startswith("replicated 0 % UK South (failed), 20 % North Europe")
+
+
+@pytest.mark.parametrize(
+    ("width", "seen"), [(60, "replicated 20…"), (80, "replicated 20 % North Europe,…"), (120, replicated(REGIONS))]
+)
+def test_the_percentage_of_a_replication_is_seen(width: int, seen: str) -> None:
+    view = after(
+        View.of(["debian-12-plain"], 0.0),
+        [started("debian-12-plain", 1, Stage.PUBLISH), Said(build="debian-12-plain", at=2, text=replicated(REGIONS))],
+    )
+    assert render(view, 400, width, 24)[0].endswith(f"  {seen}")
 
 
 def test_what_is_not_known_yet_is_not_told() -> None:
@@ -168,8 +218,8 @@ def test_what_is_left_behind_is_told() -> None:
 
 
 def test_remarks_show_the_replication() -> None:
-    said = Said(build="debian-12-plain", at=9, text="replication: westeurope replicating 40 %")
-    assert render(fold(FOUR, said), 75, 200, 24)[0].endswith("replication: westeurope replicating 40 %")
+    said = Said(build="debian-12-plain", at=9, text="replicated 40 % westeurope")
+    assert render(fold(FOUR, said), 75, 200, 24)[0].endswith("replicated 40 % westeurope")
 
 
 def test_what_it_waited_for_is_gone_when_it_goes_on() -> None:
@@ -194,16 +244,69 @@ def test_wide_letters_count_as_two_columns() -> None:
 
 
 def test_the_end_is_estimated_from_earlier_builds_and_the_width_of_the_run() -> None:
-    view = View.of(["a", "b", "c", "d"], 0.0, {"a": 100, "b": 100, "c": 100, "d": 40})
-    view = after(view, [started("a", 0, Stage.MOUNT), started("b", 0, Stage.MOUNT)])
+    usual = dict.fromkeys("abc", Effort(working=100)) | {"d": Effort(working=40)}
+    view = replace(View.of(["a", "b", "c", "d"], 0.0, usual), gauges=Gauges(slots=2))
+    view = after(view, [started("a", 0, Stage.PROVISION), started("b", 0, Stage.PROVISION)])
     assert remaining(view, 20) == pytest.approx((80 + 80 + 100 + 40) / 2)
     assert "about 2m30s to go" in render(view, 20, 80, 24)[-1]
 
 
+@pytest.mark.parametrize(
+    ("gauges", "seconds"),
+    [
+        (Gauges(slots=8), 10 + 60 + 5 + 300),
+        (Gauges(slots=1), 4 * (2.5 * 10 + 60 + 5) + 300),
+        (Gauges(slots=8, places=1), 4 * 60 + 300),
+        (Gauges(slots=8, builds=1), 4 * (10 + 60 + 5 + 300)),
+        (Gauges(slots=0), 10 + 60 + 5 + 300),
+    ],
+)
+def test_a_run_ends_when_what_it_needs_most_does(gauges: Gauges, seconds: float) -> None:
+    usual = dict.fromkeys("abcd", Effort(attaching=10, working=60, capturing=5, after=300))
+    assert remaining(replace(View.of("abcd", 0.0, usual), gauges=gauges), 0) == pytest.approx(seconds)
+
+
+def test_nothing_is_foretold_before_the_slots_are_known() -> None:
+    assert remaining(View.of(["a", "b"], 0.0, dict.fromkeys("ab", Effort(working=9))), 0) is None
+
+
 def test_without_earlier_builds_the_finished_ones_tell() -> None:
-    view = after(View.of(["a", "b"], 0.0), [started("a", 0, Stage.MOUNT), started("b", 0, Stage.MOUNT)])
+    view = replace(View.of(["a", "b"], 0.0), gauges=Gauges(slots=2))
+    view = after(view, [started("a", 0, Stage.PROVISION), started("b", 0, Stage.PROVISION)])
     assert remaining(view, 10) is None
-    assert remaining(fold(view, finished("a", 30)), 10) == pytest.approx(20)
+    worked = StageFinished(build="a", at=30, stage=Stage.PROVISION, seconds=30, ok=True)
+    assert remaining(after(view, [worked, finished("a", 30)]), 10) == pytest.approx(20)
+
+
+def test_a_new_image_is_taken_for_one_like_the_others() -> None:
+    usual = {"a": Effort(working=30), "b": Effort(working=50), "c": Effort(working=40)}
+    assert remaining(replace(View.of(["new"], 0.0, usual), gauges=Gauges(slots=2)), 0) == pytest.approx(40)
+
+
+def test_waits_are_no_part_of_what_an_image_takes() -> None:
+    view = after(
+        View.of(["a"], 0.0),
+        [
+            Waiting(build="a", at=0, what="a slot on the VM"),
+            Waiting(build="a", at=100, what=""),
+            started("a", 100, Stage.ATTACH),
+            Waiting(build="a", at=101, what="a LUN of the VM"),
+            Waiting(build="a", at=151, what=""),
+            StageFinished(build="a", at=160, stage=Stage.ATTACH, seconds=60, ok=True),
+            Waiting(build="a", at=160, what="this machine's CPUs"),
+            started("a", 180, Stage.PROVISION),
+            StageFinished(build="a", at=200, stage=Stage.PROVISION, seconds=20, ok=True),
+        ],
+    )
+    assert view.rows["a"].effort == Effort(attaching=10, working=20)
+    assert view.rows["a"].waited == pytest.approx(70)
+
+
+def test_while_azure_throttles_the_pace_tells_the_end() -> None:
+    view = replace(View.of("abcdefgh", 0.0, dict.fromkeys("abcdefgh", Effort(after=5))), gauges=Gauges(slots=8))
+    view = after(view, [started("c", 0, Stage.PUBLISH), finished("a", 70), finished("b", 90)])
+    assert remaining(view, 100) == pytest.approx(5)
+    assert remaining(fold(view, Waiting(build="c", at=1, what=THROTTLED)), 100) == pytest.approx(6 * 60 / 2)
 
 
 def test_nothing_moves_the_cursor() -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.template.reading_aids import VM
 
+from gilder import __version__
 from gilder.cli import places
-from gilder.engine.recovery import ALIVE as ENGINE_ALIVE
+from gilder.cli.templates import TemplateFile, Templates
 from gilder.runtime.journal import DEFAULT_PATH
+from gilder.template import Inputs
+from gilder.template.azure_chroot import SHAPE
 
 IMAGE = (
     "/subscriptions/{{vm `subscription_id`}}/resourceGroups/{{vm `resource_group`}}/providers/Microsoft.Compute/images/"
@@ -55,13 +59,28 @@ def test_only_and_except_choose_by_glob(tmp_path: Path) -> None:
     ]
 
 
-def test_a_mistake_anywhere_is_reported_whatever_is_chosen(tmp_path: Path) -> None:
-    good = template(tmp_path, "good", file="a.json")
-    bad = template(tmp_path, "bad", file="b.json", nonsense=1)
-    done = gilder("validate", "-only=good", good, bad)
-    assert done.returncode == 1
-    assert f"{bad}:" in done.stderr
-    assert "nonsense" in done.stderr
+def test_a_mistake_of_what_is_not_chosen_is_a_warning(tmp_path: Path) -> None:
+    good, bad = template(tmp_path, "good", file="a.json"), tmp_path / "b.json"
+    bad.write_text(Path(template(tmp_path, "bad", file="b.json")).read_text().replace('"source"', '"sorce"'))
+    done = gilder("validate", "-only=good", good, str(bad))
+    assert done.returncode == 0
+    assert f"{bad}:6:4: warning: azure-chroot: there is no option 'sorce'" in done.stderr
+    for words in ([], ["-only=bad"], ["-except=good"]):
+        assert gilder("validate", *words, good, str(bad)).returncode == 1
+
+
+def test_one_builder_of_a_template_for_several_programs(tmp_path: Path) -> None:
+    file = Path(template(tmp_path, "chroot", provisioners=[{"type": "shell", "inline": ["x"], "only": ["arm"]}]))
+    mixed = json.loads(file.read_text())
+    mixed["builders"].append({"type": "azure-arm", "name": "arm"})
+    file.write_text(json.dumps(mixed))
+    done = gilder("inspect", "-machine-readable", "-only=chroot", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split(",")[3] for line in done.stdout.splitlines()] == ["chroot"]
+    assert gilder("validate", str(file)).returncode == 1
+    typo = gilder("validate", "-only=chrot", str(file))
+    assert typo.returncode == 1
+    assert 'did you mean "chroot"?' in typo.stderr
 
 
 def test_a_directory_holds_templates_and_other_files(tmp_path: Path) -> None:
@@ -70,11 +89,15 @@ def test_a_directory_holds_templates_and_other_files(tmp_path: Path) -> None:
     (tmp_path / "vars.json").write_text('{"region": "x"}')
     (tmp_path / "compose.yaml").write_text("services: {}\n")
     (tmp_path / "notes.txt").write_text("builders")
+    (tmp_path / "c.pkr.hcl").write_text("")
+    (tmp_path / "d.pkr.json").write_text('{"builders": []}')
     done = gilder("inspect", "-machine-readable", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert [line.split(",")[3] for line in done.stdout.splitlines()] == ["a", "b"]
     assert "vars.json: not a template, passed over" in done.stderr
     assert "compose.yaml: not a template, passed over" in done.stderr
+    assert "c.pkr.hcl: HCL2, which gilder does not read, passed over" in done.stderr
+    assert "d.pkr.json: HCL2, which gilder does not read, passed over" in done.stderr
 
 
 def test_a_broken_template_in_a_directory_is_not_passed_over(tmp_path: Path) -> None:
@@ -99,10 +122,31 @@ def test_a_directory_without_templates_is_wrong_usage(tmp_path: Path) -> None:
     assert "there is no template in the directory" in done.stderr
 
 
+def test_a_check_of_the_syntax_alone(tmp_path: Path) -> None:
+    file = template(tmp_path, "a", variables={"must": None}, provisioners=[{"type": "shell", "script": "/nowhere"}])
+    done = gilder("validate", "-syntax-only", "-only=whatever", file)
+    assert (done.returncode, done.stdout) == (0, "Syntax-only check passed. Everything looks okay.\n")
+    assert gilder("validate", file).returncode == 1
+    (tmp_path / "b.json").write_text('{"builders": [{}], "bogus": 1}')
+    done = gilder("validate", "-syntax-only", str(tmp_path / "b.json"))
+    assert done.returncode == 1
+    assert "a builder without a type" in done.stderr
+    assert "bogus" in done.stderr
+
+
 def test_one_name_in_two_files_is_refused(tmp_path: Path) -> None:
     done = gilder("validate", template(tmp_path, "a", file="a.json"), template(tmp_path, "a", file="b.json"))
     assert done.returncode == 1
     assert 'several builds are called "a"' in done.stderr
+
+
+def test_builds_that_log_in_in_different_ways_are_told_by_validate(tmp_path: Path) -> None:
+    file = Path(template(tmp_path, "a", "b"))
+    file.write_text(file.read_text().replace('"name": "a"', '"name": "a", "object_id": "x"'))
+    done = gilder("validate", str(file))
+    assert done.returncode == 1
+    assert f"{file}:5:30: error: object_id: the builds a and b log in in different ways" in done.stderr
+    assert gilder("validate", "-only=b", str(file)).returncode == 0
 
 
 def test_one_destination_in_two_files_is_refused(tmp_path: Path) -> None:
@@ -118,6 +162,16 @@ def test_one_destination_in_two_files_is_refused(tmp_path: Path) -> None:
 def test_a_template_from_standard_input(tmp_path: Path) -> None:
     done = gilder("validate", "-", stdin=Path(template(tmp_path, "a")).read_text())
     assert done.returncode == 0, done.stderr
+
+
+def test_a_warning_of_a_template_that_is_read_twice_is_printed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `gilder build` does: before it asks the VM, and knowing it."""
+    file = Path(template(tmp_path, "a", push={}))
+    templates = Templates((TemplateFile(str(file), file.read_text()),), Inputs())
+    assert templates.report(templates.loaded()) == templates.report(templates.loaded(VM)) == 0
+    assert capsys.readouterr().err.count("push is ignored") == 1
 
 
 VARIABLES: dict[str, Any] = {"variables": {"region": "north", "key": "", "must": None}, "sensitive-variables": ["key"]}
@@ -137,13 +191,102 @@ def test_inspect_shows_where_values_come_from(tmp_path: Path) -> None:
     assert "hunter2" not in done.stdout
 
 
+def test_inspect_needs_no_values_of_variables(tmp_path: Path) -> None:
+    rescue: dict[str, Any] = {"error-cleanup-provisioner": {"type": "sleep", "duration": "1s"}}
+    file = template(tmp_path, "web-{{user `must`}}", **(VARIABLES | rescue))
+    done = gilder("inspect", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  must    (required, not set)" in done.stdout
+    assert "  web-{{user `must`}}\n" in done.stdout
+    assert f"/images/web-{{{{user `must`}}}}  ({file}:7)" in done.stdout
+    assert "    error-cleanup-provisioner\n      sleep: duration=1.0\n" in done.stdout
+    assert gilder("validate", file).returncode == 1
+
+
+def test_inspect_shows_defaults_where_it_is_asked_to(tmp_path: Path) -> None:
+    file = template(tmp_path, "web")
+    told = gilder("inspect", "-defaults", file).stdout
+    assert "  /etc/resolv.conf  (default)" in told
+    for option in SHAPE.options:
+        assert f"    {option} " in told, option
+
+
+def test_inspect_prints_what_is_no_text(tmp_path: Path) -> None:
+    file = template(tmp_path, "web", variables={"v": ""}, provisioners=[])
+    Path(file).write_text(Path(file).read_text().replace('"name"', '"tags": {"t": "{{user `v`}}"}, "name"'))
+    done = gilder("inspect", "-var", "v=\udcff", file)
+    assert done.returncode == 0, done.stderr
+    assert "t=\\udcff" in done.stdout
+
+
+MATRIX = """
+name: "{{ .Matrix.distro.name }}-{{ .Matrix.flavour }}"
+variables: {key: {default: hunter2-and-more, sensitive: true}}
+matrix:
+  distro: [{name: deb-12, source: "p:o:s:12", where: /subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/g}]
+  flavour: [plain, tools]
+  include: [{flavour: tools, size: 30}]
+defaults:
+  source: "{{ .Matrix.distro.source }}"
+  image_resource_id: "{{ .Matrix.distro.where }}/providers/Microsoft.Compute/images/{{ build_name }}"
+  provisioners: [base]
+  error_cleanup_provisioner: {type: shell, inline: [dmesg]}
+overrides:
+  - match: {flavour: tools}
+    provisioners: [base, {type: sleep, duration: 1m}]
+    post_processors: [[{type: manifest}, {type: shell-local, inline: [ls]}]]
+provisioners:
+  base: [{type: shell, inline: ["use hunter2-and-more", "a\\nb"], env: {A: "1"}}]
+"""
+
+
+def test_inspect_shows_the_cell_of_each_build_and_what_is_done(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(MATRIX)
+    done = gilder("inspect", str(tmp_path / "m.yaml"))
+    assert done.returncode == 0, done.stderr
+    plain, tools = done.stdout.split("Builds:\n  deb-12-plain\n")[1].split("  deb-12-tools\n")
+    assert plain.splitlines()[0].split() == ["matrix", "distro=deb-12,", "flavour=plain"]
+    assert tools.splitlines()[0].split() == ["matrix", "distro=deb-12,", "flavour=tools,", "size=30"]
+    assert plain.split("    provisioners\n")[1].splitlines() == [
+        "      shell: inline=use <sensitive>; a\\nb, env=A=1",
+        "    error-cleanup-provisioner",
+        "      shell: inline=dmesg",
+    ]
+    assert "      sleep: duration=60.0\n" in tools
+    assert "    post-processors\n      manifest → shell-local: inline=ls\n" in tools
+
+
 def test_inspect_for_machines_is_as_packers(tmp_path: Path) -> None:
     file = template(tmp_path, "web", **VARIABLES, provisioners=[{"type": "shell", "inline": ["true"]}])
-    done = gilder("inspect", "-machine-readable", "-var", "must=x", file)
+    done = gilder("inspect", "-machine-readable", "-var", "must=x", "-var", "more=x", file)
     found = [line.split(",")[2:] for line in done.stdout.splitlines()]
+    assert ["template-variable", "must", "", "1"] in found, "it is required, whether it is given or not"
+    assert ["template-variable", "more", "", "0"] in found
     assert ["template-variable", "region", "north", "0"] in found
     assert ["template-variable", "key", "<sensitive>", "0"] in found
     assert ["template-provisioner", "shell"] in found
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("dashes", ["-", "--"])
+def test_output_for_machines_may_be_asked_for_anywhere(tmp_path: Path, place: int, dashes: str) -> None:
+    def told(*words: str) -> tuple[int, list[list[str]]]:
+        command = [*words[:place], f"{dashes}machine-readable", *words[place:]]
+        done = gilder(*command)
+        return done.returncode, [line.split(",")[2:] for line in done.stdout.splitlines()]
+
+    good, bad = template(tmp_path, "a"), template(tmp_path, "a", file="b.json", bogus=1)
+    assert told("validate", good) == (0, [["ui", "say", "The configuration is valid."]])
+    assert told("inspect", good) == (0, [["template-builder", "a", "azure-chroot"]])
+    status, ((*kind, text),) = told("validate", bad)
+    assert (status, kind) == (1, ["ui", "error"])
+    assert "Unknown root level key in template: 'bogus'\\n" in text
+    assert told("version")[1][0] == ["version", __version__]
+
+
+@pytest.mark.parametrize("words", ["-v", "-version", "--version", "version"])
+def test_the_version_is_told_whichever_way_it_is_asked_for(words: str) -> None:
+    assert gilder(words).stdout == f"gilder {__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +324,6 @@ def test_the_schema_is_json() -> None:
 def test_places_are_the_same_as_where_things_are_kept() -> None:
     """They stand twice only because the modules that own them are slow to import."""
     assert places.JOURNAL == DEFAULT_PATH
-    assert places.ALIVE == ENGINE_ALIVE
 
 
 @pytest.mark.parametrize(

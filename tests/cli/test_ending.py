@@ -69,3 +69,34 @@ def test_there_is_no_moment_in_which_a_signal_kills() -> None:
     """From when the builds begin until the process ends, whatever function is just called."""
     done = subprocess.run([sys.executable, "-c", GAPLESS], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+IGNORING = """
+import os, signal, sys
+import anyio
+from gilder.cli.ending import hear_out
+from gilder.engine import Stopping, signals_heard
+
+async def run():
+    stopping = Stopping(lambda text: print(text, flush=True))
+    hear_out()
+    with signals_heard(stopping):
+        for number in (signal.SIGHUP, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        await anyio.sleep(0.01)
+        print(stopping.signals, "signals", flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await anyio.sleep(0.01)
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGHUP)
+
+anyio.run(run)
+"""
+
+
+def test_what_it_was_started_to_ignore_stays_ignored() -> None:
+    """As by nohup, and as a shell without job control starts what runs in its background."""
+    command = ["sh", "-c", 'trap "" HUP INT; exec "$@"', "sh", sys.executable, "-c", IGNORING]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines() == ["0 signals", "SIGTERM: stopping, and cleaning up; once more to hurry"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gilder.cli.history import run_lines, runs, show, timeline
-from gilder.cli.places import ALIVE
-from gilder.cli.record import is_alive, meant, record
+from gilder.cli.record import meant, record
 from gilder.model.errors import UserError
-from gilder.model.events import Stage
+from gilder.model.events import WAITING_FOR, Stage
 from gilder.runtime.filelock import file_locked
-from gilder.runtime.journal import RunRecord, TimingRecord, boot_id, opened
+from gilder.runtime.journal import TimingRecord, opened
+from gilder.runtime.living import ALIVE
 
 
 @pytest.fixture
@@ -66,6 +65,17 @@ def test_a_run_is_shown_with_errors_images_and_what_it_left(journal: Path, tmp_p
     assert "Left behind:\n  disk d1, of db (it is attached)\n    remove it with: az disk delete --ids /disks/d1" in text
 
 
+async def test_the_queue_before_its_first_stage_is_no_part_of_a_builds_time(journal: Path) -> None:
+    async with opened(journal) as book:
+        (build, *_) = await book.builds("20260102-bb")
+        queued = TimingRecord("20260102-bb", "web", f"{WAITING_FOR}a slot on the VM", "", build.started - 90, 80, True)
+        mounted = TimingRecord("20260102-bb", "web", Stage.MOUNT, "", build.started - 10, 10, True)
+        await book.timed([queued, mounted])
+        await book.build_finished("20260102-bb", "web", "built", "", "", [])
+    (line,) = [one for one in run_lines(await record(journal, "20260102-bb"), journal.parent) if " web " in one]
+    assert line == "built     web after 10s"
+
+
 async def test_what_the_cloud_may_still_do_for_a_dead_run_is_told(journal: Path) -> None:
     async with opened(journal) as book:
         run = (await book.runs())[-1]
@@ -104,13 +114,3 @@ async def test_a_run_is_meant_by_its_beginning_if_that_is_clear(journal: Path) -
     assert caught.value.hint == 'did you mean "20260101-aa"?'
     with pytest.raises(UserError, match="no run yet"):
         meant([], "last")
-
-
-async def test_a_run_is_alive_while_it_holds_its_lock_and_the_machine_is_up(tmp_path: Path) -> None:
-    def run(boot: str) -> RunRecord:
-        return RunRecord("r", "vm", "t", os.getpid(), boot, 0.0, None, "running")
-
-    async with file_locked(tmp_path / "r"):
-        assert is_alive(run(boot_id()), tmp_path)
-        assert not is_alive(run("another boot"), tmp_path)
-    assert not is_alive(run(boot_id()), tmp_path)

@@ -124,7 +124,7 @@ async def test_what_the_builds_share_is_read_at_each_drawing() -> None:
     board.watch(lambda: Gauges(used, 32))
     board(began("a"))
     for used in (1, 2):
-        board.draw_now()
+        board.flush(1.0)
         assert terminal.screen.shown[-1].endswith(f"; {used} of 32 slots in use")
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gilder.cli.machine import MachineLines, machine_line
+from gilder.cli.machine import MachineLines, artifact_text, machine_line
 from gilder.cli.plain import spoken
+from gilder.cli.summary import summary
 from gilder.model.events import Finished, LeftBehind, OutputLine, Said, Stage
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome
@@ -43,6 +44,14 @@ def test_events_become_lines_of_the_user_interface() -> None:
         "1600000000,,ui,say,Build 'one' finished after 3 seconds 12 milliseconds.",
         "1600000000,,ui,error,Build 'two' errored after 500 milliseconds: no\\nway",
     ]
+
+
+def test_the_summary_for_people_has_the_same_text_of_an_artifact() -> None:
+    other = IMAGE.sibling("images", "Another")
+    first, *told = summary([Built("one", (IMAGE, other), 1.0)], {}, 2.0)
+    assert first == "built      one in 1.0s"
+    assert "\n".join(line.strip() for line in told[:3]) + "\n" == artifact_text((IMAGE, other))
+    assert told[1].endswith("/images/another"), "sorted, in small letters"
 
 
 def test_results_name_errors_and_then_artifacts() -> None:

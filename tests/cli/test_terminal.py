@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -176,7 +177,7 @@ def test_ctrl_c_twice_cleans_up_in_haste_and_leaves_a_clean_terminal(here: Here)
 
 
 def test_the_third_ctrl_c_says_what_is_left_before_it_leaves(here: Here) -> None:
-    with here.session(here.template(["one"], "echo working", "trap '' TERM", "sleep 100"), columns=200) as session:
+    with here.session(here.template(["one"], "echo working", "trap '' TERM", "sleep 100"), columns=500) as session:
         session.read(shows("one", "working"))
         for _ in range(3):
             session.type("\x03")
@@ -184,9 +185,12 @@ def test_the_third_ctrl_c_says_what_is_left_before_it_leaves(here: Here) -> None
         session.read(shows("==> SIGINT: leaving; this is left behind:"))
         assert session.ended() == 1
         rows = session.screen.everything
-        assert any("disk gilder-" in row and "az disk delete" in row for row in rows)
         assert session.screen.modes == set()
-    # What is left behind is real: here it goes with the embedded cloud.
-    subprocess.run(
-        [sys.executable, "-m", "localarm", "reset", "--yes", "--state", str(here.state)], timeout=60, check=True
+    (all_of_it,) = [row.partition("all of it: ")[2].strip() for row in rows if "all of it: " in row]
+    assert any("disk gilder-" in row and f"remove it with: {all_of_it}" in row for row in rows), rows
+    assert not any("az disk delete" in row for row in rows), "it does not reach the embedded cloud"
+    recovered = subprocess.run(
+        [sys.executable, "-m", *shlex.split(all_of_it)], timeout=60, check=False, capture_output=True, text=True
     )
+    assert recovered.returncode == 0, recovered.stderr
+    assert "removed    disk gilder-" in recovered.stderr

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -16,6 +17,7 @@ from localarm.arm import Address
 
 KEEPS_RETRY_AFTER = ("azure-service-operator", "azure-libraries-for-net")
 """Recorders that kept `Retry-After`; the others removed it, so its absence says nothing."""
+AZURE = "https://management.azure.com"
 
 
 def wire_folder() -> Path | None:
@@ -27,7 +29,12 @@ def wire_folder() -> Path | None:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One recorded request with its answer."""
+    """One recorded request with its answer.
+
+    Attributes:
+        base: scheme and host that the request was sent to.
+        recorded: the year; 0 where nothing tells it.
+    """
 
     flow: str
     file: str
@@ -39,6 +46,8 @@ class Exchange:
     headers: dict[str, str]
     answer: Any
     recorder: str
+    base: str = AZURE
+    recorded: int = 0
 
     @property
     def address(self) -> Address | None:
@@ -51,21 +60,32 @@ class Exchange:
         return self.recorder.endswith(KEEPS_RETRY_AFTER)
 
     @property
+    def polls(self) -> bool:
+        """Whether it asks for an operation."""
+        return self.address is not None and bool(re.search("operation(result)?s$", self.address.kind))
+
+    @property
     def guid(self) -> str:
         """The operation that is polled, or that was started."""
-        if self.address is not None and self.address.kind.endswith("operations"):
+        if self.polls and self.address is not None:
             return self.address.name.lower()
-        if self.address is not None and self.address.kind == "operationresults":
-            return self.address.name
-        url = self.headers.get("azure-asyncoperation") or self.headers.get("location") or ""
-        return started(url)
+        return started(self.headers.get("azure-asyncoperation") or self.headers.get("location") or "")
+
+    @property
+    def version(self) -> str:
+        """The api-version that was asked for."""
+        return next((value for name, value in self.query.items() if name.lower() == "api-version"), "")
+
+    @property
+    def error(self) -> Mapping[str, Any]:
+        """The error of the answer; empty when there is none."""
+        found = self.answer.get("error") if isinstance(self.answer, dict) else None
+        return found if isinstance(found, dict) else {}
 
 
 def started(url: str) -> str:
     """The operation's id in a poll address."""
-    path = urlsplit(url).path
-    found = path.rpartition("/")[2]
-    return found if "operationresults" in path else found.lower()
+    return urlsplit(url).path.rpartition("/")[2].lower()
 
 
 def load(folder: Path) -> dict[str, list[Exchange]]:
@@ -77,27 +97,52 @@ def load(folder: Path) -> dict[str, list[Exchange]]:
     }
 
 
+def _number(file: Path) -> tuple[int, str]:
+    return int(re.match(r"\d+", file.name)[0]), file.name  # type: ignore[index]
+
+
 def _exchanges(folder: Path) -> Iterator[Exchange]:
-    for file in sorted(folder.glob("[0-9]*.json")):
+    for file in sorted(folder.glob("[0-9]*.json"), key=_number):
         found = json.loads(file.read_text())
         request, response = found["request"], found["response"]
         parts = urlsplit(request["url"])
         headers = {
-            name.lower(): value[0] if isinstance(value, list) else str(value)
-            for name, value in response.get("headers", {}).items()
+            name.lower(): str(value[0]) if isinstance(value, list) else str(value)
+            for name, value in (response.get("headers") or {}).items()
         }
+        answer = _json(response.get("body"))
         yield Exchange(
             folder.name,
             file.name,
-            request["method"],
+            request["method"].upper(),
             unquote(parts.path),
             dict(parse_qsl(parts.query, keep_blank_values=True)),
-            request.get("body"),
+            _json(request.get("body")),
             int(response["status"]),
             headers,
-            None if response.get("body") in ("", None) else response["body"],
+            answer,
             str((found.get("_from") or {}).get("repo", "")),
+            f"{parts.scheme}://{parts.netloc}" if parts.netloc else AZURE,
+            _year(headers, answer),
         )
+
+
+def _json(body: Any) -> Any:
+    """A body as JSON, whether it was recorded so or as text; None when it is empty."""
+    if isinstance(body, str) and body.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(body)
+        except ValueError:
+            return body
+    return None if body == "" else body
+
+
+def _year(headers: Mapping[str, str], answer: Any) -> int:
+    if "date" in headers:
+        return parsedate_to_datetime(headers["date"]).year
+    times = [value for name, value in headers.items() if name.startswith("x-recorder-time")]
+    times += [answer[name] for name in ("startTime",) if isinstance(answer, dict) and name in answer]
+    return max((int(time[:4]) for time in times), default=0)
 
 
 def seconds(text: str) -> float:

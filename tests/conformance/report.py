@@ -11,10 +11,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.conformance import absent
 from tests.conformance.accepted import reason
 from tests.conformance.compare import Difference
 from tests.conformance.flows import Exchange, load, wire_folder
 from tests.conformance.replay import Replay, Result
+
+from localarm.routes import TABLE
 
 
 @dataclass
@@ -56,7 +59,15 @@ def written(verdicts: dict[str, Verdict]) -> str:
             by_reason[why].append(difference)
     for why, found in sorted(by_reason.items(), key=lambda each: -len(each[1])):
         lines += [f"ACCEPTED ({len(found)}): {why}", *(f"    {each}" for each in found), ""]
-    lines += ["NOT REPLAYED:", *(f"    {each}" for result in results for each in result.skipped), ""]
+    skipped = [each for result in results for each in result.skipped]
+    lines += [f"COVERAGE LOST, not replayed ({len(skipped)}):", *(f"    {each}" for each in skipped), ""]
+    made = {absent.route(each) for result in results for each, _ in result.answers}
+    unreached = [" ".join(each) for each in TABLE if each not in made]
+    lines += [
+        f"COVERAGE LOST, calls that no recording makes ({len(unreached)}):",
+        *(f"    {each}" for each in unreached),
+        "",
+    ]
     still_open = [each for verdict in verdicts.values() for each in verdict.open]
     lines += [f"OPEN ({len(still_open)}):", *(f"    {each}" for each in still_open)]
     return "\n".join(lines)

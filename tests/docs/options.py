@@ -14,7 +14,7 @@ from tests.docs.proofs import AUTH, DESTINATION, DISKS, GALLERY, HERE, REGION, S
 from gilder.model.described import described
 from gilder.model.ids import ArmId
 from gilder.model.spec import Auth, BuildSpec, ChrootMount, Delayed, GalleryDestination, Spec, TargetRegion
-from gilder.template.decode import plain_type
+from gilder.template.annotations import plain_type
 
 FILE = Path(__file__).parents[2] / "docs" / "options.md"
 OWN = (

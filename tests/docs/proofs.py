@@ -47,12 +47,12 @@ AUTH: dict[str, Proof] = {
     "object_id": Proof('"00000000-0000-0000-0000-000000000000"', _METHODS),
     "tenant_id": Proof(
         '"00000000-0000-0000-0000-000000000000"',
-        "tests/login/test_methods.py::test_the_tenant_of_a_subscription_is_asked_of_the_cloud",
+        "tests/login/test_tenants.py::test_the_tenant_of_a_subscription_is_asked_of_the_cloud",
     ),
     "subscription_id": Proof('"{{vm `subscription_id`}}"', f"{_ELSEWHERE}[subscription_id]"),
     "oidc_request_url": Proof('"{{user `oidc_url`}}"', _METHODS),
     "oidc_request_token": Proof('"{{user `oidc_token`}}"', _METHODS),
-    "use_azure_cli_auth": Proof("true", "tests/login/test_methods.py::test_the_azure_cli_is_asked"),
+    "use_azure_cli_auth": Proof("true", "tests/login/test_azure_cli.py::test_the_azure_cli_is_asked"),
 }
 SOURCE: dict[str, Proof] = {
     "source": Proof('"Debian:debian-13:13-gen2:latest"', _EVERY),
@@ -114,7 +114,9 @@ GALLERY: dict[str, Proof] = {
     "image_version": Proof('"1.0.{{timestamp}}"', f"{_VERIFIED}[version-exists]"),
     "target_regions": _arrives('[{"name": "westeurope"}, {"name": "eastus", "replicas": 2}]', "target_regions"),
     "exclude_from_latest": _arrives("true", "exclude_from_latest"),
-    "replication_mode": _arrives('"Shallow"', "replication_mode"),
+    "replication_mode": Proof(
+        '"Shallow"', "tests/virtual/test_destinations.py::test_a_shallow_version_is_one_replica_here"
+    ),
     "end_of_life_date": _arrives('"2031-02-03T04:05:06Z"', "end_of_life_date"),
 }
 REGION: dict[str, Proof] = {

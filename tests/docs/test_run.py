@@ -76,6 +76,41 @@ def test_a_package_that_a_release_lacks_is_told_and_left_out(tmp_path: Path) -> 
     assert done.stderr == lacks.format("never") + lacks.format("unknown")
 
 
+BUSY_APT = {
+    "dpkg-query": "exit 1",
+    "sleep": "exit 0",
+    "apt-get": """
+echo "$@" >>$CALLS
+[ $(grep -c "^$1" $CALLS) -gt $BUSY ] && exit 0
+echo "E: Could not get lock /var/lib/$1/lock. It is held by process 4711 (unattended-upgr)" >&2
+exit 100
+""",
+}
+
+
+@pytest.mark.parametrize(("busy", "status"), [(0, 0), (2, 0), (1000, 1)])
+def test_who_else_installs_packages_is_waited_for(busy: int, status: int, tmp_path: Path) -> None:
+    for name, text in BUSY_APT.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    calls = tmp_path / "calls"
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CALLS": str(calls), "BUSY": str(busy)}
+    script = f"set -eu; . {SCRIPT.parents[1]}/examples/setup.sh; need_packages hello; say installed"
+    done = subprocess.run(
+        ["sh", "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == status, done.stderr
+    waits = "somebody else installs packages, waiting for up to five minutes: lock /var/lib/update/lock. It is held by "
+    assert done.stderr.count(waits) == (busy > 0)
+    if status:
+        assert "error: apt-get could not install: hello" in done.stderr
+        assert len(calls.read_text().splitlines()) == 61
+    else:
+        assert done.stderr.endswith("installed\n")
+        words = [line.split()[0] for line in calls.read_text().splitlines()]
+        assert words == ["update"] * (busy + 1) + ["install"] * (busy + 1)
+
+
 FRESH_PYTHON = """#!/bin/sh
 echo "$*" >>calls
 case "$*" in
@@ -116,6 +151,8 @@ def test_the_tests_get_their_packages_in_a_venv_that_the_quickstart_made(fresh: 
     (fresh / "pyproject.toml").write_text("[project]\ndependencies = []\n")
     assert need_venv(fresh, ".[test]").returncode == 0
     assert installed(fresh)[3:] == ["venv", ".[test]"]
+    assert need_venv(fresh, ".").returncode == 0
+    assert installed(fresh)[5:] == [], "the extra brings it, and others may be using the venv"
 
 
 def test_an_installation_that_failed_is_told_and_tried_again(fresh: Path) -> None:

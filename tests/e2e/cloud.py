@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-API = "2024-03-03"
+API = {"disks": "2024-03-02", "snapshots": "2024-03-02", "galleries": "2024-03-03"}
+"""api-versions by type; of the other types it is that of machines."""
 PATIENCE = 60.0
 
 
@@ -65,7 +66,8 @@ class Cloud:
         self.put(f"galleries/{gallery}/images/{name}", {"properties": properties | {"identifier": identifier}})
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        url = f"https://{self.facts['metadata_host']}{self.group}/providers/Microsoft.Compute/{path}?api-version={API}"
+        version = API.get(path.partition("/")[0], "2024-07-01")
+        url = f"https://{self.facts['metadata_host']}{self.group}/providers/Microsoft.Compute/{path}?api-version={version}"
         request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())
         request.add_header("Content-Type", "application/json")
         resource = "https%3A%2F%2Fmanagement.azure.com%2F"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.conftest import Program, builder, shell
+from tests.e2e.test_many import world
 
 pytestmark = pytest.mark.root
 
@@ -24,6 +25,13 @@ def test_an_image_contains_what_its_provisioners_did(gilder: Program) -> None:
         assert (root / "etc/alias").readlink().as_posix() == "/etc/mark"
         assert (root / "private").stat().st_mode & 0o777 == 0o700
         assert list((root / "tmp").iterdir()) == [], "the script was removed"
+
+
+def test_a_cloud_that_lags_behind_the_sdk_will_do(gilder: Program) -> None:
+    with world(gilder, "--newest-api", "2023-09-30"):
+        ended = gilder.build([builder("tiny")], [shell("true")])
+    assert ended.status == 0, ended.err
+    assert gilder.images() == ["tiny-image"]
 
 
 def test_a_mount_path_may_lead_through_a_link(gilder: Program) -> None:

@@ -82,7 +82,9 @@ CASES = [
     Broken("programs", script("mount --bind $FOLDER/file $(command -v partx)")),
     Broken("kernel", script("mount --bind $FOLDER/file /proc/filesystems; PATH=$FOLDER/bin")),
     Broken("namespaces", ("setpriv", "--bounding-set=-sys_admin")),
+    Broken("namespaces", (sys.executable, str(Path(__file__).with_name("mountless.py")))),
     Broken("space for logs", script("mkdir $FOLDER/logs; mount -t tmpfs -o size=1m none $FOLDER/logs")),
+    Broken("space for the journal", script("mount -t tmpfs -o size=1m none $FOLDER; touch $FOLDER/journal.sqlite")),
     Broken("journal", journal="no database"),
     Broken("template", template="{}"),
     Broken("cloud", fault='{"what": "refuse", "kind": "metadata/endpoints", "times": 99}'),
@@ -125,3 +127,4 @@ def test_what_is_broken_is_bad(
             everything.localarm("faults", "clear")
     assert ended.status == 1, ended.out + ended.err
     assert verdicts(ended)[case.subject] == "bad", ended.out + ended.err
+    assert "dmesg" not in ended.out, "the reason and not where there may be more"

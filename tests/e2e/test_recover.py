@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from tests.e2e.conftest import Ended, Program, builder, shell, traces_soon
@@ -65,6 +67,40 @@ def test_the_next_build_says_what_an_earlier_one_left_and_recovers_it_when_asked
         assert third.status == 0
         assert "removed" in third.err
     assert sorted(gilder.images()) == ["second-image", "third-image"]
+
+
+def test_two_runs_are_recovered_side_by_side(gilder: Program) -> None:
+    with world(gilder):
+        for name in ("first", "second"):
+            template = gilder.template([builder(name)], [shell("echo working", "sleep 100")])
+            assert gilder.build_until(f"{name}: working", signal.SIGKILL, template).status == -signal.SIGKILL
+        ended = recover(gilder)
+        assert ended.status == 0, ended.out + ended.err
+        told = [line for line in ended.err.splitlines() if line.startswith(("==> recovering run", "==> run "))]
+        assert [line.startswith("==> recovering") for line in told[:2]] == [True, True]
+        assert sum(line.startswith("==> run ") and line.endswith(":") for line in told) == 2
+        assert ended.err.count("removed    disk ") == 2
+
+
+def test_a_run_of_another_vm_is_left_to_that(gilder: Program) -> None:
+    """The journal came with a copied disk: what the other VM still worked on was taken for a dead run's."""
+    with world(gilder):
+        template = gilder.template([builder("tiny")], [shell("echo working", "sleep 100")])
+        assert gilder.build_until("tiny: working", signal.SIGKILL, template).status == -signal.SIGKILL
+        with closing(sqlite3.connect(gilder.folder / "journal.sqlite")) as journal, journal:
+            ((run, vm),) = journal.execute("SELECT id, vm FROM run")
+            journal.execute("UPDATE run SET vm = ?", (vm.replace("virtualMachines/", "virtualMachines/not-"),))
+        before = gilder.inventory()
+        ended = recover(gilder)
+        assert ended.status == 0
+        assert f"run {run} was on the VM {vm.replace('virtualMachines/', 'virtualMachines/not-')}" in ended.err
+        named = recover(gilder, run)
+        assert named.status == 1
+        assert "was on another VM" in named.err
+        assert gilder.inventory() == before
+        with closing(sqlite3.connect(gilder.folder / "journal.sqlite")) as journal, journal:
+            journal.execute("UPDATE run SET vm = ?", (vm,))
+        assert recover(gilder).status == 0
 
 
 def test_an_unknown_run_is_refused(gilder: Program) -> None:

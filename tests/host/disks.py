@@ -18,7 +18,7 @@ START = 2**20
 """Where the first partition begins, in bytes."""
 
 _APPLETS = (
-    "sh cat ls echo sleep rm mkdir ps chmod env id mv ln setsid seq stat touch readlink true false printf grep kill"
+    "sh cat ls echo sleep rm mkdir ps chmod env id mv ln setsid seq stat touch readlink true false printf grep kill tee"
 )
 
 

@@ -17,7 +17,7 @@ from gilder.host.mounts import VOLUMES, extra_mounted, mounted
 from gilder.host.sandbox import Sandbox
 from gilder.model.errors import Refused
 from gilder.model.spec import DEFAULT_CHROOT_MOUNTS
-from gilder.runtime.locks import KeyedLocks
+from gilder.runtime.locks import KeyedLocks, Turns
 from gilder.runtime.release import MemoryLedger
 
 pytestmark = pytest.mark.root
@@ -74,14 +74,14 @@ async def test_btrfs_clones_take_turns_where_the_kernel_refuses_them(
 ) -> None:
     """With a kernel that mounts clones, that it does not matter here which of the two this is is the point."""
     monkeypatch.setattr("gilder.host.filesystems.btrfs_refuses_clones", lambda release: refuses)
-    turns = KeyedLocks()
     waited: list[str] = []
+    turns = Turns(KeyedLocks(), waited.append)
     most = now = 0
 
     async def build(device: BlockDevice) -> None:
         nonlocal now, most
         at = VOLUMES / device.name
-        async with mounted(box, f"{device.path}p1", at, ledger=ledger, turns=turns, waiting=waited.append) as root:
+        async with mounted(box, f"{device.path}p1", at, ledger=ledger, turns=turns) as root:
             now += 1
             most = max(most, now)
             assert "ID=busybox" in await box.output(["cat", f"{root}/etc/os-release"])

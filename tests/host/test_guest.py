@@ -12,7 +12,7 @@ import pytest
 from tests.host.disks import files_of, running
 
 from gilder.host.devices import BlockDevice
-from gilder.host.guest import Guest, copied_in, occupied, services_denied
+from gilder.host.guest import Guest, copied_in, occupied, secluded
 from gilder.host.mounts import VOLUMES, extra_mounted, mounted
 from gilder.host.sandbox import FileRefused, Sandbox
 from gilder.model.errors import CommandFailed, HostError
@@ -166,7 +166,7 @@ async def test_the_image_is_afterwards_exactly_as_it_was(
         async with (
             extra_mounted(box, root, DEFAULT_CHROOT_MOUNTS, ledger),
             copied_in(guest, ["/etc/resolv.conf"], ledger),
-            services_denied(guest, ledger),
+            secluded(guest, ledger),
         ):
             assert await guest.read("/etc/resolv.conf") == Path("/etc/resolv.conf").read_bytes()
             await guest.run("cat /etc/resolv.conf; ps")
@@ -174,13 +174,44 @@ async def test_the_image_is_afterwards_exactly_as_it_was(
 
 
 async def test_what_a_provisioner_does_beside_a_lent_file_stays(guest: Guest, ledger: MemoryLedger) -> None:
-    async with copied_in(guest, ["/etc/resolv.conf"], ledger):
-        await guest.run("rm /etc/resolv.conf; echo new >/etc/other; touch -d '2003-04-05 00:00:00' /etc")
+    said: list[str] = []
+    async with copied_in(guest, ["/etc/resolv.conf"], ledger, say=said.append):
+        await guest.run("chmod 600 /etc/resolv.conf; echo new >/etc/other; touch -d '2003-04-05 00:00:00' /etc")
     assert (await guest.run("readlink /etc/resolv.conf; cat /etc/other; stat -c %y /etc")).tail == (
         "../run/resolve/stub-resolv.conf",
         "new",
         "2003-04-05 00:00:00.000000000 +0000",
     )
+    assert said == ["/etc/resolv.conf"]
+
+
+DEEDS = {
+    "a link": ("ln -sf other /etc/resolv.conf", "changed"),
+    "another file": ("echo own >/etc/new; mv /etc/new /etc/resolv.conf", "changed"),
+    "rewritten": ("echo own >/etc/resolv.conf", "changed"),
+    "rewritten as it was": ("cat /etc/resolv.conf >/x; cat /x >/etc/resolv.conf", "changed"),
+    "appended to": ("echo own >>/etc/resolv.conf", "changed"),
+    "a directory": ("rm /etc/resolv.conf; mkdir /etc/resolv.conf", "changed"),
+    "removed": ("rm /etc/resolv.conf", "removed"),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("had", ["a link", "nothing"])
+async def test_what_a_provisioner_does_to_a_lent_file_stays_and_is_told(
+    guest: Guest, ledger: MemoryLedger, deed: str, had: str
+) -> None:
+    """Setting the resolver of the image is a usual step; what a package brings must not be undone either."""
+    commands, told = DEEDS[deed]
+    shown = "cd /etc; ls -a; ls -ln resolv.conf; [ -d resolv.conf ] || cat resolv.conf 2>&1; :"
+    await guest.run("echo another >/etc/other" + ("; rm /etc/resolv.conf" if had == "nothing" else ""))
+    said: list[str] = []
+    async with copied_in(guest, ["/etc/resolv.conf"], ledger, say=said.append):
+        await guest.run(commands)
+        left = [line for line in (await guest.run(shown)).tail if "gilder" not in line]
+    assert list((await guest.run(shown)).tail) == left
+    silent = had == "nothing" and deed == "removed"  # the image is as it was
+    assert said[1:] == ([] if silent else [f"/etc/resolv.conf was {told} during provisioning, and stays so"])
 
 
 async def test_a_file_that_cannot_be_lent_is_named_and_others_go_back(guest: Guest, ledger: MemoryLedger) -> None:
@@ -201,14 +232,65 @@ async def test_modes_of_copied_files_are_the_hosts(guest: Guest, ledger: MemoryL
 
 async def test_services_are_denied_for_the_block(guest: Guest, ledger: MemoryLedger) -> None:
     await guest.run("echo own >/usr/sbin/policy-rc.d")
-    async with services_denied(guest, ledger):
+    async with secluded(guest, ledger):
         assert (await guest.run("/usr/sbin/policy-rc.d ssh start", check=False)).status == 101
     assert await guest.read("/usr/sbin/policy-rc.d") == b"own\n"
 
 
+GRUB = "/etc/default/grub.d"
+PROBER = "/usr/bin/os-prober"
+
+
+async def test_no_package_looks_for_systems_on_the_disks_of_this_machine(guest: Guest, ledger: MemoryLedger) -> None:
+    """With the order in which Debian's grub-mkconfig reads its files, and a setting of the image that wants os-prober."""
+    mkconfig = (
+        f". /etc/default/grub; for each in {GRUB}/*.cfg; do . $each; done; echo $GRUB_DISABLE_OS_PROBER; {PROBER}"
+    )
+    await guest.run(
+        f"mkdir -p {GRUB} /usr/bin; echo GRUB_DISABLE_OS_PROBER=false | tee /etc/default/grub >{GRUB}/50.cfg"
+    )
+    await guest.run(
+        f"printf '#!/bin/sh\necho every disk\n' >{PROBER}; chmod 751 {PROBER}; touch -d 2001-02-03 {PROBER}"
+    )
+    state = f"cd {GRUB}; ls -a; ls -ln --full-time {PROBER} {GRUB}/; {PROBER}"
+    before = await guest.run(state)
+    async with secluded(guest, ledger):
+        assert (await guest.run(mkconfig)).tail == ("true",)
+        assert (await guest.run("echo $GRUB_DISABLE_OS_PROBER")).tail == ("true",)
+    assert await guest.run(state) == before
+    assert (await guest.run(mkconfig)).tail == ("false", "every disk")
+
+
+async def test_a_guest_without_os_prober_and_grub_gets_neither(guest: Guest, ledger: MemoryLedger) -> None:
+    async with secluded(guest, ledger):
+        assert not await guest.exists(PROBER)
+        assert not await guest.exists(GRUB)
+
+
+PACKAGING = {
+    "upgraded": (f"echo new >{PROBER}.dpkg-new; ln {PROBER} {PROBER}.dpkg-tmp; mv {PROBER}.dpkg-new {PROBER}", "new"),
+    "not upgraded": (f"ln {PROBER} {PROBER}.dpkg-tmp; mv {PROBER}.dpkg-tmp {PROBER}", "old"),
+    "purged": (f"rm {PROBER}", None),
+    "purged and installed again": (f"rm {PROBER}; echo new >{PROBER}.dpkg-new; mv {PROBER}.dpkg-new {PROBER}", "new"),
+}
+"""What dpkg does to a file of a package; it keeps the old one as another link until all is well."""
+
+
+@pytest.mark.parametrize("deed", PACKAGING)
+async def test_a_package_that_comes_or_goes_meanwhile_is_as_it_wants_to_be(
+    guest: Guest, ledger: MemoryLedger, deed: str
+) -> None:
+    commands, left = PACKAGING[deed]
+    await guest.run(f"mkdir -p /usr/bin; echo old >{PROBER}")
+    async with secluded(guest, ledger):
+        await guest.run(f"{commands}; rm -f {PROBER}.dpkg-tmp")
+    found = (await guest.run("cd /usr/bin; ls -a; cat os-prober 2>&1 || true")).tail
+    assert found == ((".", "..", "os-prober", left) if left else (".", "..", found[-1]))
+
+
 async def test_a_guest_without_usr_sbin_gets_no_policy(guest: Guest, ledger: MemoryLedger) -> None:
     await guest.run("rm -r /usr/sbin")
-    async with services_denied(guest, ledger):
+    async with secluded(guest, ledger):
         assert not await guest.exists("/usr/sbin")
 
 

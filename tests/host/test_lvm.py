@@ -17,7 +17,7 @@ from gilder.host.devices import BlockDevice, is_free, reread_partitions
 from gilder.host.filesystems import filesystem
 from gilder.host.lvm import activated, deactivated, volume_paths
 from gilder.model.errors import CommandFailed, Refused, ReleaseFailed
-from gilder.runtime.locks import KeyedLocks
+from gilder.runtime.locks import KeyedLocks, Turns
 from gilder.runtime.release import MemoryLedger
 
 pytestmark = pytest.mark.root
@@ -104,17 +104,17 @@ def _write_physical_volume(path: str) -> None:
 
 
 async def test_a_disk_without_lvm_needs_no_program_of_it(disk: BlockDevice, ledger: MemoryLedger) -> None:
-    async with activated(disk, ledger, KeyedLocks()) as root:
+    async with activated(disk, ledger, Turns(KeyedLocks())) as root:
         assert root is None
     with pytest.raises(Refused, match="has no LVM physical volume"):
-        async with activated(disk, ledger, KeyedLocks(), root_device="rootlv"):
+        async with activated(disk, ledger, Turns(KeyedLocks()), root_device="rootlv"):
             raise AssertionError("not reached")
 
 
 async def test_the_root_volume_is_found_by_its_name(lvm: Lvm, ledger: MemoryLedger) -> None:
     assert (await filesystem(f"{lvm.device.path}p2")).kind == "LVM2_member"
     assert await volume_paths(lvm.device) == [f"{lvm.device.path}p2"]
-    async with activated(lvm.device, ledger, KeyedLocks(), mapper=lvm.mapper) as root:
+    async with activated(lvm.device, ledger, Turns(KeyedLocks()), mapper=lvm.mapper) as root:
         assert root == f"{lvm.folder}/rootvg/rootlv"
         assert [entry.kind for entry in ledger.held] == ["volume group"]
     own = f"--devices {lvm.device.path}p2"
@@ -130,13 +130,13 @@ async def test_the_root_volume_is_found_by_its_name(lvm: Lvm, ledger: MemoryLedg
 async def test_the_root_volume_may_be_named(lvm: Lvm, ledger: MemoryLedger, wanted: str) -> None:
     path = f"{lvm.folder}/rootvg/homelv"
     wanted = path if wanted == "PATH" else wanted
-    async with activated(lvm.device, ledger, KeyedLocks(), root_device=wanted, mapper=lvm.mapper) as root:
+    async with activated(lvm.device, ledger, Turns(KeyedLocks()), root_device=wanted, mapper=lvm.mapper) as root:
         assert root == path
 
 
 async def test_a_name_that_is_not_there_lists_what_is_and_gives_the_group_back(lvm: Lvm, ledger: MemoryLedger) -> None:
     with pytest.raises(Refused, match="there is no logical volume nolv") as caught:
-        async with activated(lvm.device, ledger, KeyedLocks(), root_device="nolv", mapper=lvm.mapper):
+        async with activated(lvm.device, ledger, Turns(KeyedLocks()), root_device="nolv", mapper=lvm.mapper):
             raise AssertionError("not reached")
     assert "homelv" in str(caught.value.hint)
     assert "rootsnap" not in str(caught.value.hint)
@@ -149,33 +149,33 @@ async def test_swap_is_never_the_root(lvm: Lvm, ledger: MemoryLedger) -> None:
         file.truncate(2**20)
     do("mkswap", swap)
     lvm.say("lvs", f"  swaplv,rootvg,{swap},-wi-a-----\n  other,rootvg,{lvm.folder}/rootvg/homelv,-wi-a-----\n")
-    async with activated(lvm.device, ledger, KeyedLocks(), mapper=lvm.mapper) as root:
+    async with activated(lvm.device, ledger, Turns(KeyedLocks()), mapper=lvm.mapper) as root:
         assert root == f"{lvm.folder}/rootvg/homelv"
 
 
 async def test_a_group_of_this_machine_is_refused_before_anything_is_activated(lvm: Lvm, ledger: MemoryLedger) -> None:
     lvm.active_on_host("rootvg-homelv")
     with pytest.raises(Refused, match=r"the volume group rootvg .* active on this machine"):
-        async with activated(lvm.device, ledger, KeyedLocks(), mapper=lvm.mapper):
+        async with activated(lvm.device, ledger, Turns(KeyedLocks()), mapper=lvm.mapper):
             raise AssertionError("not reached")
     assert not any("vgchange" in call for call in lvm.called)
 
 
 async def test_a_dash_in_a_name_is_no_border(lvm: Lvm, ledger: MemoryLedger) -> None:
     lvm.active_on_host("rootvg--two-rootlv")
-    async with activated(lvm.device, ledger, KeyedLocks(), mapper=lvm.mapper) as root:
+    async with activated(lvm.device, ledger, Turns(KeyedLocks()), mapper=lvm.mapper) as root:
         assert root is not None
 
 
 async def test_builds_with_the_same_group_take_turns(lvm: Lvm) -> None:
-    turns = KeyedLocks()
-    ledger = MemoryLedger()
     waited: list[str] = []
+    turns = Turns(KeyedLocks(), waited.append)
+    ledger = MemoryLedger()
     inside = 0
 
     async def build() -> None:
         nonlocal inside
-        async with activated(lvm.device, ledger, turns, waiting=waited.append, mapper=lvm.mapper):
+        async with activated(lvm.device, ledger, turns, mapper=lvm.mapper):
             inside += 1
             assert inside == 1
             await anyio.sleep(0.05)
@@ -191,7 +191,7 @@ async def test_builds_with_the_same_group_take_turns(lvm: Lvm) -> None:
 async def test_failures_are_told_and_what_was_activated_goes(lvm: Lvm, ledger: MemoryLedger) -> None:
     lvm.fail("vgchange", "-ay")
     with pytest.raises(CommandFailed, match=r"(?s)vgchange.*no luck"):
-        async with activated(lvm.device, ledger, KeyedLocks(), mapper=lvm.mapper):
+        async with activated(lvm.device, ledger, Turns(KeyedLocks()), mapper=lvm.mapper):
             raise AssertionError("not reached")
     assert "-an rootvg" in lvm.called[-1]
 
@@ -200,7 +200,7 @@ async def test_a_group_that_stays_active_is_left_behind_and_told(lvm: Lvm) -> No
     lvm.fail("vgchange", "-an")
     ledger = MemoryLedger()
     with pytest.raises(ReleaseFailed, match=r"volume group rootvg on .* could not be given back") as caught:
-        async with activated(lvm.device, ledger, KeyedLocks(), mapper=lvm.mapper):
+        async with activated(lvm.device, ledger, Turns(KeyedLocks()), mapper=lvm.mapper):
             pass
     assert caught.value.remedy == f"vgchange --devices {lvm.device.path}p2 -an rootvg"
 

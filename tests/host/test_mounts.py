@@ -74,6 +74,23 @@ async def test_a_manual_mount_command_gets_the_mount_path(
     assert is_free(disk)
 
 
+async def test_a_manual_mount_command_is_heard_and_has_the_environment_of_the_user(
+    box: Sandbox, disk: BlockDevice, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the other commands of a template on this machine."""
+    heard: list[tuple[str, str]] = []
+    monkeypatch.setenv("MOUNT_HELPER_OPTION", "noatime")
+    manual = f"echo $MOUNT_HELPER_OPTION; echo odd >&2; mount -o $MOUNT_HELPER_OPTION {disk.path}p1"
+
+    def on_line(text: str, stream: str) -> None:
+        heard.append((text, stream))
+
+    async with mounted(box, disk.path, VOLUMES / "m", ledger=ledger, manual=manual, on_line=on_line):
+        assert "noatime" in await box.output(["grep", "/m ", "/proc/mounts"])
+    assert sorted(heard) == [("noatime", "stdout"), ("odd", "stderr")]
+    assert is_free(disk)
+
+
 async def test_xfs_clones_are_mounted_side_by_side(
     box: Sandbox, ledger: MemoryLedger, tmp_path: Path, tree: Path
 ) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
-from tests.host.disks import running
+from tests.host.disks import do, eventually, running
 
-from gilder.host.run import LONGEST_LINE, output, run
+from gilder.host.devices import BlockDevice
+from gilder.host.hearing import LONGEST_LINE, lingering
+from gilder.host.run import output, run
 from gilder.model.errors import CommandFailed, CommandTimedOut, HostError
-
-FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
 async def test_output_is_heard_line_by_line_while_the_program_runs() -> None:
@@ -105,6 +108,18 @@ async def test_a_timeout_ends_the_program_and_says_so() -> None:
     assert running("sleep 87654") == []
 
 
+@pytest.mark.parametrize("how", ["timeout", "cancelled", "left behind"])
+async def test_what_is_said_of_being_ended_is_not_told(how: str) -> None:
+    """A shell says `Terminated`: that is gilder's doing, and not the last line of the program."""
+    heard: list[str] = []
+    daemon = "(trap 'echo Terminated; exit' TERM; while :; do sleep 0.01; done)"
+    text = f"echo busy; {daemon} & " + ("sleep 0.2" if how == "left behind" else "wait")
+    with anyio.move_on_after(0.4 if how == "cancelled" else None), suppress(CommandTimedOut):
+        timeout = 0.4 if how == "timeout" else None
+        await run(["sh", "-c", text], timeout=timeout, on_line=lambda line, _: heard.append(line))
+    assert heard == ["busy"]
+
+
 async def test_a_program_that_ignores_term_is_killed_with_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gilder.host.run.TERM_GRACE", 0.2)
     with pytest.raises(CommandTimedOut):
@@ -126,26 +141,111 @@ async def test_what_a_program_leaves_in_its_session_is_ended() -> None:
     assert running("sleep 87651") == []
 
 
+async def heard_soon(heard: list[str], word: str) -> bool:
+    with anyio.move_on_after(5):
+        while word not in heard:
+            await anyio.sleep(0.02)
+    return word in heard
+
+
+async def test_what_is_left_running_keeps_nobody_and_is_heard_on() -> None:
+    heard: list[str] = []
+    with lingering() as left:
+        began = time.monotonic()
+        talks = "while :; do echo tick; sleep 0.05; done & echo done"
+        done = await run(["sh", "-c", talks], linger=left, on_line=lambda line, _: heard.append(line))
+        assert time.monotonic() - began < 4
+        assert "done" in done.tail
+        before = len(heard)
+        await anyio.sleep(0.3)
+        assert len(heard) > before
+    await anyio.sleep(0)
+    before = len(heard)
+    await anyio.sleep(0.2)
+    assert len(heard) == before
+    assert running("echo tick") == []  # its pipe is gone
+
+
+async def test_what_is_left_running_is_never_stopped_by_a_full_pipe(tmp_path: Path) -> None:
+    mark = tmp_path / "written"
+    heard: list[str] = []
+    with lingering() as left:
+        big = f"(sleep 0.6; head -c 3000000 /dev/zero | tr '\\0' x; echo; touch {mark}; echo end) &"
+        await run(["sh", "-c", big], linger=left, on_line=lambda line, _: heard.append(line))
+        assert not mark.exists()
+        gc.collect()
+        assert await heard_soon(heard, "end")
+        assert sum(map(len, heard)) == 3_000_003
+        assert mark.exists()
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(3, 1.2), (0, 0.1)])
+async def test_the_last_words_come_through_a_slow_filter(status: int, seconds: float) -> None:
+    """As of `exec > >(filter)`, which gets them when the script has ended."""
+    filtered = f"exec > >(sleep {seconds}; cat) 2>&1; echo what is wrong; exit {status}"
+    done = await run(["bash", "-c", filtered], check=False)
+    assert (done.status, done.tail) == (status, ("what is wrong",))
+
+
+async def test_a_filter_slower_than_that_is_heard_afterwards() -> None:
+    heard: list[str] = []
+    with lingering() as left:
+        filtered = "exec > >(sleep 1; cat) 2>&1; echo all is well"
+        done = await run(["bash", "-c", filtered], linger=left, on_line=lambda line, _: heard.append(line))
+        assert done.tail == ()
+        assert await heard_soon(heard, "all is well")
+
+
+async def test_a_listener_that_fails_ends_the_program_with_its_error() -> None:
+    def fails(line: str, stream: str) -> None:
+        raise OSError("the log is full")
+
+    with anyio.fail_after(5), pytest.raises(OSError, match="the log is full"):
+        await run(["sh", "-c", "echo heard; sleep 87650"], on_line=fails)
+    assert running("sleep 87650") == []
+
+
+async def test_no_descriptor_is_left_open() -> None:
+    def open_now() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    await run(["true"])
+    before = open_now()
+    with lingering() as left:
+        for _ in range(5):
+            await run(["sh", "-c", "sleep 87648 & echo started"], linger=left)
+            await run(["sh", "-c", "sleep 87649 & exit"])
+            with pytest.raises(CommandTimedOut):
+                await run(["sleep", "87649"], timeout=0.05)
+            with pytest.raises(CommandFailed):
+                await run(["no-such-program"])
+            with anyio.move_on_after(0.05):
+                await run(["sleep", "87649"])
+        assert open_now() == before + 10
+    await anyio.sleep(0.01)
+    assert open_now() == before
+    for process in running("sleep 87648"):
+        os.kill(process, signal.SIGKILL)
+
+
 @pytest.mark.root
-async def test_what_cannot_be_killed_is_named_and_keeps_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if not FREEZER.is_dir():
-        pytest.skip("no cgroup freezer (v1) here, which is what makes a process deaf to KILL")
+async def test_what_cannot_be_killed_is_named_and_keeps_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, disk: BlockDevice
+) -> None:
+    """On a frozen filesystem, as on a dead device: who wants to write waits in the kernel, deaf to KILL."""
+    monkeypatch.setattr("gilder.host.run.TERM_GRACE", 0.3)
     monkeypatch.setattr("gilder.host.run.KILL_PATIENCE", 0.3)
-    cell = FREEZER / f"gilder-{os.getpid()}"
-    cell.mkdir()
+    do("mount", f"{disk.path}p1", tmp_path)
     try:
-        frozen = f"echo $$ > {cell}/cgroup.procs; exec sleep 1000"
-        script = f"sh -c '{frozen}' & sleep 0.2; echo FROZEN > {cell}/freezer.state"
-        with anyio.fail_after(20), pytest.raises(HostError, match=r"cannot be ended.*: sleep \(process \d+\)"):
-            await run(["sh", "-c", script])
-        members = (cell / "cgroup.procs").read_text().split()
-        assert len(members) == 1
+        do("fsfreeze", "--freeze", tmp_path)
+        try:
+            with anyio.fail_after(20), pytest.raises(HostError, match=r"cannot be ended.*: touch \(process \d+\)"):
+                await run(["sh", "-c", f"touch {tmp_path}/x & sleep 0.2"])
+        finally:
+            do("fsfreeze", "--unfreeze", tmp_path)
+        assert eventually(lambda: not running(f"touch {tmp_path}/x"))
     finally:
-        (cell / "freezer.state").write_text("THAWED")
-        with anyio.fail_after(20):
-            while (cell / "cgroup.procs").read_text():
-                await anyio.sleep(0.01)
-        cell.rmdir()
+        do("umount", tmp_path)
 
 
 async def test_many_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -70,6 +71,19 @@ async def test_daemons_are_ended_however_they_hide(box: Sandbox) -> None:
     assert [pid for n in range(86001, 86005) for pid in running(f"sleep {n}")] == []
 
 
+async def test_what_daemons_say_is_heard_until_they_have_ended(box: Sandbox) -> None:
+    heard: list[str] = []
+    daemon = "trap 'echo last words; exit' TERM; sleep 0.5; echo ready; while :; do sleep 0.01; done"
+    await box.run(
+        ["sh", "-c", f"setsid sh -c {shlex.quote(daemon)} &"], linger=True, on_line=lambda line, _: heard.append(line)
+    )
+    assert heard == []
+    await anyio.sleep(0.6)
+    assert heard == ["ready"]
+    await box.end_processes()
+    assert "last words" in heard
+
+
 async def test_a_cancelled_program_inside_is_gone(box: Sandbox) -> None:
     with anyio.move_on_after(0.3):
         await box.run(["sh", "-c", "sleep 86005 & sleep 86005"])
@@ -128,6 +142,18 @@ async def test_a_killed_keeper_is_reported(ledger: MemoryLedger) -> None:
         os.kill(box.pid, signal.SIGKILL)
         with pytest.raises(HostError, match="the sandbox of killed is gone"):
             await box.ask("processes")
+
+
+async def test_the_remedy_ends_this_sandbox_and_no_other(ledger: MemoryLedger) -> None:
+    async with (
+        sandbox("debian-12", ledger) as other,
+        sandbox("debian-1", ledger) as twin,
+        sandbox("debian-1", ledger) as box,
+    ):
+        (remedy,) = [entry.remedy for entry in ledger.held[-1:]]
+        do("sh", "-c", remedy)
+        assert eventually(lambda: not Path(f"/proc/{box.pid}").exists())
+        assert await other.processes() == await twin.processes() == []
 
 
 async def test_a_command_wrapper_wraps_commands_and_shell_texts(ledger: MemoryLedger) -> None:

@@ -11,17 +11,26 @@ from typing import Any
 import pytest
 
 from localarm.app import Application
+from localarm.arm import Address
 from localarm.birth import born
 from localarm.blobs import BlobStore
 from localarm.catalogue import PlatformImage
 from localarm.devices import NoDevices
 from localarm.messages import Request, Response
 from localarm.parts import Job, Workshop, inline_workshop
+from localarm.published import published
 from localarm.settings import Settings
 from localarm.state import MemoryState, State
 
 TINY = PlatformImage("localarm", "busybox", "1", "1.0.0", 1, "V2", "x64", "Linux")
 OLDER = PlatformImage("localarm", "busybox", "1", "0.9.10", 1, "V2", "x64", "Linux")
+
+
+def version_for(path: str) -> str:
+    """An api-version that what a path names has: the newest up to that of machines in July 2024."""
+    address = Address.parse(path)
+    known = published(address) if address is not None else ()
+    return max((each for each in known if each <= "2024-07-01"), default="2024-07-01")
 
 
 class StandInCatalogue:
@@ -34,7 +43,7 @@ class StandInCatalogue:
     def images(self) -> tuple[PlatformImage, ...]:
         return (OLDER, TINY)
 
-    def blob(self, image: PlatformImage) -> Path:
+    def blob(self, image: PlatformImage, wanted: Callable[[], bool]) -> Path:
         return self._file
 
 
@@ -102,7 +111,7 @@ class Local:
             self.token, claims = self.application.tokens.issued(principal, "https://management.azure.com/")
             self.token_until = claims["exp"]
         path, _, query = path.removeprefix("https://management.azure.com").partition("?")
-        asked = {"api-version": "2024-07-01", **dict(parse_qsl(query, keep_blank_values=True))}
+        asked = {"api-version": version_for(path), **dict(parse_qsl(query, keep_blank_values=True))}
         sent = {
             "authorization": f"Bearer {self.token}",
             **{name.replace("_", "-"): value for name, value in headers.items()},

@@ -36,8 +36,12 @@ def check_blobs(
             assert (store / resource.blob).stat().st_size == gb << 30, resource.id
 
 
-def check_attachments(resources: Iterable[Resource]) -> None:
-    """Machines and disks agree on who has whom; LUNs are taken once; no machine has more disks than its size allows."""
+def check_attachments(resources: Iterable[Resource], lost: Iterable[str] = ()) -> None:
+    """Machines and disks agree on who has whom; LUNs are taken once; no machine has more disks than its size allows.
+
+    Args:
+        lost: keys of disks that a client deleted while they were being attached.
+    """
     disks = {each.key: each for each in resources if each.kind == "disks"}
     listed: dict[str, str] = {}
     for machine in (each for each in resources if each.kind == "virtualmachines"):
@@ -49,7 +53,7 @@ def check_attachments(resources: Iterable[Resource]) -> None:
             disk_id = key(entry["managedDisk"]["id"])
             assert disk_id not in listed, f"{disk_id} is listed twice"
             listed[disk_id] = machine.key
-            if machine.state == "Succeeded":
+            if machine.state == "Succeeded" and disk_id not in lost:
                 assert not entry.get("toBeDetached"), entry
                 assert disk_id in disks, f"{disk_id} is listed and gone"
                 assert key(str(disks[disk_id].body.get("managedBy"))) == machine.key, disk_id
@@ -65,7 +69,8 @@ def check_world(world: Any) -> None:
     making = {name for operation in running for name in works.made(operation.work)}
     held = {name for operation in running for name in works.held(operation.work)}
     check_blobs(resources, world.blobs.root, making, held)
-    check_attachments(resources)
+    lost = {key(each["resource"]) for each in world.violations if each["law"] == "deleted-while-attaching"}
+    check_attachments(resources, lost)
     for operation in world._operations.values():  # what a client sees by polling, all at once
         assert (operation.error or {}).get("code") != "InternalExecutionError", operation.error
     changing = {key(operation.target) for operation in running}
@@ -74,10 +79,15 @@ def check_world(world: Any) -> None:
             assert resource.key in changing, f"{resource.id} is {resource.state} for ever"
     host = world.find("virtualmachines", world.settings.host_id)
     if host.state == "Succeeded":
-        entries = host.properties["storageProfile"]["dataDisks"]
+        entries = [
+            entry
+            for entry in host.properties["storageProfile"]["dataDisks"]
+            if key(entry["managedDisk"]["id"]) not in lost
+        ]
+        listed = {int(entry["lun"]) for entry in host.properties["storageProfile"]["dataDisks"]}
         shown = {
             entry["lun"] for entry in entries if world.withheld.get(key(entry["managedDisk"]["id"]), 0) <= world.clock()
         }
         late = {int(entry["lun"]) for entry in entries} - shown
         assert shown <= set(world.devices.attached()) | late
-        assert set(world.devices.attached()) <= {entry["lun"] for entry in entries}
+        assert set(world.devices.attached()) <= listed

@@ -18,7 +18,7 @@ import pytest
 
 from localarm.blobs import BlobStore
 from localarm.catalogue import Catalogue, CatalogueError, PlatformImage
-from localarm.catalogue.debian import next_version
+from localarm.catalogue.debian import RELEASES, _finish, next_version
 from localarm.catalogue.making import Making
 from localarm.devices import LoopDevices
 
@@ -152,6 +152,52 @@ def test_what_a_killed_maker_left_is_removed(catalogue: Catalogue, tmp_path: Pat
     assert sorted(file.name for file in disk.parent.iterdir()) == ["1.0.0.raw", "lock"]
 
 
+@contextlib.contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def modes(disk: Path, folder: str = "/") -> dict[str, str]:
+    """The type and permissions of everything in the first partition."""
+    asked = ["debugfs", "-R", f"ls -p {folder}", f"{disk}?offset={MIB}"]
+    found: dict[str, str] = {}
+    for line in subprocess.run(asked, check=True, capture_output=True, text=True).stdout.splitlines():
+        _, _, mode, _, _, name, *_ = [*line.split("/"), *[""] * 6]
+        if name not in ("", ".", ".."):
+            path = f"{folder.rstrip('/')}/{name}"
+            found[path] = mode
+            if mode.startswith("04"):
+                found |= modes(disk, path)
+    return found
+
+
+def test_the_umask_of_who_makes_an_image_does_not_matter(tmp_path: Path) -> None:
+    made = []
+    for mask in (0o022, 0o077):
+        with umask(mask):
+            there = Catalogue(tmp_path / f"{mask:o}", print)
+            made.append(modes(there.blob(tiny(there))))
+    assert made[0] == made[1]
+    assert {"/etc/hosts": "100644", "/bin/busybox": "100755", "/tmp": "041777", "/var": "040755"}.items() <= made[
+        0
+    ].items()
+
+
+def test_the_files_that_make_a_debian_an_image_can_be_read_by_all(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/resolv.conf").symlink_to("/run/nowhere")
+    (tmp_path / "etc/hostname").touch(0o755)  # as this machine has it
+    with umask(0o077):
+        _finish(tmp_path)
+    assert {file.name: file.lstat().st_mode & 0o777 for file in (tmp_path / "etc").iterdir()} == dict.fromkeys(
+        ("hostname", "hosts", "resolv.conf", "fstab", "machine-id"), 0o644
+    )
+
+
 def test_refreshing_replaces_the_tiny_image(catalogue: Catalogue) -> None:
     first = catalogue.blob(tiny(catalogue)).stat().st_ino
     made = catalogue.refresh(tiny(catalogue))
@@ -195,6 +241,81 @@ def test_a_failing_or_missing_program_is_explained(tmp_path: Path, monkeypatch: 
             making.run("mke2fs")
 
 
+def test_programs_get_the_proxies_and_a_plain_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    monkeypatch.setenv("ARM_CLIENT_SECRET", "very-secret")
+    with (tmp_path / "lock").open("w") as lock, umask(0o077):
+        said = Making(tmp_path, print, lock.fileno()).run("sh", "-c", "env; umask").splitlines()
+    assert {"http_proxy=http://proxy:3128", "NO_PROXY=localhost", "0022"} <= set(said)
+    assert not any("very-secret" in line for line in said)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("present", ["gpg", "pgp", ""])
+def test_mmdebstrap_is_told_where_the_keys_are(present: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """apt trusts them by itself on a Debian only: on Ubuntu, its package puts them where apt does not look."""
+    keyrings = tuple(tmp_path / f"debian-archive-keyring.{end}" for end in ("gpg", "pgp"))
+    monkeypatch.setattr("localarm.catalogue.debian._KEYRINGS", keyrings)
+    monkeypatch.setattr("localarm.catalogue.making._PATH", f"{tmp_path}:/usr/bin:/bin")
+    (tmp_path / "mmdebstrap").write_text('#!/bin/sh\nprintf "%s\\n" "$@"; exit 1\n')
+    (tmp_path / "mmdebstrap").chmod(0o755)
+    if present:
+        (tmp_path / f"debian-archive-keyring.{present}").touch()
+    with (tmp_path / "lock").open("w") as lock, pytest.raises(CatalogueError) as failed:
+        RELEASES[0].make(Making(tmp_path, lambda _: None, lock.fileno()), tmp_path / "disk", MIB)
+    if present:
+        assert f"--keyring={tmp_path}/debian-archive-keyring.{present}\n" in str(failed.value)
+    else:
+        assert "it comes with the Debian package debian-archive-keyring" in str(failed.value)
+
+
+def slow_programs(folder: Path) -> str:
+    """A PATH with a busybox that counts how often an image was begun, and takes a second for each."""
+    folder.mkdir()
+    (folder / "busybox").write_text(f'#!/bin/sh\necho >>{folder}/begun\nsleep 1 & wait\nexec /bin/busybox "$@"\n')
+    (folder / "busybox").chmod(0o755)
+    return f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def test_the_making_ends_when_nobody_wants_it_any_more(
+    catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localarm.catalogue.making._PATH", slow_programs(tmp_path / "programs"))
+    (tmp_path / "programs/busybox").write_text(f"#!/bin/sh\necho >{tmp_path}/begun\nsleep 74001 & wait\n")
+    started = time.monotonic()
+    with pytest.raises(CatalogueError, match="nobody wants it"):
+        catalogue.blob(tiny(catalogue), lambda: not (tmp_path / "begun").exists())
+    assert time.monotonic() - started < 10
+    assert sorted(file.name for file in (tmp_path / "catalogue/localarm-busybox-1").iterdir()) == ["lock"]
+    assert not subprocess.run(["pgrep", "-f", "^sleep 74001"], capture_output=True, text=True, check=False).stdout
+
+
+def test_the_making_goes_on_for_those_who_still_want_it(
+    catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localarm.catalogue.making._PATH", slow_programs(tmp_path / "programs"))
+    begun = tmp_path / "programs/begun"
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(catalogue.blob, tiny(catalogue), lambda: not begun.exists())
+        second = pool.submit(catalogue.blob, tiny(catalogue), lambda: True)
+        assert second.result().exists()
+        with contextlib.suppress(CatalogueError):  # unless it was the one who made it for both
+            assert first.result() == second.result()
+    assert len(begun.read_text().splitlines()) == 1
+
+
+@pytest.mark.root
+def test_what_a_program_apart_mounts_and_starts_goes_with_it(tmp_path: Path) -> None:
+    """mmdebstrap mounts this machine's devices into the tree that is removed afterwards."""
+    script = f"mount -t tmpfs inside {tmp_path}; touch {tmp_path}/x; setsid sleep 74002 & echo $$; readlink /proc/self"
+    with (tmp_path / "lock").open("w") as lock:
+        said = Making(tmp_path, print, lock.fileno()).run("sh", "-c", script, apart=True).split()
+    assert said[0] == "1"
+    assert not (tmp_path / "x").exists()
+    assert not subprocess.run(["pgrep", "-f", "^sleep 74002"], capture_output=True, text=True, check=False).stdout
+
+
 def test_a_failure_leaves_nothing_in_the_cache(
     catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +356,7 @@ def test_debian_is_debian(tmp_path: Path) -> None:
             root, ". /etc/os-release; echo $VERSION_CODENAME; dpkg-query -W -f='${Package}\n' systemd apt"
         ) == ("trixie\napt\nsystemd\n")
         assert (root / "etc/machine-id").read_text() == ""
+        assert not any((root / "boot").iterdir()), "README.md says that there is no kernel"
         assert (
             (root / "etc/apt/sources.list")
             .read_text()

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.localarm.conftest import Local, Maker
+from tests.localarm.invariants import check_world
 from tests.localarm.test_laws import EMPTY, attach
+from tests.localarm.test_operations import definition, platform, version_body
 
+from localarm.catalogue import CatalogueError, PlatformImage
 from localarm.faults import Fault
 from localarm.latency import Latency, figures
 from localarm.messages import Request, Response
@@ -49,6 +54,123 @@ def test_an_operation_ends_badly(local: Local, what: str, status: str, code: str
     body = local.done(local.ask("PUT", put(local), EMPTY))
     assert (body["status"], body["error"]["code"]) == (status, code)
     assert local.ask("GET", put(local)).payload["properties"]["provisioningState"] == "Failed"
+
+
+def _creations(local: Local) -> dict[str, tuple[str, dict[str, Any]]]:
+    """A resource of each kind with content: its path and the body that creates it."""
+    source = local.disk("source")
+
+    def disk(**creation: Any) -> dict[str, Any]:
+        size = {"diskSizeGB": 1} if creation["createOption"] == "Empty" else {}
+        return {"location": "westeurope", "properties": {"creationData": creation, **size}}
+
+    copy = disk(createOption="Copy", sourceResourceId=source)
+    os_disk = {"osType": "Linux", "managedDisk": {"id": source}}
+    image = {"location": "westeurope", "properties": {"storageProfile": {"osDisk": os_disk}, "hyperVGeneration": "V2"}}
+    return {
+        "empty disk": (put(local), disk(createOption="Empty")),
+        "disk of a platform image": (
+            put(local),
+            disk(createOption="FromImage", imageReference={"id": platform(local)}),
+        ),
+        "copied disk": (put(local), copy),
+        "snapshot": (f"{local.compute}/snapshots/s", copy),
+        "image": (f"{local.compute}/images/i", image),
+        "version": (f"{definition(local)}/versions/1.0.0", version_body(source)),
+    }
+
+
+KINDS = ("empty disk", "disk of a platform image", "copied disk", "snapshot", "image", "version")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_failed_creation_left_is_created_anew(make_local: Maker, kind: str) -> None:
+    local = make_local(latency="median")
+    path, body = _creations(local)[kind]
+    local.application.faults.add(Fault("fail", "PUT", code="RetryableError"))
+    assert local.done(local.ask("PUT", path, body))["status"] == "Failed"
+    first = local.ask("GET", path).payload["properties"]
+    assert first["provisioningState"] == "Failed"
+    again = local.ask("PUT", path, body)
+    assert local.ask("PUT", path, body).status == 409  # it is being created
+    assert local.done(again)["status"] == "Succeeded"
+    second = local.ask("GET", path).payload["properties"]
+    assert second["provisioningState"] == "Succeeded"
+    assert "uniqueId" not in second or second["uniqueId"] != first["uniqueId"]
+    assert local.done(local.ask("PUT", path, {**body, "tags": {"a": "b"}}))["status"] == "Succeeded"  # an update now
+    assert local.ask("GET", path).payload["properties"].get("uniqueId") == second.get("uniqueId")
+    check_world(local.world)
+
+
+def test_what_a_failed_creation_left_cannot_be_used_and_can_be_deleted(make_local: Maker) -> None:
+    local = make_local(latency="median")
+    path, body = _creations(local)["empty disk"]
+    local.application.faults.add(Fault("fail", "PUT"))
+    local.done(local.ask("PUT", path, body))
+    assert local.ask("PATCH", path, {"properties": {"diskSizeGB": 2}}).status == 409
+    copy = {
+        "location": "westeurope",
+        "properties": {"creationData": {"createOption": "Copy", "sourceResourceId": path}},
+    }
+    assert local.ask("PUT", f"{local.compute}/snapshots/s", copy).status == 409
+    refused = {"location": "westeurope", "properties": {"creationData": {"createOption": "Empty"}}}
+    assert local.ask("PUT", path, refused).status == 400
+    check_world(local.world)  # the refused creation took nothing away
+    deleting = local.ask("DELETE", path)
+    assert local.ask("PUT", path, body).status == 409
+    assert local.done(deleting)["status"] == "Succeeded"
+    check_world(local.world)
+
+
+def test_a_failed_update_takes_no_content_away(local: Local) -> None:
+    disk = local.disk("d")
+    blob = local.world.find("disks", disk).blob
+    local.application.faults.add(Fault("fail", "PATCH"))
+    assert local.done(local.ask("PATCH", disk, {"tags": {"a": "b"}}))["status"] == "Failed"
+    assert local.done(local.ask("PUT", disk, EMPTY))["status"] == "Succeeded"
+    assert local.world.find("disks", disk).blob == blob
+    check_world(local.world)
+
+
+def test_a_platform_image_that_cannot_be_made_fails_the_disk_with_the_reason(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, body = _creations(local)["disk of a platform image"]
+    reason = "mmdebstrap is missing; it comes with the Debian package mmdebstrap"
+
+    def fails(image: PlatformImage, wanted: Callable[[], bool]) -> Path:
+        raise CatalogueError(reason)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local.world.catalogue, "blob", fails)
+        for _ in range(2):
+            ended = local.done(local.ask("PUT", path, body))
+            assert (ended["status"], ended["error"]["code"]) == ("Failed", "OperationNotAllowed")
+            assert reason in ended["error"]["message"]
+    assert local.done(local.ask("PUT", path, body))["status"] == "Succeeded"
+    check_world(local.world)
+
+
+def test_a_disk_whose_platform_image_is_being_made_can_be_deleted(local: Local) -> None:
+    """With the real one, Ctrl-C had to wait for a minute; what comes of the making afterwards is nobody's."""
+    path, body = _creations(local)["disk of a platform image"]
+    jobs: list[tuple[Callable[[], None], Callable[[BaseException | None], None]]] = []
+    local.world._workshop = lambda job, over: jobs.append((job, over))
+    creating = local.ask("PUT", path, body)
+    blob = local.world.find("disks", path).blob
+    assert local.world.wanted(blob)
+    deleting = local.ask("DELETE", path)
+    assert deleting.status == 202
+    assert not local.world.wanted(blob)
+    ended = local.done(creating)
+    assert (ended["status"], ended["error"]["code"]) == ("Canceled", "OperationPreempted")
+    assert local.done(deleting)["status"] == "Succeeded"
+    ((job, over),) = jobs
+    job()  # it was about to end
+    over(None)
+    local.ask("GET", path)
+    assert not local.world.blobs.exists(blob)
+    check_world(local.world)
 
 
 def test_a_failed_attach_is_healed_by_an_empty_write(local: Local) -> None:

@@ -45,7 +45,8 @@ def world_in(
     (folder / "catalogue").mkdir(exist_ok=True)
     clock = clock or Hands()
     world = born(
-        Settings(machines=MACHINES, **more), clock=clock, new_id=lambda: f"00000000-0000-4000-8000-{next(numbers):012d}",
+        Settings(machines=MACHINES, throttle=False, **more), clock=clock,
+        new_id=lambda: f"00000000-0000-4000-8000-{next(numbers):012d}",
         state=state or MemoryState(), blobs=BlobStore(folder / "blobs"), devices=devices,
         catalogue=StandInCatalogue(folder / "catalogue"), workshop=workshop,
     )  # fmt: skip

@@ -39,13 +39,6 @@ def deleted_while_attached(local: Local) -> Response:
     return local.ask("DELETE", disk)
 
 
-def deleted_while_attaching(local: Local) -> Response:
-    disk = local.disk("d")
-    slow(local)
-    attach(local, disk)
-    return local.ask("DELETE", disk)
-
-
 def attached_while_detaching(local: Local) -> Response:
     disk = local.disk("d")
     local.done(attach(local, disk))
@@ -73,11 +66,6 @@ def too_many(local: Local) -> Response:
 def stale_etag(local: Local) -> Response:
     local.done(attach(local, local.disk("a")))
     return local.ask("PUT", local.machine, {**WEST, "properties": {}}, if_match='"1"')
-
-
-def shrunk(local: Local) -> Response:
-    disk = local.disk("d", 8)
-    return local.ask("PATCH", disk, {"properties": {"diskSizeGB": 4}})
 
 
 def copied_while_small(local: Local) -> Response:
@@ -120,6 +108,40 @@ def gallery_with_definitions(local: Local) -> Response:
 
 def disk_of_a_vanished_source(local: Local) -> Response:
     return local.ask("PUT", f"{local.compute}/disks/e", copy_of(f"{local.compute}/snapshots/none"))
+
+
+def image_of_a_vanished_source(local: Local) -> Response:
+    return local.ask("PUT", f"{local.compute}/images/i", image_of(f"{local.compute}/snapshots/none"))
+
+
+def image_of(source: str, **properties: Any) -> dict[str, Any]:
+    disk = {"osType": "Linux", "osState": "Generalized", "snapshot": {"id": source}}
+    return {**WEST, "properties": {"storageProfile": {"osDisk": disk}, **properties}}
+
+
+def image_without_generation(local: Local) -> Response:
+    return local.ask("PUT", f"{local.compute}/images/i", image_of(snapshot(local, "s", local.disk("d"))))
+
+
+def in_a_region_without_zones(local: Local) -> Response:
+    return local.ask("PUT", f"{local.compute}/disks/d", {**EMPTY, "location": "westus", "zones": ["1"]})
+
+
+def in_a_zone_that_is_none(local: Local) -> Response:
+    return local.ask("PUT", f"{local.compute}/disks/d", {**EMPTY, "zones": ["9"]})
+
+
+def with_storage(local: Local, location: str, sku: str) -> Response:
+    return local.ask("PUT", f"{local.compute}/disks/d", {**EMPTY, "location": location, "sku": {"name": sku}})
+
+
+def snapshot_on_foreign_storage(local: Local) -> Response:
+    body = {**copy_of(local.disk("d")), "sku": {"name": "StandardSSD_LRS"}}
+    return local.ask("PUT", f"{local.compute}/snapshots/s", body)
+
+
+def generalized_while_running(local: Local) -> Response:
+    return local.ask("POST", f"{local.compute}/virtualMachines/second/generalize")
 
 
 def without_parent(local: Local) -> Response:
@@ -219,7 +241,6 @@ def vanished_with_etag(local: Local) -> Response:
 
 CASES: list[tuple[Callable[[Local], Response], int, str]] = [
     (deleted_while_attached, 409, "OperationNotAllowed"),
-    (deleted_while_attaching, 409, "OperationNotAllowed"),
     (attached_while_detaching, 409, "AttachDiskWhileBeingDetached"),
     (second_write, 409, "Conflict"),
     (lun_taken, 400, "InvalidParameter"),
@@ -235,7 +256,6 @@ CASES: list[tuple[Callable[[Local], Response], int, str]] = [
     (own_os_disk, 400, "InvalidParameter"),
     (made_too_small, 409, "OperationNotAllowed"),
     (written_while_deleted, 409, "OperationNotAllowed"),
-    (shrunk, 400, "BadRequest"),
     (copied_while_small, 400, "BadRequest"),
     (owned_by_another, 409, "ConflictingUserInput"),
     (in_another_zone, 400, "BadRequest"),
@@ -243,7 +263,16 @@ CASES: list[tuple[Callable[[Local], Response], int, str]] = [
     (wrong_generation, 409, "OperationNotAllowed"),
     (regions_without_own, 400, "InvalidParameter"),
     (gallery_with_definitions, 409, "CannotDeleteResource"),
-    (disk_of_a_vanished_source, 404, "ResourceNotFound"),
+    (disk_of_a_vanished_source, 404, "NotFound"),
+    (image_of_a_vanished_source, 404, "NotFound"),
+    (image_without_generation, 400, "InvalidParameter"),
+    (in_a_region_without_zones, 400, "LocationNotSupportAvailabilityZones"),
+    (in_a_zone_that_is_none, 400, "InvalidAvailabilityZone"),
+    (lambda local: with_storage(local, "westus", "StandardSSD_ZRS"), 400, "InvalidParameter"),
+    (lambda local: with_storage(local, "westeurope", "Foo_LRS"), 400, "InvalidParameter"),
+    (lambda local: local.ask("PATCH", local.disk("d"), {"sku": {"name": "Foo_LRS"}}), 400, "InvalidParameter"),
+    (snapshot_on_foreign_storage, 400, "InvalidParameter"),
+    (generalized_while_running, 409, "OperationNotAllowed"),
     (without_parent, 404, "ParentResourceNotFound"),
     (over_quota, 409, "OperationNotAllowed"),
     (lambda local: local.ask("GET", f"{local.compute}/disks/none"), 404, "ResourceNotFound"),
@@ -256,6 +285,9 @@ CASES: list[tuple[Callable[[Local], Response], int, str]] = [
     (lambda local: local.ask("GET", f"{local.machine}?api-version="), 400, "MissingApiVersionParameter"),
     (lambda local: local.ask("GET", f"{local.machine}?api-version=new"), 400, "InvalidApiVersionParameter"),
     (too_old_for_attach_detach, 400, "NoRegisteredProviderFound"),
+    (lambda local: local.ask("GET", f"{local.disk('d')}?api-version=2024-07-01"), 400, "NoRegisteredProviderFound"),
+    (lambda local: local.ask("GET", f"{local.machine}?api-version=2024-03-02"), 400, "NoRegisteredProviderFound"),
+    (lambda local: local.ask("GET", f"{local.compute}/disks?api-version=2024-05-17"), 404, "InvalidResourceType"),
     (lambda local: attach(local, f"{local.compute}/disks/none"), 404, "NotFound"),
     (lambda local: local.ask("POST", f"{local.machine}/deallocate"), 409, "OperationNotAllowed"),
 ]  # fmt: skip
@@ -283,6 +315,66 @@ def test_a_wrong_request_is_refused(
         for blob in each.hidden.get("blobs", {}).values()
     }
     assert set(local.world.blobs.names()) == referred | hidden, "a refused request leaves a blob behind"
+
+
+def test_a_disk_that_is_to_shrink_stays_as_it_is(local: Local) -> None:
+    """Azure accepts it, and then the operation fails (recorded)."""
+    disk = local.disk("d", 8)
+    taken = snapshot(local, "s", disk)
+    for each in (disk, taken):
+        before = local.ask("GET", each).payload
+        smaller = local.ask("PATCH", each, {"properties": {"diskSizeGB": 4}})
+        assert (smaller.status, smaller.payload["properties"]["provisioningState"]) == (202, "Updating")
+        failed = local.done(smaller)
+        assert (failed["status"], failed["error"]["code"]) == ("Failed", "InvalidParameter")
+        assert local.ask("GET", each).payload == before
+
+
+def test_a_disk_can_be_deleted_while_it_is_being_attached(local: Local) -> None:
+    """Azure lets it happen: the machine lists a disk that is no more, until it is detached (kubernetes issue 82714)."""
+    disk = local.disk("d")
+    slow(local)
+    attached = attach(local, disk)
+    assert local.done(local.ask("DELETE", disk))["status"] == "Succeeded"
+    assert [each["law"] for each in local.world.violations] == ["deleted-while-attaching"]
+    assert local.done(attached)["status"] == "Succeeded"
+    assert [each["name"] for each in local.listed()] == ["d"]
+    detach = {"dataDisksToDetach": [{"diskId": disk}]}
+    assert local.done(local.ask("POST", f"{local.machine}/attachDetachDataDisks", detach))["status"] == "Succeeded"
+    assert local.listed() == []
+
+
+def test_an_image_has_the_generation_of_its_source(local: Local) -> None:
+    disk = f"{local.compute}/disks/d"
+    body = {**EMPTY, "properties": {**EMPTY["properties"], "hyperVGeneration": "V2"}}  # type: ignore[dict-item]
+    local.done(local.ask("PUT", disk, body))
+    image = f"{local.compute}/images/i"
+    local.done(local.ask("PUT", image, image_of(snapshot(local, "s", disk))))
+    assert local.ask("GET", image).payload["properties"]["hyperVGeneration"] == "V2"
+    assert "hyperVGeneration" not in local.ask("GET", f"{image}?api-version=2018-06-01").payload["properties"]
+
+
+def test_a_disk_given_to_a_machine_without_hardware_is_reserved(make_local: Maker) -> None:
+    machines = tuple(
+        Machine(name, "gilder-local", "westeurope", "Standard_D2s_v5") for name in ("build-host", "second")
+    )
+    local = make_local(machines=machines)
+    second = f"{local.compute}/virtualMachines/second"
+    local.done(local.ask("POST", f"{second}/deallocate"))
+    disk = local.disk("d")
+    local.done(local.ask("POST", f"{second}/attachDetachDataDisks", {"dataDisksToAttach": [{"diskId": disk}]}))
+    assert local.ask("GET", disk).payload["properties"]["diskState"] == "Reserved"
+
+
+def test_first_tags_come_to_their_place(local: Local) -> None:
+    """In the order in which the services write a document, whatever it is."""
+    disk = local.disk("d")
+    gallery = definition(local).rpartition("/images/")[0]
+    for each in (disk, snapshot(local, "s", disk), gallery, f"{gallery}/images/def"):
+        local.done(local.ask("PATCH", each, {"tags": {"a": "b"}}))
+        members = list(local.ask("GET", each).payload)
+        assert members.index("tags") == 4, members
+        assert members[-1] == "properties", members
 
 
 def test_the_later_write_preempts_where_that_is_chosen(make_local: Maker) -> None:
@@ -386,3 +478,30 @@ def test_a_client_secret_buys_a_token(local: Local) -> None:
     assert login("wrong").payload["error_codes"] == [7000215]
     answer = login(app.secret)
     assert bare(local, authorization=f"Bearer {answer.payload['access_token']}").status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code", "known"),
+    [
+        ("GROUP/providers/Microsoft.Compute/disks/none", 400, "NoRegisteredProviderFound", "2022-03-02, 2022-07-02"),
+        ("GROUP/providers/Microsoft.Compute/disks", 404, "InvalidResourceType", "2022-03-02, 2022-07-02"),
+        (
+            "SUBSCRIPTION/providers/Microsoft.Compute/skus",
+            404,
+            "InvalidResourceType",
+            "2019-04-01, 2021-07-01",
+        ),
+        ("SUBSCRIPTION/resourceGroups", 400, "InvalidApiVersionParameter", "2023-07-01,2022-12-01"),
+    ],
+)
+def test_a_cloud_that_lags_behind_lists_what_it_has(
+    make_local: Maker, path: str, status: int, code: str, known: str
+) -> None:
+    local = make_local(newest_api="2023-09-30")
+    path = path.replace("GROUP", local.group).replace("SUBSCRIPTION", local.group.rpartition("/resourceGroups")[0])
+    answer = local.ask("GET", f"{path}?api-version=2024-07-01")
+    assert (answer.status, answer.payload["error"]["code"]) == (status, code)
+    assert known in answer.payload["error"]["message"]
+    assert "2024" not in answer.payload["error"]["message"].replace("2024-07-01", "", 1)
+    older = known.replace(",", " ").split()[-1]
+    assert local.ask("GET", f"{path}?api-version={older}").status in (200, 404)

@@ -117,17 +117,19 @@ def test_an_operation_is_polled_with_a_role_on_the_group(make_local: Maker) -> N
 
 
 def test_the_caller_is_told_its_permissions(make_local: Maker) -> None:
-    local = make_local(**settings_of(("Microsoft.Compute/*/read",), not_actions=("Microsoft.Compute/images/read",)))
+    actions = ["Microsoft.Compute/*/read", "Microsoft.Authorization/permissions/read"]
+    local = make_local(**settings_of(actions, not_actions=("Microsoft.Compute/images/read",)))
     for scope in (GROUP, HOST):
-        path = f"{scope}/providers/Microsoft.Authorization/permissions"
-        (found,) = ask_as_limited(local, "GET", path).payload["value"]
-        assert (found["actions"], found["notActions"]) == (
-            ["Microsoft.Compute/*/read"],
-            ["Microsoft.Compute/images/read"],
-        )
-    elsewhere = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/other/providers/Microsoft.Authorization/permissions"
+        (found,) = ask_as_limited(local, "GET", f"{scope}{PERMISSIONS}").payload["value"]
+        assert (found["actions"], found["notActions"]) == (actions, ["Microsoft.Compute/images/read"])
+        assert local.application.audit[-1]["actions"] == [["Microsoft.Authorization/permissions/read", scope]]
+    everywhere = f"/subscriptions/{SUBSCRIPTION}"
+    assert ask_as_limited(local, "GET", f"{everywhere}{PERMISSIONS}").payload["error"]["code"] == "AuthorizationFailed"
+    local = make_local(**settings_of(actions, scope=everywhere))
+    elsewhere = f"{everywhere}/resourceGroups/other{PERMISSIONS}"
     assert ask_as_limited(local, "GET", elsewhere).payload["error"]["code"] == "ResourceGroupNotFound"
-    assert ask_as_limited(local, "GET", f"/subscriptions/{SUBSCRIPTION}{PERMISSIONS}").payload["value"] == []
+    local = make_local(**settings_of(actions[:1]))
+    assert ask_as_limited(local, "GET", f"{GROUP}{PERMISSIONS}").payload["error"]["code"] == "AuthorizationFailed"
 
 
 def test_the_audit_says_which_actions_were_used(local: Local) -> None:

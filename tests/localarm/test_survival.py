@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.localarm.conftest import version_for
 from tests.localarm.invariants import UNSETTLED, check_attachments, check_blobs
 from tests.localarm.test_process import GROUP, Lease, leased, metadata
 
@@ -36,7 +37,7 @@ class Client:
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        target = f"{path}?api-version=2024-07-01"
+        target = f"{path}?api-version={version_for(path)}"
         self._connection.request(method, target, None if body is None else json.dumps(body), headers)
         answer = self._connection.getresponse()
         text = answer.read()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from tests.localarm.conftest import Local
 
-from localarm.latency import known
 from localarm.operations_table import table
 from localarm.routes import TABLE
 
@@ -24,8 +23,3 @@ def test_every_call_of_the_table_is_answered(local: Local) -> None:
         body = {"location": "westeurope"} if method in ("PUT", "PATCH", "POST") else None
         answer = local.ask(method, path.replace("{}", "none").rstrip("/"), body)
         assert answer.status not in (500, 501), (method, path, answer.payload)
-
-
-def test_every_kind_of_operation_has_a_duration() -> None:
-    for kind in ("version.create.snapshot.7", "vm.attachdetach.detach.several", "vm.patch.update", "image.create.vm"):
-        assert known(kind)

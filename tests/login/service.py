@@ -164,7 +164,7 @@ class NoImages:
     def images(self) -> tuple[Any, ...]:
         return ()
 
-    def blob(self, image: Any) -> Path:
+    def blob(self, image: Any, wanted: Callable[[], bool]) -> Path:
         raise KeyError(image)
 
 
@@ -185,7 +185,10 @@ class Ci:
         if request.method != "POST":
             return web.Response(status=405)
         good = request.query.get("serviceConnectionId") == CONNECTION and "api-version" in request.query
-        return web.json_response({"oidcToken": self.answer()} if good else {}, status=200 if good else 400)
+        if good:
+            return web.json_response({"oidcToken": self.answer()})
+        why = f"TF400813: no service connection '{request.query.get('serviceConnectionId')}'"
+        return web.json_response({"$id": "1", "innerException": None, "message": f"{why}\r\nmore"}, status=400)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.login.service import served, settings
 
 from gilder.azure.cloud import Cloud, discovered_cloud, named_cloud
 from gilder.model.errors import Refused, UserError
+from gilder.template import Inputs, load
 from localarm.door_https import tls_context
 
 PUBLIC = ("https://management.azure.com", "https://login.microsoftonline.com")
@@ -30,6 +32,40 @@ def test_names_and_long_forms(name: str, expected: tuple[str, str]) -> None:
     cloud = named_cloud(name)
     assert (cloud.resource_manager, cloud.authority) == expected
     assert cloud.scope == f"{expected[0]}/.default"
+
+
+@pytest.mark.parametrize(
+    "name", ["", *(name for names in NAMES.values() for name in names), "Germany", "Mars", "German"]
+)
+def test_templates_may_name_the_clouds_that_there_are(name: str) -> None:
+    """Validation and login agree."""
+    builder = {
+        "type": "azure-chroot",
+        "source": "a:b:c:latest",
+        "skip_create_image": True,
+        "cloud_environment_name": name,
+    }
+    loaded = load(json.dumps({"builders": [builder]}), file="t.json", inputs=Inputs(env={}))
+    if loaded.ok:
+        named_cloud(name)
+        return
+    with pytest.raises(UserError) as caught:
+        named_cloud(name)
+    assert [diagnostic.detail for diagnostic in loaded.diagnostics] == [caught.value.hint]
+
+
+def test_a_described_cloud_may_have_any_name() -> None:
+    builder = {
+        "type": "azure-chroot",
+        "source": "a:b:c:latest",
+        "skip_create_image": True,
+        "cloud_environment_name": "USSec",
+    }
+    described = json.dumps({"builders": [builder | {"metadata_host": "management.local"}]})
+    assert load(described, file="t.json", inputs=Inputs(env={})).ok
+    named = json.dumps({"builders": [builder]})
+    assert load(named, file="t.json", inputs=Inputs(env={"ARM_METADATA_HOST": "management.local"})).ok
+    assert not load(named, file="t.json", inputs=Inputs(env={})).ok
 
 
 @pytest.mark.parametrize("name", ["Germany", "GermanCloud", "AzureGermanCloud"])
@@ -88,6 +124,37 @@ async def test_a_list_of_clouds_means_the_one_of_the_host(keys: Path) -> None:
     assert found == Cloud(
         "here", f"https://{host}", "https://login.here", "https://audience.here", found.instance_metadata, ca_file
     )
+
+
+SEVERAL = ("AzureCloud", "AzureUSGovernment", "USSec")
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "meant"),
+    [
+        (SEVERAL, "USSec", "USSec"),
+        (SEVERAL, "ussec", "USSec"),
+        (SEVERAL, "USGovernment", "AzureUSGovernment"),
+        (SEVERAL, "Public", "AzureCloud"),
+        (("Mine",), "Public", "Mine"),
+        (("Mine",), "", "Mine"),
+        (("Mine",), "China", "describes no cloud China, but Mine"),
+        (SEVERAL, "China", "describes no cloud China, but AzureCloud, AzureUSGovernment, USSec"),
+        (SEVERAL, "", "describes several clouds, but AzureCloud"),
+    ],
+)
+async def test_the_name_chooses_among_the_clouds_of_a_host(
+    keys: Path, names: tuple[str, ...], asked: str, meant: str
+) -> None:
+    clouds = [described(f"{name}.example".lower(), name) for name in names]
+    for answer in [clouds, *([clouds[0]] if len(clouds) == 1 else [])]:  # newer answers are no lists
+        async with describing(keys, lambda host, answer=answer: answer) as (host, ca_file):  # type: ignore[misc] # bound
+            if meant in names:
+                assert (await discovered_cloud(host, asked, ca_file=ca_file)).name == meant
+                continue
+            with pytest.raises(Refused, match=meant) as caught:
+                await discovered_cloud(host, asked, ca_file=ca_file)
+        assert "cloud_environment_name" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("answer", [[], {}, {"resourceManager": "x"}, "text", [1], None])

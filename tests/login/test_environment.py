@@ -69,6 +69,12 @@ ROWS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, object], Method]
         {"client_id": "arm", "client_secret": None},
         Method.MANAGED_IDENTITY,
     ),
+    "identity of the VM on purpose": (
+        {},
+        {"ARM_USE_MSI": "true", "ARM_SUBSCRIPTION_ID": "arm-s"} | AZURE,
+        {"client_id": None, "client_secret": None, "tenant_id": None, "subscription_id": "arm-s"},
+        Method.MANAGED_IDENTITY,
+    ),
     "certificate": (
         {},
         {"ARM_CLIENT_ID": "a", "ARM_CLIENT_CERTIFICATE_PATH": "/c", "ARM_CLIENT_CERTIFICATE_PASSWORD": "p"},
@@ -106,6 +112,18 @@ ROWS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, object], Method]
         {"client_jwt": "eyJ"},
         Method.ASSERTION,
     ),
+    "token in a file, beside an empty variable": (
+        {},
+        {"ARM_CLIENT_ID": "a", "ARM_OIDC_TOKEN": "", "ARM_OIDC_TOKEN_FILE_PATH": "/token"},
+        {"client_jwt": "/token"},
+        Method.ASSERTION,
+    ),
+    "a secret, though tokens of the job are asked for": (
+        {},
+        OIDC | {"ARM_CLIENT_SECRET": "arm's"},
+        {"client_secret": "arm's", "oidc_request_url": None},
+        Method.SECRET,
+    ),
     "az": ({}, {"ARM_USE_CLI": "true"} | ARM, {"use_azure_cli_auth": True, "client_id": None}, Method.AZURE_CLI),
     "cloud": (
         {},
@@ -117,6 +135,18 @@ ROWS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, object], Method]
         {"cloud_environment_name": "China"},
         {"ARM_ENVIRONMENT": "usgovernment", "ARM_METADATA_HOSTNAME": "h"},
         {"cloud_environment_name": "China", "metadata_host": None},
+        Method.MANAGED_IDENTITY,
+    ),
+    "described cloud with a name of its own": (
+        {"cloud_environment_name": "USSec"},
+        {"ARM_METADATA_HOST": "h"},
+        {"cloud_environment_name": "USSec", "metadata_host": "h"},
+        Method.MANAGED_IDENTITY,
+    ),
+    "named in the environment": (
+        {},
+        {"ARM_ENVIRONMENT": "USSec", "ARM_METADATA_HOSTNAME": "h"},
+        {"cloud_environment_name": "USSec", "metadata_host": "h"},
         Method.MANAGED_IDENTITY,
     ),
     "described cloud": ({}, {"ARM_METADATA_HOSTNAME": "h"}, {"metadata_host": "h"}, Method.MANAGED_IDENTITY),
@@ -137,10 +167,33 @@ def test_the_precedence(row: str) -> None:
     assert method_of(found) is method
 
 
-def test_a_secret_that_ci_did_not_give_is_named() -> None:
-    found = with_environment(Auth(), {"ARM_CLIENT_ID": "arm", "ARM_CLIENT_SECRET": ""})
-    with pytest.raises(UserError, match="client_secret is empty"):
-        method_of(found)
+ID: dict[str, object] = {"client_id": "t"}
+HALF: dict[str, tuple[dict[str, object], dict[str, str], str]] = {
+    "a secret that CI did not give": ({}, {"ARM_CLIENT_ID": "arm", "ARM_CLIENT_SECRET": ""}, "client_secret is empty"),
+    "a token that CI did not give": ({}, {"ARM_CLIENT_ID": "arm", "ARM_OIDC_TOKEN": ""}, "client_jwt is empty"),
+    "a job without id-token: write": ({}, OIDC | AZURE, "oidc_request_url is empty, and client_id is given"),
+    "tokens of the job for nobody": ({}, {"ARM_USE_OIDC": "1"} | JOB | AZURE, "ARM_CLIENT_ID is not set"),
+    "half of the job's variables": ({}, {"ARM_CLIENT_ID": "a", "ARM_OIDC_REQUEST_TOKEN": "t"}, "needs oidc_request_url"),
+    "a secret of nobody": ({}, {"ARM_CLIENT_SECRET": "s", "ARM_CLIENT_ID": ""} | AZURE, "client_secret needs client_id"),
+    "a certificate of nobody": ({}, {"ARM_CLIENT_CERTIFICATE_PATH": "/c"}, "client_cert_path needs client_id"),
+    "the SDKs' secret of nobody": ({}, {"AZURE_CLIENT_SECRET": "s"}, "client_secret needs client_id"),
+    "a password for no certificate": (
+        {},
+        {"ARM_CLIENT_ID": "a", "ARM_CLIENT_CERTIFICATE_PASSWORD": "p"},
+        "client_cert_password needs client_cert_path",
+    ),
+    "the same in a template": (ID | {"client_cert_password": "p"}, ARM, "client_cert_password needs client_cert_path"),
+    "a request token alone": ({"oidc_request_token": "t"}, ARM, "oidc_request_token needs oidc_request_url"),
+    "a request token in a template": (ID | {"oidc_request_token": "t"}, {}, "oidc_request_token needs oidc_request_url"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_half_a_proof_is_no_other_method(name: str) -> None:
+    options, environment, words = HALF[name]
+    with pytest.raises(UserError, match=words) as caught:
+        method_of(with_environment(Auth.model_validate(options), environment))
+    assert caught.value.hint
 
 
 SOME = st.sampled_from(["", "1", "2"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -21,13 +22,17 @@ from tests.login.service import (
     settings,
 )
 
+from gilder.api import build
+from gilder.azure.metadata import Machine
 from gilder.azure.standing import caller
-from gilder.cli.connection import login_of
+from gilder.cli.connection import Login
 from gilder.cli.embedded import EmbeddedCloud, Lease
-from gilder.cli.secrecy import login_secrets
-from gilder.engine.login import settled
-from gilder.model.errors import Denied
-from gilder.model.spec import Auth
+from gilder.cli.secrecy import login_secrets, written_secrets
+from gilder.engine import site_on
+from gilder.engine.login import settled, shared_auth
+from gilder.model.errors import Denied, UserError
+from gilder.model.ids import ArmId
+from gilder.model.spec import Auth, BuildSpec
 from gilder.runtime.redaction import Redactor
 from localarm.settings import SUBSCRIPTION, TENANT
 
@@ -125,7 +130,25 @@ def test_what_the_files_of_a_login_hold_is_hidden(keys: Path) -> None:
     assert Auth(client_id=CLIENT, client_jwt="eyJ.a.b").secrets == {"client_jwt": "eyJ.a.b"}
 
 
-@pytest.mark.parametrize(("client", "counts"), [("known", True), ("stranger", False)])
+PATHS = ("/run/token", "./token", "../keys/token", "keys/ci.jwt", "ci.jwt", "keys.d/of-ci/token", "github.token")
+TOKENS = (
+    assertion(),
+    "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+    "eyJ0eXAi/half",
+    "sv~q.Secret_Value-1",
+    "secret words",
+    "eyJ.jwt",
+)
+
+
+@pytest.mark.parametrize("value", [*PATHS, *TOKENS])
+def test_the_path_of_an_assertion_is_shown_and_an_assertion_is_not(value: str) -> None:
+    shown = value in PATHS
+    assert ("client_jwt" in Auth(client_id=CLIENT, client_jwt=value).secrets) != shown
+    assert written_secrets(json.dumps({"client_jwt": value})) == ([] if shown else [value])
+
+
+@pytest.mark.parametrize(("client", "counts"), [("known", True), ("stranger", False), ("", False)])
 async def test_the_embedded_cloud_is_not_asked_for_a_real_application(
     client: str, counts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +158,64 @@ async def test_the_embedded_cloud_is_not_asked_for_a_real_application(
     said: list[str] = []
     with subprocess.Popen(["true"], text=True) as process:
         lease = Lease(process, found=EmbeddedCloud("http://m", "h", Path("ca.pem"), ("known",)))
-        assert (await login_of(Auth(), lease, said.append)).client_id == (client if counts else None)
-        assert (await login_of(Auth(), None, said.append)).client_id == client
+        assert (await Login(lease, said.append).settled(Auth())).client_id == (client if counts else None)
+        if client:
+            assert (await Login(None, said.append).settled(Auth())).client_id == client
+        with pytest.raises(UserError, match="client_secret needs client_id"):  # the template's own mistakes stay
+            await Login(lease, said.append).settled(Auth(client_secret="s"))
     assert len(said) == (0 if counts else 1)
+
+
+async def test_a_login_is_settled_again_only_where_the_vm_makes_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARM_CLIENT_ID", "stranger")
+    said: list[str] = []
+    with subprocess.Popen(["true"], text=True) as process:
+        lease = Lease(process, found=EmbeddedCloud("http://m", "h", Path("ca.pem"), ("known",)))
+        login = Login(lease, said.append)
+        before = await login.settled(Auth(subscription_id="placeholder"))
+        assert await login.settled(Auth(subscription_id="placeholder")) == before
+        assert len(said) == 1
+        assert (await login.settled(Auth(subscription_id="real"))).subscription_id == "real"
+
+
+async def test_builders_that_log_in_in_different_ways_are_refused_in_python_too(tmp_path: Path) -> None:
+    alike = {"type": "azure-chroot", "source": "a:b:c:latest", "skip_create_image": True}
+    builders = [{"name": name, "client_id": name, **alike} for name in ("one", "two")]
+    (tmp_path / "template.json").write_text(json.dumps({"builders": builders}))
+    with pytest.raises(UserError, match="authenticate in different ways"):
+        await build(tmp_path / "template.json")
+
+
+async def test_the_subscription_that_the_environment_names_is_that_of_galleries(keys: Path) -> None:
+    variables = {"ARM_CLIENT_ID": CLIENT, "ARM_CLIENT_SECRET": SECRET, "ARM_SUBSCRIPTION_ID": SUBSCRIPTION}
+    elsewhere = ArmId("99999999-0000-4000-8000-000000000000", "g", "Microsoft.Compute", ("virtualMachines",), ("vm",))
+    async with served(keys, settings()) as place:
+        auth = await settled(Auth(), variables, print)
+        async with site_on(place.cloud, auth, Machine(elsewhere, "westeurope", "", ""), "run", print) as site:
+            assert site.gallery_subscription(BuildSpec(name="b", from_scratch=True)) == SUBSCRIPTION
+
+
+async def test_az_from_the_environment_is_not_asked_for_the_embedded_cloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its token is a real one."""
+    (tmp_path / "az").write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nexit 1\n")
+    (tmp_path / "az").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("ARM_USE_CLI", "true")
+    said: list[str] = []
+    with subprocess.Popen(["true"], text=True) as process:
+        lease = Lease(process, found=EmbeddedCloud("http://m", "h", Path("ca.pem"), ("known",)))
+        assert await Login(lease, said.append).settled(Auth()) == Auth()
+    assert "a token of az is for Azure" in said[0]
+    assert not (tmp_path / "asked").exists()
+
+
+def test_builds_with_subscriptions_of_their_own_share_a_login() -> None:
+    """The one of another build must not become the default of a gallery that names none."""
+    one = BuildSpec(name="a", from_scratch=True, auth=Auth(client_id="c", client_secret="s", subscription_id="x"))
+    other = BuildSpec(name="b", from_scratch=True, auth=Auth(client_id="c", client_secret="s"))
+    assert shared_auth([one, one]) == one.auth
+    shared = shared_auth([one, other])
+    assert shared == other.auth
+    assert "subscription_id" not in shared.model_fields_set

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tests.login.service import (
@@ -26,8 +25,10 @@ from tests.login.service import (
     settings,
 )
 
-from gilder.engine.login import settled
-from gilder.model.errors import GilderError, NotFound
+from gilder.azure.standing import caller
+from gilder.engine.checkup import checked as examined
+from gilder.model.errors import GilderError
+from gilder.model.findings import Finding, Verdict, good
 from gilder.model.spec import Auth
 from localarm.settings import SUBSCRIPTION, TENANT
 
@@ -58,7 +59,14 @@ METHODS: dict[str, dict[str, Cell]] = {
             "cannot be opened with this client_cert_password",
         ),
         "expired": ({"client_cert_path": "FOLDER/old.pem", "client_id": EXPIRED_CLIENT}, "old.pem has expired"),
-        "missing": ({"client_cert_path": "FOLDER/locked.pem"}, "cannot be opened with this client_cert_password"),
+        "missing": (
+            {"client_cert_path": "FOLDER/locked.pem"},
+            "locked.pem is encrypted, and client_cert_password is not given",
+        ),
+        "needless": (
+            {"client_cert_path": "FOLDER/good.pem", "client_cert_password": PASSWORD},
+            "good.pem is not encrypted, and client_cert_password is given",
+        ),
     },
     "certificate in PKCS#12": {
         "right": ({"client_cert_path": "FOLDER/good.p12", "client_cert_password": PASSWORD}, ""),
@@ -71,6 +79,7 @@ METHODS: dict[str, dict[str, Cell]] = {
             "old.p12 has expired",
         ),
         "missing": ({"client_cert_path": "FOLDER"}, f"{CERTIFICATE_MISSING} FOLDER: Is a directory"),
+        "without its password": ({"client_cert_path": "FOLDER/good.p12"}, "private key, or needs client_cert_password"),
     },
     "broken certificate": {
         "wrong": ({"client_cert_path": "FOLDER/mixed.pem"}, "has another key than the one that signed"),
@@ -111,9 +120,23 @@ METHODS: dict[str, dict[str, Cell]] = {
         ),
         "expired": (
             {"oidc_request_url": "CI/github", "oidc_request_token": REQUEST_TOKEN},
-            "the assertion is not valid now",
+            "the CI gave it just now: its clock or this machine's is wrong",
+        ),
+        "with a line break after it": (
+            {"oidc_request_url": "CI/github", "oidc_request_token": f"{REQUEST_TOKEN}\n"},
+            "",
+        ),
+        "with one inside": (
+            {"oidc_request_url": "CI/github", "oidc_request_token": "wrong-request\ntoken"},
+            "oidc_request_token holds what no token holds",
         ),
         "missing": ({"oidc_request_url": "CI/github"}, "oidc_request_url needs oidc_request_token"),
+        "no URL": ({"oidc_request_url": "github", "oidc_request_token": REQUEST_TOKEN}, "oidc_request_url is no URL"),
+        "half a URL": (
+            {"oidc_request_url": "https://[x", "oidc_request_token": "t"},
+            "oidc_request_url is no URL: Inv",
+        ),
+        "a port too high": ({"oidc_request_url": "https://h:99999/", "oidc_request_token": "t"}, "is no URL: Port out"),
     },
     "Azure Pipelines": {
         "right": (
@@ -125,7 +148,7 @@ METHODS: dict[str, dict[str, Cell]] = {
         ),
         "wrong": (
             {"oidc_request_url": "CI/jobs/1/oidctoken?serviceConnectionId=other", "oidc_request_token": REQUEST_TOKEN},
-            "gives the CI job no token (HTTP 400)",
+            "gives the CI job no token (HTTP 400): TF400813: no service connection 'other'",
         ),
         "expired": (
             {
@@ -196,6 +219,24 @@ async def test_each_method_works_or_says_what_is_wrong(method: str, case: str, k
         assert bool(told) == bool(words), told
 
 
+@pytest.mark.parametrize(
+    ("cloud", "url", "audience"),
+    [
+        ("Public", "", "api://AzureADTokenExchange"),
+        ("AzureChinaCloud", "", "api://AzureADTokenExchangeChina"),
+        ("USGovernment", "", "api://AzureADTokenExchangeUSGov"),
+        ("USSec", "", "api://AzureADTokenExchange"),
+        ("USGovernment", "?audience=mine", "mine"),
+    ],
+)
+async def test_a_job_asks_for_a_token_that_its_cloud_takes(keys: Path, cloud: str, url: str, audience: str) -> None:
+    async with served(keys, settings()) as place:
+        place.cloud = replace(place.cloud, name=cloud)
+        options = {"oidc_request_url": f"CI/github{url}", "oidc_request_token": REQUEST_TOKEN}
+        await refusal(place, filled(options, place, keys))
+    assert parse_qs(urlsplit(place.ci.asked[0]).query)["audience"] == [audience]
+
+
 async def test_another_clouds_metadata_service_is_not_asked(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")
     async with served(keys, settings()) as place:
@@ -221,13 +262,16 @@ class Trouble:
     world: dict[str, Any]
 
 
+NO_SUCH = "99999999-0000-4000-8000-000000000000"
 RIGHT = {"client_id": CLIENT, "client_secret": SECRET}
 TROUBLES = {
     "unknown application": Trouble({**RIGHT, "client_id": "nobody"}, f"nobody is not known in tenant {TENANT}", {}),
     "unknown tenant": Trouble({**RIGHT, "tenant_id": "no.such"}, "there is no tenant no.such", {}),
     "impossible tenant": Trouble({**RIGHT, "tenant_id": "a b"}, "'a b' cannot be a tenant", {}),
+    "tenant in other letters": Trouble({**RIGHT, "tenant_id": "тест"}, "'тест' cannot be a tenant", {}),
     "other tenant": Trouble({**RIGHT, "tenant_id": OTHER_TENANT}, f"tenant_id must be {TENANT}", {}),
-    "unknown subscription": Trouble({**RIGHT, "subscription_id": "no-such"}, "there is no subscription no-such", {}),
+    "unknown subscription": Trouble({**RIGHT, "subscription_id": NO_SUCH}, f"there is no subscription {NO_SUCH}", {}),
+    "no subscription": Trouble({**RIGHT, "subscription_id": "images"}, "'images' cannot be a subscription", {}),
     "ended token": Trouble({}, "The access token expiry UTC time", {"token_lifetime": -60}),
     "no identity": Trouble({}, "this VM has no managed identity", {"system": False, "users": 0}),
     "several identities": Trouble({}, "this VM has several user-assigned identities", {"system": False, "users": 2}),
@@ -258,80 +302,29 @@ async def test_a_metadata_service_that_does_not_answer_is_named(keys: Path, monk
     assert "--cloud local" in told
 
 
-async def test_the_tenant_of_a_subscription_is_asked_of_the_cloud(keys: Path) -> None:
-    from gilder.azure.tenants import tenant_of
-
-    async with served(keys, settings()) as place:
-        assert await tenant_of(SUBSCRIPTION, place.cloud) == TENANT
-        with pytest.raises(NotFound, match="there is no subscription none in the cloud test"):
-            await tenant_of("none", place.cloud)
-
-
-class Az:
-    """A stand-in for the Azure CLI that prints what the real one prints."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        folder.mkdir()
-        (folder / "az").write_text(
-            f'#!/bin/sh\ncd {folder}\necho "$*" >>asked\n[ -e "$2.err" ] && {{ cat "$2.err" >&2; exit 1; }}\ncat "$2"\n'
-        )
-        (folder / "az").chmod(0o755)
-        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-
-    def prints(self, place: Place, tenant: str = "") -> None:
-        account = {
-            "environmentName": "AzureCloud", "homeTenantId": TENANT, "id": SUBSCRIPTION, "isDefault": True,
-            "managedByTenants": [], "name": "images", "state": "Enabled", "tenantId": TENANT,
-            "user": {"name": "someone@example.com", "type": "user"},
-        }  # fmt: skip
-        until = int(time.time()) + 3600
-        token = {
-            "accessToken": place.issued(tenant), "expiresOn": "2099-01-01 00:00:00.000000", "expires_on": until,
-            "subscription": SUBSCRIPTION, "tenant": TENANT, "tokenType": "Bearer",
-        }  # fmt: skip
-        (self.folder / "show").write_text(json.dumps(account, indent=2))
-        (self.folder / "get-access-token").write_text(json.dumps(token, indent=2))
-
-    def fails(self, command: str, text: str) -> None:
-        (self.folder / f"{command}.err").write_text(text)
-
-    def asked(self) -> list[str]:
-        return (self.folder / "asked").read_text().splitlines()
-
-
-LOGGED_OUT = "ERROR: Please run 'az login' to setup account.\n"
-GONE = (
-    "ERROR: AADSTS700082: The refresh token has expired due to inactivity. The token was issued on 2024-01-01T00:00:00Z and "
-    "was inactive for 90.00:00:00. Trace ID: 1 Correlation ID: 2 Timestamp: 2024-06-01 00:00:00Z\nInteractive "
-    "authentication is needed. Please run:\naz login --scope https://management.core.windows.net//.default\n"
+@pytest.mark.parametrize(
+    ("metadata", "authority", "advice"),
+    [
+        ("http://127.0.0.1:9", "", "not on an Azure VM?"),
+        ("", "https://no-such-host.invalid", "check the network, the proxy"),
+    ],
 )
-CLI: dict[str, tuple[Callable[[Az, Place], object], str]] = {
-    "right": (lambda az, place: None, ""),
-    "wrong": (lambda az, place: az.prints(place, OTHER_TENANT), "the token is of another tenant than the subscription"),
-    "expired": (lambda az, place: az.fails("get-access-token", GONE), "The refresh token has expired"),
-    "logged out": (lambda az, place: az.fails("show", LOGGED_OUT), "Please run 'az login' to setup account"),
-    "garbage": (lambda az, place: (az.folder / "show").write_text("[]"), "printed no account"),
-    "missing": (lambda az, place: (az.folder / "az").unlink(), "there is no program `az`"),
-}
-
-
-@pytest.mark.parametrize("case", CLI)
-async def test_the_azure_cli_is_asked(case: str, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arrange, words = CLI[case]
-    said: list[str] = []
+async def test_a_doctor_tells_why_it_got_no_token_in_time(
+    keys: Path, metadata: str, authority: str, advice: str
+) -> None:
     async with served(keys, settings()) as place:
-        az = Az(tmp_path / "bin", monkeypatch)
-        az.prints(place)
-        arrange(az, place)
-        try:
-            auth = await settled(Auth(use_azure_cli_auth=True, client_id=CLIENT, tenant_id="x"), {}, said.append)
-            told = await refusal(place, auth)
-        except GilderError as error:
-            told = checked(error)
-        assert words in told
-        assert bool(told) == bool(words), told
-        assert said == ["use_azure_cli_auth: client_id, tenant_id are ignored"]
-        if not words:
-            assert az.asked()[0] == "account show --output json"
-            assert f"--subscription {SUBSCRIPTION}" in az.asked()[1]
+        place.cloud = replace(
+            place.cloud,
+            instance_metadata=metadata or place.cloud.instance_metadata,
+            authority=authority or place.cloud.authority,
+        )
+        async with place.logged_in(Auth.model_validate(RIGHT if authority else {})) as arm:
+
+            async def identity() -> Finding:
+                await caller(arm, time.time)
+                return good("token", "")
+
+            found = await examined("token", identity, within=2.0, arm=arm)
+    assert found.verdict is Verdict.BAD
+    assert "no answer within 2 s that helps: no answer to the request for a token: " in found.text
+    assert advice in found.remedy

@@ -10,10 +10,11 @@ import anyio
 import pytest
 from azure.core.credentials import AccessTokenInfo
 from tests.login.service import CLIENT, SECRET, Place, served, settings
+from tests.virtual.loop import in_virtual_time
 
 from gilder.azure.arm import Arm
-from gilder.azure.tokens import PAUSE, SharedToken
-from gilder.model.errors import Denied
+from gilder.azure.tokens import AGAIN, LINGER, PAUSE, SharedToken
+from gilder.model.errors import Denied, Unreachable
 from gilder.model.spec import Auth
 from localarm.faults import Fault, What
 from localarm.settings import SUBSCRIPTION, TENANT
@@ -140,6 +141,73 @@ async def test_a_token_is_thrown_away_once_for_all_that_met_its_refusal() -> Non
     assert await many(shared) == {"token 2"}
     shared.forget(clock.now - 1)  # who began before the new one came
     assert await many(shared) == {"token 2"}
+
+
+def test_a_service_that_hangs_holds_up_nobody_while_the_old_token_counts() -> None:
+    asked = 0
+    ends = 1000.0
+
+    async def ask(scope: str) -> AccessTokenInfo:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            with anyio.move_on_after(60):
+                await anyio.sleep_forever()
+            raise Unreachable("no answer within 60 s")
+        return AccessTokenInfo("old", int(ends))
+
+    async def close() -> None:
+        """Nothing to close."""
+
+    async def main() -> None:
+        shared = SharedToken(ask, close, anyio.current_time)
+        await shared.get_token_info("scope")
+        waited: list[float] = []
+
+        async def one(at: float) -> None:
+            await anyio.sleep(at)
+            began = anyio.current_time()
+            assert (await shared.get_token_info("scope")).token == "old"
+            waited.append(anyio.current_time() - began)
+
+        async with anyio.create_task_group() as group:
+            for number in range(40):  # from its margin on, to shortly before its end
+                group.start_soon(one, ends - 198 + number * 4.9)
+        assert max(waited) <= LINGER
+        assert asked < 2 + 200 / AGAIN
+
+    in_virtual_time(main)
+
+
+def test_a_renewal_that_failed_is_made_up_for() -> None:
+    asked: list[float] = []
+
+    async def ask(scope: str) -> AccessTokenInfo:
+        asked.append(anyio.current_time())
+        if len(asked) == 2:
+            await anyio.sleep(50)
+            raise Unreachable("no answer")
+        return AccessTokenInfo(f"token {len(asked)}", int(anyio.current_time() + 3600))
+
+    async def close() -> None:
+        """Nothing to close."""
+
+    async def main() -> None:
+        shared = SharedToken(ask, close, anyio.current_time)
+        found = []
+        async with anyio.create_task_group() as group:
+
+            async def use() -> None:
+                while len(asked) < 3:
+                    found.append((await shared.get_token_info("scope")).token)
+                    await anyio.sleep(1)
+
+            for _ in range(5):
+                group.start_soon(use)
+        assert set(found) == {"token 1", "token 3"}
+        assert asked[2] - asked[1] == pytest.approx(LINGER + AGAIN, abs=2)
+
+    in_virtual_time(main)
 
 
 async def asked_again(auth: Auth, what: What, keys: Path) -> None:

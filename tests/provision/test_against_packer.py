@@ -38,6 +38,12 @@ PROVISIONERS: list[dict[str, Any]] = [
     {"inline": ["false", "echo not reached"], "valid_exit_codes": [0, 1]},
     {"inline": ["echo to stderr >&2; exit 3"], "valid_exit_codes": 3},
     {"inline": "echo one, echo two"},
+    {"inline": "{{user `cmds`}}"},
+    {"inline": "echo {{split `a,b` `,` 1}}"},
+    {"inline": ['echo "$A|$B"'], "environment_vars": ["{{user `pairs`}}"]},
+    {"inline": ['echo "$A|$B"'], "environment_vars": "{{user `pairs`}}"},
+    {"inline": ["echo empty", None], "valid_exit_codes": [], "execute_command": []},
+    {"inline": ["echo null"], "valid_exit_codes": None, "execute_command": None, "environment_vars": None},
     {"inline": ["echo not here"], "only_on": ["windows"]},
     {"inline": ["echo {{build_name}} {{ upper `x` }}"]},
     {"script": "s.sh", "environment_vars": "V=1"},
@@ -46,6 +52,7 @@ PROVISIONERS: list[dict[str, Any]] = [
     {"inline": ["echo starts", "sleep 1", "echo not reached"], "timeout": "500ms"},
 ]
 """The last one fails, as it should."""
+VARIABLES = {"cmds": "echo from a,echo variable", "pairs": "A=1,B=2"}
 
 
 async def test_both_print_the_same(
@@ -57,19 +64,21 @@ async def test_both_print_the_same(
     blocks = [{"type": "shell-local"} | block for block in PROVISIONERS]
     theirs = _theirs(blocks, tmp_path)
 
-    loaded = read({"builders": [BUILDER | {"name": "null"}], "provisioners": blocks}, cwd=str(tmp_path))
+    ours = {"variables": VARIABLES, "builders": [BUILDER | {"name": "null"}], "provisioners": blocks}
+    loaded = read(ours, cwd=str(tmp_path))
     (spec,) = loaded.builds
     monkeypatch.setenv("WHO", "ours")
-    ours = ProvisionContext("null", "run", "", Path("/"), "null", say=context.say, on_line=context.on_line)
+    here = ProvisionContext("null", "run", "", Path("/"), "null", say=context.say, on_line=context.on_line)
     with pytest.raises(ProvisionerTimedOut, match=r"timeout of 0\.5 s"):
-        await provision(guest, spec.provisioners, ours)
+        await provision(guest, spec.provisioners, here)
     assert [_plain(line) for line in heard.text] == theirs
     assert theirs[-1] == "starts"
 
 
 def _theirs(blocks: list[dict[str, Any]], folder: Path) -> list[str]:
     """What the programs print under Packer."""
-    template = {"builders": [{"type": "null", "communicator": "none"}], "provisioners": blocks}
+    nothing = {"type": "null", "communicator": "none"}
+    template = {"variables": VARIABLES, "builders": [nothing], "provisioners": blocks}
     (folder / "t.json").write_text(json.dumps(template))
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "CHECKPOINT_DISABLE": "1", "PACKER_NO_COLOR": "1"}
     done = subprocess.run(

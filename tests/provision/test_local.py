@@ -33,7 +33,7 @@ async def test_it_runs_here_in_the_working_directory_and_sees_the_root(
     spec = local(
         'pwd; echo $MINE; cat {{.MountPath}}/etc/os-release; echo "$A $B $PACKER_BUILD_NAME"',
         environment_vars=(Text("A=it's {{.Device}}"),),
-        env={"B": "$HOME"},
+        env={"B": Text("$HOME")},
     )
     await provision(guest, [spec], context)
     assert heard.text == [str(tmp_path), "from the user", "ID=busybox", "it's /dev/sdc $HOME bookworm"]
@@ -50,11 +50,11 @@ async def test_scripts_commands_and_statuses(
     script = tmp_path / "it's one.sh"
     script.write_text("#!/bin/sh\necho ran $A\nexit 3\n")
     script.chmod(0o755)
-    await provision(guest, [ShellLocal(scripts=(str(script),), env={"A": "1"}, valid_exit_codes=(3,))], context)
+    await provision(guest, [ShellLocal(scripts=(str(script),), env={"A": Text("1")}, valid_exit_codes=(3,))], context)
     with pytest.raises(ScriptFailed, match=r"it's one.sh ended with status 3; its last lines:\n    ran 1"):
-        await provision(guest, [ShellLocal(scripts=(str(script),), env={"A": "1"})], context)
+        await provision(guest, [ShellLocal(scripts=(str(script),), env={"A": Text("1")})], context)
     words = (Text("sh"), Text("-c"), Text('{{.Vars}} sh "$0" ; true'), Text("{{.Script}}"))
-    await provision(guest, [ShellLocal(scripts=(str(script),), env={"A": "2"}, execute_command=words)], context)
+    await provision(guest, [ShellLocal(scripts=(str(script),), env={"A": Text("2")}, execute_command=words)], context)
     assert heard.text == ["ran 1", "ran 1", "ran 2"]
     with pytest.raises(HostError, match="the script /no/such cannot be read"):
         await provision(guest, [ShellLocal(scripts=("/no/such",))], context)

@@ -60,17 +60,23 @@ async def test_variables_reach_the_script_untouched(guest: Guest, context: Provi
     odd = 'it\'s $HOME `id` "x" \\n $(id)'
     spec = shell(
         'echo "$ODD"; echo "$B"; echo "$PACKER_BUILD_NAME $PACKER_BUILDER_TYPE"',
-        environment_vars=(f"ODD={odd}", "B=environment_vars"),
-        env={"B": "env"},
+        environment_vars=(Text(f"ODD={odd}"), Text("B=environment_vars")),
+        env={"B": Text("env")},
     )
     await provision(guest, [spec], context)
     assert heard.text == [odd, "env", "bookworm azure-chroot"]
 
 
+async def test_variables_may_hold_values_of_the_build(guest: Guest, context: ProvisionContext, heard: Heard) -> None:
+    pair, value = Text("A={{.Device}}"), Text("{{.PackerRunUUID}}")
+    await provision(guest, [shell('echo "$A $B"', environment_vars=(pair,), env={"B": value})], context)
+    assert heard.text == ["/dev/sdc 11111111-2222"]
+
+
 async def test_variables_by_a_file_that_does_not_stay(guest: Guest, context: ProvisionContext, heard: Heard) -> None:
     spec = shell(
         'echo "$A"; ls -l /tmp | grep varfile',
-        environment_vars=("A=it's",),
+        environment_vars=(Text("A=it's"),),
         use_env_var_file=True,
         execute_command=Text("chmod +x {{.Path}}; . {{.EnvVarFile}} && {{.Path}}"),
     )
@@ -81,8 +87,10 @@ async def test_variables_by_a_file_that_does_not_stay(guest: Guest, context: Pro
 
 
 async def test_formats_of_variables(guest: Guest, context: ProvisionContext, heard: Heard) -> None:
-    await provision(guest, [shell('echo "$A"', environment_vars=("A=1",), env_var_format="%s=%q ")], context)
-    await provision(guest, [shell('echo "$A"', environment_vars=("A=2",), env_var_format="%[1]s='%[2]s' ")], context)
+    await provision(guest, [shell('echo "$A"', environment_vars=(Text("A=1"),), env_var_format="%s=%q ")], context)
+    await provision(
+        guest, [shell('echo "$A"', environment_vars=(Text("A=2"),), env_var_format="%[1]s='%[2]s' ")], context
+    )
     assert heard.text == ["1", "2"]
     with pytest.raises(UserError, match="more than a name and a value"):
         await provision(guest, [shell("true", env_var_format="%s %s %s")], context)
@@ -90,11 +98,13 @@ async def test_formats_of_variables(guest: Guest, context: ProvisionContext, hea
 
 async def test_a_variable_without_equals_sign_is_refused(guest: Guest, context: ProvisionContext) -> None:
     with pytest.raises(UserError, match="not in format 'key=value': LONELY"):
-        await provision(guest, [shell("true", environment_vars=("LONELY",))], context)
+        await provision(guest, [shell("true", environment_vars=(Text("LONELY"),))], context)
 
 
 async def test_a_command_of_ones_own(guest: Guest, context: ProvisionContext, heard: Heard) -> None:
-    spec = shell("echo $0 $A", environment_vars=("A=1",), execute_command=Text("env {{.Vars}} /bin/sh {{.Path}} x"))
+    spec = shell(
+        "echo $0 $A", environment_vars=(Text("A=1"),), execute_command=Text("env {{.Vars}} /bin/sh {{.Path}} x")
+    )
     await provision(guest, [spec], context)
     assert heard.text[0].startswith("/tmp/script_")
     assert heard.text[0].endswith(".sh 1")

@@ -14,7 +14,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from gilder.model.errors import HostError, Refused
+from gilder.model.effort import Effort
+from gilder.model.errors import HostError, Refused, ReleaseFailed
+from gilder.model.events import Stage
+from gilder.runtime.history import efforts
 from gilder.runtime.journal import Journal, TimingRecord, in_loop, opened
 from gilder.runtime.ledger import JournalLedger
 from gilder.runtime.release import Patience, Release, releasing, undone_on_failure
@@ -36,7 +39,48 @@ async def test_runs_and_builds_are_told_back(journal: Journal) -> None:
     assert run.finished is not None
     (build,) = await journal.builds("r1")
     assert (build.status, build.artifacts) == ("built", ("/images/a", "/images/b"))
-    assert (await journal.usual_seconds()).keys() == {"tiny"}
+
+
+async def test_the_timings_of_the_last_time_that_an_image_was_built(journal: Journal) -> None:
+    for run, status in (("r2", "built"), ("r3", "built"), ("r4", "failed")):
+        await journal.run_started(run, "/vm", "t.json")
+        await journal.build_started(run, "tiny")
+        await journal.timed([TimingRecord(run, "tiny", Stage.MOUNT, "", 5.0, 2.0, True)])
+        await journal.build_finished(run, "tiny", status, "", "", [])
+    assert [timing.run for timing in await journal.last_timings()] == ["r3"]
+
+
+@pytest.mark.parametrize(
+    ("timings", "effort"),
+    [
+        ([("mounting", 0, 2), ("provisioning", 2, 30), ("unmounting", 32, 1)], Effort(working=33)),
+        (
+            [("waiting for a slot", 0, 90), ("attaching the disk", 90, 60), ("waiting for a LUN", 91, 50)],
+            Effort(attaching=10),
+        ),
+        ([("provisioning", 0, 60), ("waiting for the person at the terminal", 10, 45)], Effort(working=15)),
+        (
+            [("attaching the disk", 0, 9), ("waiting for this machine's CPUs", 9, 20), ("mounting", 29, 1)],
+            Effort(0, 9, 1),
+        ),
+        ([("publishing the image", 0, 300), ("detaching the disk", 0, 60), ("cleaning up", 300, 1)], Effort(after=301)),
+        (
+            [("looking up the source", 0, 1), ("creating the disk", 1, 2), ("taking the snapshot", 9, 3)],
+            Effort(3, capturing=3),
+        ),
+        ([("a stage of a later version", 0, 9)], Effort()),
+    ],
+)
+def test_what_a_build_takes_is_told_without_its_waits(timings: list[tuple[str, float, float]], effort: Effort) -> None:
+    records = [TimingRecord("r", "tiny", stage, "", start, seconds, True) for stage, start, seconds in timings]
+    assert efforts(records) == {"tiny": effort}
+
+
+def test_a_step_that_was_tried_again_counts_once() -> None:
+    failed = TimingRecord("r", "tiny", Stage.PROVISION, "", 0, 100, False)
+    assert efforts([failed, TimingRecord("r", "tiny", Stage.PROVISION, "", 200, 20, True)]) == {
+        "tiny": Effort(working=20)
+    }
 
 
 async def test_what_is_held_is_there_until_it_is_released(journal: Journal) -> None:
@@ -152,6 +196,48 @@ async def test_a_kill_in_mid_write_leaves_it_readable_and_true(tmp_path: Path) -
     assert len(written) <= len(told) + 1
 
 
+async def test_a_command_made_of_the_resources_id_stays_whole(tmp_path: Path) -> None:
+    """A secret such as `prod` was hidden in it, and then nobody could use it; the id stands beside it as it is."""
+    async with opened(tmp_path / "journal.sqlite", lambda text: text.replace("prod", "***")) as journal:
+        await journal.intend("r", "b", "disk", "d", "/groups/prod/d", "az disk delete --ids /groups/prod/d")
+        await journal.intend("r", "b", "disk", "d", "/groups/prod/d", "something else with prod")
+        assert [record.remedy for record in await journal.residues()] == [
+            "az disk delete --ids /groups/prod/d",
+            "something else with ***",
+        ]
+
+
+def modes(path: Path) -> set[str]:
+    """What others may do with the files of a journal."""
+    return {f"{file.stat().st_mode & 0o777:o}" for file in path.parent.glob(f"{path.name}*")}
+
+
+async def test_nobody_else_reads_what_recovery_needs(tmp_path: Path) -> None:
+    """Secrets in the tags of an image stood in a file that everybody could read."""
+    path = tmp_path / "journal.sqlite"
+    before = os.umask(0)
+    try:
+        async with opened(path, lambda text: text.replace("s3cr3t", "***")) as journal:
+            await journal.intend("r", "b", "image", "i", "/images/i", "az …", '{"tags":{"key":"s3cr3t"}}')
+            assert len(list(tmp_path.iterdir())) == 3, "with -wal and -shm"
+            assert modes(path) == {"600"}
+    finally:
+        os.umask(before)
+    assert modes(path) == {"600"}
+
+
+async def test_others_are_shut_out_of_a_journal_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    async with opened(path):
+        pass
+    for mode, then in ((0o644, "640"), (0o640, "640"), (0o600, "600")):
+        path.chmod(mode)
+        async with opened(path) as journal, opened(path) as again:
+            await journal.run_started(f"r{mode}", "vm", "t")
+            assert modes(path) == {then}
+            assert len(await again.runs()) == len(await journal.runs())
+
+
 async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Refused, match="cannot be opened") as caught:
@@ -216,3 +302,21 @@ async def test_a_journal_of_an_earlier_version_is_carried_on(tmp_path: Path, ver
         await journal.released(number)
         assert await journal.operations() == []
         assert [run.id for run in await journal.runs()] == ["r1"]
+
+
+async def test_a_run_may_have_one_remedy_for_all_that_is_in_the_cloud(journal: Journal) -> None:
+    """On the embedded cloud, which Azure's own commands do not reach."""
+    ledger = JournalLedger(journal, "r1", "tiny", lambda residue: None, Patience(), remedy="gilder recover r1")
+
+    async def stuck() -> None:
+        raise HostError("it is stuck")
+
+    with pytest.raises(ReleaseFailed) as failed:
+        async with (
+            releasing(ledger, Release("disk", "d", "az disk delete", stuck, 5.0, "/disks/d", must=True)),
+            releasing(ledger, Release("mount", "m", "umount m", stuck, 5.0)),
+        ):
+            pass
+    assert [residue.remedy for residue in ledger.residues] == ["umount m", "gilder recover r1"]
+    assert failed.value.hint == "remove it with: gilder recover r1"
+    assert [residue.remedy for residue in await journal.residues()] == ["gilder recover r1"]

@@ -190,3 +190,22 @@ async def test_a_cancellation_while_a_person_is_asked_gives_back() -> None:
     assert not world.there
     assert not ledger.held
     assert not ledger.residues
+
+
+async def test_a_question_that_fails_gives_back_and_hides_no_error() -> None:
+    async def terminal_is_gone(error: BaseException) -> bool:
+        raise OSError(5, "Input/output error")
+
+    world, ledger = World(), MemoryLedger(keeps=terminal_is_gone)
+
+    async def fail() -> None:
+        async with releasing(ledger, replace(world.release(), handle="/id")):
+            world.there = True
+            raise HostError("first")
+
+    with pytest.raises(HostError, match="first") as caught:
+        await fail()
+    assert "Input/output error" in "".join(caught.value.__notes__)
+    assert not world.there
+    assert not ledger.held
+    assert not ledger.residues

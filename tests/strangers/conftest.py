@@ -85,8 +85,8 @@ class Place:
         build = ["-m", "gilder", "build", "--progress", "plain", *where, template]
         return self.run("env", *environment, sys.executable, *build)
 
-    def template(self, *names: str) -> str:
-        """A Packer template with a builder for each name, all from the same source."""
+    def template(self, *names: str, **options: str) -> str:
+        """A Packer template with a builder for each name, all from the same source and with the same `options`."""
         builders = [
             {
                 "name": name,
@@ -95,6 +95,7 @@ class Place:
                 "image_hyperv_generation": "V2",
                 "image_resource_id": f"{VM}/images/{name}-image",
                 "temporary_os_disk_id": f"{VM}/disks/{name}-disk",
+                **options,
             }
             for name in names
         ]

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.sweeps import chance, cloud, host, kill, moments, mutations, reference, straits
+from tests.sweeps import chance, circumstances, cloud, host, kill, moments, mutations, reference, straits
 from tests.sweeps.frame import Effort, Sweep, Tally, verdict
 
 
@@ -39,6 +39,12 @@ SWEEPS = (
     Sweep("mutations", "the sweeps' own test: every safeguard disabled must show", mutations.sweep),
     Sweep("cancellation", "signals at every step of the event loop", moments.cancellation),
     Sweep("crash", "a killed process at every step of the event loop, then recover", moments.crash),
+    Sweep("recovering", "trouble with the cloud during the recovery after a kill", circumstances.recovering),
+    Sweep("replacing", "-force: old images, with faults, signals and kills", circumstances.replacing),
+    Sweep("namesakes", "others make things under the names of builds", circumstances.namesakes),
+    Sweep("together", "two gilder processes on one VM", circumstances.together),
+    Sweep("policies", "deadlines, fail-fast, -on-error=abort", circumstances.policies),
+    Sweep("ageing", "leases over many hours, garbage collection, lost journals", circumstances.ageing),
     Sweep("scheduling", "other orders and durations, and a stranger's moves", chance.scheduling),
     Sweep("random", "many faults at once, signals and kills, drawn by the seed", chance.multifault),
     Sweep("kill", "kill -9 of the real program anywhere, then recover", _kill, root=True),

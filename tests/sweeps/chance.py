@@ -65,7 +65,7 @@ def random_cell(seed: int) -> Cell:
     """One to three builds, one to six faults; sometimes signals, sometimes a kill, sometimes drawn waits and durations."""
     random = Random(f"run {seed}")
     builds = tuple(random.choice(KINDS) for _ in range(random.choice((1, 1, 1, 2, 3))))
-    faults = tuple(_fault(random) for _ in range(random.randint(1, 6)))
+    faults = tuple(drawn_fault(random) for _ in range(random.randint(1, 6)))
     cancelled: tuple[int, ...] = ()
     if random.random() < 0.15:
         first = random.randint(1, 700)
@@ -76,7 +76,8 @@ def random_cell(seed: int) -> Cell:
     return Cell(f"{len(faults)} faults", builds, faults, cancelled, killed, seed if waits else None, latency)
 
 
-def _fault(random: Random) -> Fault:
+def drawn_fault(random: Random) -> Fault:
+    """Anything that may go wrong with anything."""
     method, kind = random.choice(OPERATIONS)
     choices = [*ANSWERS]
     if method == "GET":

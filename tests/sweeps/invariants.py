@@ -3,83 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tests.localarm.invariants import check_world
+from tests.sweeps.scenarios import DATA_LUN, DATA_MARK
 from tests.sweeps.scene import Scene, mark_of
+from tests.sweeps.standing import (
+    OURS,
+    Strangers,
+    entries,
+    harmed,
+    name_of,
+    products,
+    remains,
+    standing,
+    stranger_detached,
+)
+from tests.sweeps.watch import ours
 from tests.virtual.place import VM
 
+from gilder.build.products import plan_from, snapshots_of
 from gilder.engine import Recovered
 from gilder.model.events import Finished, LeftBehind, Said
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome
-from gilder.model.spec import BuildSpec
-from localarm.resources import Resource
-
-OURS = "gilder-run"
-"""How the names of temporary resources begin."""
+from gilder.model.spec import BuildSpec, GalleryVersion
 
 WRITES = ("PUT", "POST", "PATCH", "DELETE")
 STATUS = {Built: "built", Failed: "failed", Cancelled: "cancelled"}
-
-
-@dataclass(frozen=True)
-class Strangers:
-    """What is not ours, as it was: resources with their contents, and disks in the machine by LUN with their numbers."""
-
-    resources: dict[str, Any]
-    plugged: dict[int, int]
-
-
-def strangers(scene: Scene) -> Strangers:
-    """What is not ours now."""
-    found = {}
-    for kind in scene.world.kinds():
-        for resource in scene.world.all(kind):
-            if not resource.name.startswith(OURS) and kind not in ("virtualmachines", "images"):
-                found[resource.id] = (resource.body, resource.hidden)
-    return Strangers(found, {lun: number for lun, number in scene.plugs.sequence.items() if lun in _foreign(scene)})
-
-
-def products(spec: BuildSpec) -> list[ArmId]:
-    """What a build is to make."""
-    found = [spec.image_resource_id] if spec.image_resource_id else []
-    if spec.shared_image_destination:
-        found.append(spec.shared_image_destination.version_id(VM.subscription))
-    return found
-
-
-def resource(scene: Scene, id_: ArmId) -> Resource | None:
-    """A resource of the cloud, None when there is none."""
-    return scene.world.find("/".join(id_.types).lower(), str(id_))
-
-
-def _foreign(scene: Scene) -> set[int]:
-    return {entry["lun"] for entry in _entries(scene) if not _name(entry).startswith(OURS)}
-
-
-def _entries(scene: Scene) -> list[dict[str, Any]]:
-    machine = scene.world.find("virtualmachines", str(VM))
-    assert machine is not None
-    found: list[dict[str, Any]] = machine.properties["storageProfile"].get("dataDisks", [])
-    return found
-
-
-def _name(entry: dict[str, Any]) -> str:
-    return str(entry["managedDisk"]["id"]).rpartition("/")[2]
-
-
-def remains(scene: Scene) -> set[str]:
-    """What of ours there is that only a build needs, as a person would name it."""
-    found = {
-        f"{kind.removesuffix('s')} {each.name}"
-        for kind in ("disks", "snapshots")
-        for each in scene.world.all(kind)
-        if each.name.startswith(OURS)
-    }
-    return found | {f"attachment {_name(entry)}" for entry in _entries(scene) if _name(entry).startswith(OURS)}
 
 
 async def untrue(scene: Scene, specs: Sequence[BuildSpec], outcomes: Sequence[Outcome]) -> list[str]:
@@ -96,7 +48,7 @@ async def untrue(scene: Scene, specs: Sequence[BuildSpec], outcomes: Sequence[Ou
 def _unlike_outcome(scene: Scene, specs: Sequence[BuildSpec], outcomes: Sequence[Outcome]) -> Iterator[str]:
     for spec, outcome in zip(specs, outcomes, strict=True):
         wanted = products(spec)
-        there = [id_ for id_ in wanted if (found := resource(scene, id_)) is not None and found.state == "Succeeded"]
+        there = [id_ for id_ in wanted if (found := scene.resource(id_)) is not None and found.state == "Succeeded"]
         if isinstance(outcome, Built):
             if sorted(map(str, outcome.artifacts)) != sorted(map(str, wanted)):
                 yield f"{spec.name} is built, and its artifacts are {outcome.artifacts}"
@@ -108,7 +60,7 @@ def _unlike_outcome(scene: Scene, specs: Sequence[BuildSpec], outcomes: Sequence
             yield f"{spec.name} failed by a mistake in gilder: {outcome.error}"
         said = f"{[residue.what for residue in outcome.residues]} {_remarks(scene, spec.name)}"
         for id_ in wanted:
-            if resource(scene, id_) is not None and id_.name not in said:
+            if scene.resource(id_) is not None and id_.name not in said:
                 yield f"{spec.name} is {STATUS[type(outcome)]}, and {id_.name} is there, which nothing says"
         if wanted and len(there) == len(wanted) and not outcome.residues:
             yield f"{spec.name} is {STATUS[type(outcome)]}, and all that it was to make is there"
@@ -131,109 +83,136 @@ def _unlike_events(scene: Scene, outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 async def _unlike_journal(scene: Scene, outcomes: Sequence[Outcome]) -> list[str]:
-    status = {build.name: build.status for build in await scene.record.builds("run1")}
+    status = {build.name: build.status for build in await scene.record.builds(scene.run)}
     wrong = [
         f"{outcome.build} is {STATUS[type(outcome)]}, and the journal says {status.get(outcome.build)}"
         for outcome in outcomes
         if status.get(outcome.build, "cancelled") != STATUS[type(outcome)]
     ]
     told = {residue.what.partition(" (")[0] for outcome in outcomes for residue in outcome.residues}
-    noted = {f"{record.kind} {record.name}" for record in await scene.record.residues()}
+    noted = {f"{record.kind} {record.name}" for record in await scene.record.residues(scene.run)}
     return [*wrong, *([f"told as left: {told}, noted: {noted}"] if told != noted else [])]
 
 
 def _untold(scene: Scene, outcomes: Sequence[Outcome]) -> Iterator[str]:
     said = {residue.what.partition(" (")[0] for outcome in outcomes for residue in outcome.residues}
-    for thing in sorted(remains(scene) - said):
+    for thing in sorted(remains(scene, scene.run) - said):
         yield f"{thing} is there when the process ends, which nothing says"
 
 
 def _lost_leases(scene: Scene, outcomes: Sequence[Outcome]) -> Iterator[str]:
     """LUNs that the process still believes to be its own although the VM has no such disk."""
     pool = scene.writer._pool if scene.writer else None
-    attached = {_name(entry) for entry in _entries(scene)}
+    attached = {name_of(entry) for entry in entries(scene)}
     given_up = {residue.what.partition(" (")[0] for outcome in outcomes for residue in outcome.residues}
     for lun, disk in (pool.leased if pool else {}).items():
         if disk not in attached and f"attachment {disk}" not in given_up:
             yield f"LUN {lun} is still leased to {disk}"
 
 
-async def broken(
-    scene: Scene, specs: Sequence[BuildSpec], before: Strangers, recovered: Sequence[Recovered]
+async def unfinished(
+    scene: Scene, specs: Sequence[BuildSpec], recovered: Sequence[Recovered], excused: Collection[str]
 ) -> list[str]:
-    """What must hold in the end, after recovery, and does not."""
+    """Where recovery has not finished or removed all, or images are not what their builds made.
+
+    `excused` are the old images (ids) of which recovery may say that they are gone, and nothing is in their place.
+    """
+    left = [f"recovery leaves {what}" for each in recovered for what in each.left]
+    return [*left, *_lost(scene, specs, excused), *await wrongly_made(scene, specs)]
+
+
+def harmless(scene: Scene, specs: Sequence[BuildSpec], before: Strangers) -> list[str]:
+    """Where something is left, or something of somebody else's is not as it was."""
     return [
-        *_leftovers(scene, recovered),
-        *_harmed(scene, before),
+        *(f"{thing} is left in the end" for thing in sorted(remains(scene))),
+        *harmed(scene, specs, before),
+        *scene.watch.wrong,
         *_touched(scene, specs),
-        *_published_wrong(scene, specs),
-        *await _journal_in_the_end(scene, specs),
         *(f"on this machine: {what}" for what in scene.plugs.violations if not _torn_away(scene, what)),
         *(f"in the cloud: {what}" for what in scene.world.violations if not _strangers_doing(scene, what)),
         *_inconsistent(scene),
     ]
 
 
+async def wrongly_made(scene: Scene, specs: Sequence[BuildSpec]) -> list[str]:
+    """Where images are not what their builds made, or the journal, once recovered, tells otherwise of them."""
+    return [*_published_wrong(scene, specs), *await _journal_in_the_end(scene, specs)]
+
+
+async def finishable(scene: Scene) -> list[ArmId]:
+    """What a dead process was about to publish, and all snapshots of it are there."""
+    found = []
+    for records in (await scene.record.products(scene.run)).values():
+        for record in records:
+            if record.state not in ("held", "left"):
+                continue
+            plan = plan_from(record.data)
+            snapshots = [scene.world.find("snapshots", str(id_)) for id_ in snapshots_of(plan)]
+            if all(each is not None and ours(each) and each.state == "Succeeded" for each in snapshots):
+                found.append(plan.id)
+    return found
+
+
+def _lost(scene: Scene, specs: Sequence[BuildSpec], excused: Collection[str]) -> Iterator[str]:
+    """Images that were there before, and neither they nor what replaces them are there, which nothing says."""
+    said: list[str] = []
+    for outcome in scene.outcomes or ():  # what a dead process says, nobody hears
+        said += [outcome.error] if isinstance(outcome, Failed) else []
+        said += _remarks(scene, outcome.build)
+    for id_ in (id_ for spec in specs for id_ in products(spec) if str(id_).lower() in scene.theirs):
+        heard = said + scene.said if str(id_).lower() in excused else said
+        if not standing(scene, str(id_)) and not any(f"what {id_} was before" in text for text in heard):
+            yield f"the old {id_.name} is gone and no new one in its place, which nothing says"
+
+
 def _strangers_doing(scene: Scene, violation: dict[str, Any]) -> bool:
-    return _stranger_detached(scene) and str(violation["law"]).startswith("detached")
+    return stranger_detached(scene) and str(violation["law"]).startswith("detached")
 
 
 def _torn_away(scene: Scene, violation: str) -> bool:
     """Whether somebody else took a mounted disk of ours: the same deed as seen from the machine."""
-    return _stranger_detached(scene) and violation.endswith("was detached while mounted")
-
-
-def _stranger_detached(scene: Scene) -> bool:
-    return any("stranger-detaches" in entry.get("faults", ()) for entry in scene.application.audit)
-
-
-def _leftovers(scene: Scene, recovered: Sequence[Recovered]) -> Iterator[str]:
-    for thing in sorted(remains(scene)):
-        yield f"{thing} is left after recovery"
-    for each in recovered:
-        yield from (f"recovery leaves {what}" for what in each.left)
-
-
-def _harmed(scene: Scene, before: Strangers) -> Iterator[str]:
-    now = strangers(scene)
-    detached = _stranger_detached(scene)
-    for id_, content in before.resources.items():
-        if id_ not in now.resources:
-            yield f"a stranger's {id_.rpartition('/')[2]} is gone"
-        elif now.resources[id_] != content and not detached:
-            yield f"a stranger's {id_.rpartition('/')[2]} has changed"
-    if not detached and any(now.plugged.get(lun) != number for lun, number in before.plugged.items()):
-        yield "a stranger's disk was taken from the machine"
-    attached = {_name(entry) for entry in _entries(scene)}
-    known = {id_.rpartition("/")[2] for id_ in before.resources}
-    for disk in scene.world.all("disks"):  # those that came meanwhile
-        if disk.name.startswith("stranger-") and not {disk.name} & (attached | known) and not detached:
-            yield f"a stranger's {disk.name} was taken from the machine"
+    return stranger_detached(scene) and violation.endswith("was detached while mounted")
 
 
 def _touched(scene: Scene, specs: Sequence[BuildSpec]) -> Iterator[str]:
     """Writes to what is not ours; and what was created again although it was there."""
     mine = {str(id_).lower() for spec in specs for id_ in products(spec)}
+    chosen = {str(id_).lower() for spec in specs for id_ in _chosen(spec)}
     machine = str(VM).lower()
-    made: Counter[str] = Counter()
+    made, asked = Counter[str](), Counter[str]()
+    calm = not any("faults" in entry for entry in scene.application.audit)
     for entry in scene.application.audit:
         path = str(entry["path"]).rstrip("/").lower()
         if entry["method"] not in WRITES or "/subscriptions/" not in path:
             continue
         name = path.rpartition("/")[2]
-        if path not in (machine, f"{machine}/attachdetachdatadisks", *mine) and not name.startswith(OURS):
+        usual = (machine, f"{machine}/attachdetachdatadisks", *mine, *chosen)
+        if scene.by_others.knows(entry):
+            continue
+        if path not in usual and not name.startswith(OURS):
             yield f"{entry['method']} {path} is none of our business"
         if path in mine:
+            asked[path] += entry["method"] == "PUT" and entry["status"] in (200, 201)
             made[path] += (entry["status"] == 201) - (entry["method"] == "DELETE" and entry["status"] in (200, 202))
     for path, times in made.items():
         if times > 1:
             yield f"{path.rpartition('/')[2]} was created {times} times more than deleted"
+    for path, times in asked.items():
+        if calm and times > 1:
+            yield f"{path.rpartition('/')[2]} was asked for {times} times, and nothing had gone wrong with the first"
+
+
+def _chosen(spec: BuildSpec) -> list[ArmId | str]:
+    """The ids of temporary resources that the template gives."""
+    found: list[ArmId | None] = [spec.temporary_os_disk_id, spec.temporary_os_disk_snapshot_id]
+    prefixes = (spec.temporary_data_disk_id_prefix, spec.temporary_data_disk_snapshot_id)
+    return [id_ for id_ in found if id_ is not None] + [f"{prefix}{DATA_LUN}" for prefix in prefixes if prefix]
 
 
 def _published_wrong(scene: Scene, specs: Sequence[BuildSpec]) -> Iterator[str]:
     for spec in specs:
         for id_ in products(spec):
-            found = resource(scene, id_)
+            found = scene.resource(id_)
             if found is None:
                 continue
             if found.state != "Succeeded":
@@ -242,15 +221,27 @@ def _published_wrong(scene: Scene, specs: Sequence[BuildSpec]) -> Iterator[str]:
                 begin = disk.read(64)
             if not begin.startswith(mark_of(spec.name)):
                 yield f"{id_.name} does not have what {spec.name} made: it begins with {begin[:24]!r}"
+            yield from _data_wrong(scene, spec, id_.name, found.hidden["blobs"])
+
+
+def _data_wrong(scene: Scene, spec: BuildSpec, name: str, blobs: dict[str, str]) -> Iterator[str]:
+    """Where the data disks of an image are not those of its source."""
+    wanted = {str(DATA_LUN)} if isinstance(spec.source, GalleryVersion) else set()
+    if (luns := blobs.keys() - {"os"}) != wanted:
+        yield f"{name} has data disks at the LUNs {sorted(luns)}, and its source at {sorted(wanted)}"
+    for lun in luns & wanted:
+        with scene.world.blobs.path(blobs[lun]).open("rb") as disk:
+            if (begin := disk.read(len(DATA_MARK))) != DATA_MARK:
+                yield f"the data disk of {name} at LUN {lun} is not the source's: it begins with {begin!r}"
 
 
 async def _journal_in_the_end(scene: Scene, specs: Sequence[BuildSpec]) -> list[str]:
     """Where the journal, once recovered, tells otherwise of images than the cloud."""
     wrong = []
-    records = {build.name: build for build in await scene.record.builds("run1")}
+    records = {build.name: build for build in await scene.record.builds(scene.run)}
     for spec in specs:
         wanted = products(spec)
-        there = {str(id_) for id_ in wanted if resource(scene, id_) is not None}
+        there = {str(id_) for id_ in wanted if scene.resource(id_) is not None}
         record = records.get(spec.name)
         status, named = (record.status, set(record.artifacts)) if record else ("not begun", set())
         if (bool(wanted) and len(there) == len(wanted)) != (status == "built"):
@@ -259,7 +250,8 @@ async def _journal_in_the_end(scene: Scene, specs: Sequence[BuildSpec]) -> list[
             wrong.append(f"the journal says that {spec.name} made {sorted(named)}")
         if status == "running":
             wrong.append(f"the journal says for ever that {spec.name} is running")
-    return wrong + [f"the journal still has {record.kind} {record.name}" for record in await scene.record.residues()]
+    left = await scene.record.residues(scene.run)
+    return wrong + [f"the journal still has {record.kind} {record.name}" for record in left]
 
 
 def _inconsistent(scene: Scene) -> Iterator[str]:

@@ -6,18 +6,18 @@ A safeguard without which no cell shows a violation is a hole in the sweeps.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import anyio
-from tests.sweeps import trees
+from tests.sweeps import afterwards, trees
 from tests.sweeps.cells import Cell, examined
 from tests.sweeps.cloud import BATCH, MACHINE, POLL
 from tests.sweeps.frame import Effort, Tally
+from tests.sweeps.safeguard import Disabled, Safeguard, both, nothing
 from tests.sweeps.trees import Changing, Tree
 from tests.virtual.place import PretendedDevices
 
@@ -32,18 +32,7 @@ from gilder.slots.pool import LunPool
 from gilder.slots.writer import SlotWriter
 from localarm.faults import Fault, What
 
-Disabled = AbstractContextManager[Any]
 LOST: tuple[What, ...] = ("lose", "drop", "hang", "preempt")
-
-
-@dataclass(frozen=True)
-class Safeguard:
-    """One safeguard: how it is disabled, and the cells that may show it, always the same. `root`: they need root."""
-
-    name: str
-    disabled: Callable[[], Disabled]
-    cells: Callable[[], Sequence[Cell | Tree | Changing]]
-    root: bool = False
 
 
 def _signals() -> list[Cell]:
@@ -141,20 +130,17 @@ def _no_residue() -> Disabled:
 
 def _no_undo() -> Disabled:
     """Images that failed are left as they are."""
-    return _both(
-        patch("gilder.build.publish.delete_image", _nothing), patch("gilder.build.publish.delete_version", _nothing)
-    )
-
-
-async def _nothing(*args: object, **options: object) -> None:
-    return None
+    return patch("gilder.build.publish.delete_product", nothing)
 
 
 def _unwaited_deletion() -> Disabled:
-    async def at_once(state: Any, usual: Any) -> bool:
-        return bool(await state())
+    async def at_once(state: Any, usual: Any) -> str:
+        return str(await state())
 
-    return _both(patch("gilder.azure.settling.settled", at_once), patch("gilder.azure.settling._TRIES", 1))
+    return both(
+        patch("gilder.azure.settling.settled", at_once),
+        patch("gilder.azure.settling._TRIES", 1),
+    )
 
 
 def _no_etag() -> Disabled:
@@ -180,7 +166,7 @@ def _no_quarantine() -> Disabled:
         observe(self, listed, listed)
 
     observe = LunPool.observe
-    return _both(patch.object(LunPool, "quarantine", given_back), patch.object(LunPool, "observe", seen))
+    return both(patch.object(LunPool, "quarantine", given_back), patch.object(LunPool, "observe", seen))
 
 
 def _lost_answers_believed() -> Disabled:
@@ -223,7 +209,7 @@ def _success_believed() -> Disabled:
 
 def _unflushed() -> Disabled:
     """The machine's devices are not told to write what they hold."""
-    return patch.object(PretendedDevices, "flush", _nothing)
+    return patch.object(PretendedDevices, "flush", nothing)
 
 
 def _snapshot_first() -> Disabled:
@@ -231,7 +217,7 @@ def _snapshot_first() -> Disabled:
 
 
 def _hasty_recovery() -> Disabled:
-    return _both(
+    return both(
         patch("gilder.slots.leftovers._settled", vm_view), patch("gilder.slots.leftovers.collided", lambda error: False)
     )
 
@@ -240,31 +226,27 @@ def _silent_publishing() -> Disabled:
     return patch.object(Story, "say", lambda self, text: None)
 
 
-@contextmanager
-def _both(*patches: Disabled) -> Iterator[None]:
-    with ExitStack() as stack:
-        for each in patches:
-            stack.enter_context(each)
-        yield
-
-
 SAFEGUARDS = (
     Safeguard("releases are shielded from cancellation", _unshielded, _signals),
     Safeguard("intent is journalled before the act", _no_intent, _kills),
     Safeguard("what cannot be removed is told", _no_residue, _refused_clean_up),
     Safeguard("a failed image is removed", _no_undo, _failures),
     Safeguard("what is published is told when the build fails", _silent_publishing, _failures),
-    Safeguard("a deletion waits for changes under way", _unwaited_deletion, lambda: [*_signals(), *_kills()]),
+    Safeguard(
+        "a deletion waits for changes under way",
+        _unwaited_deletion,
+        lambda: [*_signals(), *_kills()],
+    ),
     Safeguard("the VM update carries If-Match", _no_etag, _old_writes),
     Safeguard("a device is proven to be the disk's", _no_identity, _lingering),
     Safeguard(
         "LUNs whose old device shows are quarantined (identity check off as well)",
-        lambda: _both(_no_quarantine(), _no_identity()),
+        lambda: both(_no_quarantine(), _no_identity()),
         _lingering,
     ),
     Safeguard(
         "a batch whose answer is lost is settled by looking (and not looked for at the end either)",
-        lambda: _both(_lost_answers_believed(), _no_doubt()),
+        lambda: both(_lost_answers_believed(), _no_doubt()),
         _writes,
     ),
     Safeguard("a disk in doubt is looked for when it is given back", _no_doubt, _unseen),
@@ -275,6 +257,7 @@ SAFEGUARDS = (
     Safeguard("a path in an image is resolved beneath its root", trees.links_followed, trees.hostile, root=True),
     Safeguard("a directory in an image is pinned while used", trees.directories_by_name, _links_appear, root=True),
     Safeguard("a file in an image is pinned before it is opened", trees.files_by_name, _devices_appear, root=True),
+    *afterwards.SAFEGUARDS,
 )
 
 
@@ -282,13 +265,13 @@ def _violations(cell: Cell | Tree | Changing) -> tuple[str, ...]:
     return examined(cell).violations if isinstance(cell, Cell) else cell.violations()
 
 
-def sweep(effort: Effort) -> Tally:
+def sweep(effort: Effort, safeguards: Sequence[Safeguard] = SAFEGUARDS) -> Tally:
     """Disable each safeguard; without `everything`, stop at the first cell that shows it.
 
     A cell counts when it shows a violation only while the safeguard is disabled; a safeguard that none shows is one itself.
     """
     tally = Tally()
-    for safeguard in SAFEGUARDS:
+    for safeguard in safeguards:
         if safeguard.root and os.geteuid() != 0:
             tally.remarks.append(f"{safeguard.name}: left out, its cells need root")
             continue

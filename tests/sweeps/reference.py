@@ -23,9 +23,10 @@ from azure.mgmt.compute import models
 from tests.sweeps.cells import SLOTS, Cell, Found, Stepping, examined, furnished
 from tests.sweeps.cloud import BATCH, MACHINE, cells
 from tests.sweeps.frame import Effort, Tally
-from tests.sweeps.invariants import OURS, products, remains, resource
 from tests.sweeps.scenarios import SCENARIOS
 from tests.sweeps.scene import CachingPlugs, Scene, mark_of, staged
+from tests.sweeps.standing import OURS, products, remains
+from tests.sweeps.watch import OUR_RUNS
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import VM
 
@@ -38,6 +39,7 @@ from gilder.azure.snapshots import SnapshotPlan, take_snapshot
 from gilder.model.errors import CloudError, GilderError, HostError, Throttled, Unreachable
 from gilder.model.ids import ArmId
 from gilder.model.spec import BuildSpec, DiskSku, PlatformImage
+from gilder.model.tags import of_build
 
 T = TypeVar("T")
 
@@ -59,6 +61,7 @@ class ThriceArm(Arm):
         repeatable: bool = True,
         lane: str = "",
         patient: bool = True,
+        waiting: Callable[[str], None] = lambda what: None,
     ) -> T:
         for left in (2, 1, 0):
             try:
@@ -81,6 +84,7 @@ class Steps:
         self._client: Any = arm.client(VM.subscription)
         self._disk = VM.sibling("disks", f"{OURS}1-{spec.name}-osdisk")
         self._snapshot = VM.sibling("snapshots", f"{OURS}1-{spec.name}-snapshot")
+        self._tags = of_build(f"{OUR_RUNS}1", spec.name)
         self._attached = False
         self._clean_ups: list[Callable[[], Awaitable[None]]] = []
 
@@ -112,6 +116,7 @@ class Steps:
                 zone="",
                 source=FromPlatformImage(source.id),
                 sku=DiskSku.STANDARD_LRS,
+                tags=self._tags,
             ),
         )
         self._clean_ups.append(self._detach)
@@ -119,7 +124,8 @@ class Steps:
         await self._work(lun)
         await self._detach()
         self._clean_ups.append(lambda: self._delete(self._client.snapshots, self._snapshot))
-        await take_snapshot(self._arm, SnapshotPlan(id=self._snapshot, disk=self._disk, location="westeurope"))
+        plan = SnapshotPlan(id=self._snapshot, disk=self._disk, location="westeurope", tags=self._tags)
+        await take_snapshot(self._arm, plan)
         await create_image(
             self._arm,
             ImagePlan(
@@ -233,7 +239,7 @@ async def _modelled(cell: Cell, folder: Path) -> Found:
         wrong = [*scene.plugs.violations]
         for spec in specs:
             for id_ in products(spec):
-                found = resource(scene, id_)
+                found = scene.resource(id_)
                 if found is not None and not built[spec.name]:
                     left.append(f"image {id_.name}")
                 elif found is not None:

@@ -11,6 +11,10 @@ from tests.virtual.place import GROUP, Place, image_spec
 from gilder.model.spec import BuildSpec, Caching, GalleryDestination, GalleryVersion, ManagedDisk, TargetRegion
 from localarm.faults import Fault
 
+DATA_LUN = 3
+DATA_MARK = b"data of the source"
+"""Where the data disk of the source version belongs, and what is on it."""
+
 
 async def _nothing(place: Place) -> None:
     """Nothing has to be there."""
@@ -30,8 +34,13 @@ async def _all(place: Place) -> None:
     await _definition(place)
     await _disk(place)
     data = await furnishing.disk(place, "source-data")
+    found = place.world.find("disks", str(data))
+    assert found is not None
+    with place.world.blobs.path(found.blob).open("r+b") as file:
+        file.write(DATA_MARK)
     source = furnishing.id_of("disks", "source")
-    await furnishing.version(place, "0.0.1", source, data={3: data})
+    await furnishing.definition(place, "source")
+    await furnishing.version(place, "0.0.1", source, data={DATA_LUN: data}, of="source")
 
 
 def _image(name: str, number: int) -> BuildSpec:
@@ -65,12 +74,24 @@ def _both(name: str, number: int) -> BuildSpec:
 
 
 def _with_data(name: str, number: int) -> BuildSpec:
-    version = furnishing.id_of("galleries/images/versions", "gallery/linux/latest")
+    version = furnishing.id_of("galleries/images/versions", "gallery/source/latest")
     return image_spec(name).model_copy(update={"source": GalleryVersion(version)})
 
 
 def _scratch(name: str, number: int) -> BuildSpec:
     return image_spec(name).model_copy(update={"source": None, "from_scratch": True, "os_disk_size_gb": 1})
+
+
+def _named(name: str, number: int) -> BuildSpec:
+    """A build whose temporary resources have names that the template gives."""
+    prefix = str(furnishing.id_of("disks", f"chosen-{name}-data"))
+    chosen = {
+        "temporary_os_disk_id": furnishing.id_of("disks", f"chosen-{name}"),
+        "temporary_os_disk_snapshot_id": furnishing.id_of("snapshots", f"chosen-{name}"),
+        "temporary_data_disk_id_prefix": prefix,
+        "temporary_data_disk_snapshot_id": str(furnishing.id_of("snapshots", f"chosen-{name}-data")),
+    }
+    return _with_data(name, number).model_copy(update=chosen)
 
 
 @dataclass(frozen=True)
@@ -89,6 +110,7 @@ SCENARIOS = {
     "version": Scenario(_definition, _version),
     "both": Scenario(_all, _both),
     "with data": Scenario(_all, _with_data),
+    "named": Scenario(_all, _named),
     "scratch": Scenario(_nothing, _scratch),
     "old service": Scenario(
         _nothing,

@@ -1,48 +1,41 @@
-"""A few cells of each sweep in virtual time; `python -m tests.sweeps` has more of them, and with --all every one."""
+"""The quick part of every sweep in virtual time; `python -m tests.sweeps --all` has every cell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import pytest
-from tests.sweeps import chance, cloud, mutations
+from tests.sweeps import mutations
+from tests.sweeps.__main__ import SWEEPS
 from tests.sweeps.cells import Cell, examined
 from tests.sweeps.cloud import BATCH
-from tests.sweeps.frame import Effort
+from tests.sweeps.frame import Effort, Sweep
 from tests.sweeps.reference import modelled
-from tests.sweeps.spread import tallied
 
 from localarm.faults import Fault
 
 SEED = 7
-DRAWN: dict[str, Callable[[], list[Cell]]] = {
-    "cloud": lambda: Random(SEED).sample(cloud.cells(("image",), (1,)), 12),
-    "cancellation": lambda: [Cell("signal", ("image",), cancelled=(step,)) for step in range(20, 320, 40)],
-    "crash": lambda: [Cell("kill", ("image",), killed=step) for step in range(20, 320, 40)],
-    "scheduling": lambda: [chance.scheduled(SEED)],
-    "random": lambda: [chance.random_cell(seed) for seed in range(12)],
-}
+VIRTUAL = [sweep for sweep in SWEEPS if not sweep.root and sweep.run is not mutations.sweep]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_a_sample_shows_no_violation(tmp_path: Path, name: str) -> None:
-    cells = DRAWN[name]()
-    tally = tallied(cells, Effort(tmp_path, SEED))
+@pytest.mark.parametrize("sweep", VIRTUAL, ids=lambda sweep: sweep.name)
+def test_a_sweep_shows_no_violation(tmp_path: Path, sweep: Sweep) -> None:
+    tally = sweep.run(Effort(tmp_path, SEED))
     assert tally.violations == []
-    assert tally.total >= len(cells) / 2
+    assert tally.total >= 8
 
 
 def test_a_kill_that_never_comes_does_not_count() -> None:
     assert not examined(Cell("kill", ("image",), killed=1_000_000)).fired
 
 
-@pytest.mark.root
 def test_every_disabled_safeguard_shows(tmp_path: Path) -> None:
-    tally = mutations.sweep(Effort(tmp_path, SEED))
+    virtual = [safeguard for safeguard in mutations.SAFEGUARDS if not safeguard.root]
+    tally = mutations.sweep(Effort(tmp_path, SEED), virtual)
     assert tally.violations == []
-    assert tally.cells.keys() == {safeguard.name for safeguard in mutations.SAFEGUARDS}
+    assert tally.cells.keys() == {safeguard.name for safeguard in virtual}
 
 
 def test_the_model_of_the_reference_leaves_nothing_without_a_fault_and_something_with_one() -> None:

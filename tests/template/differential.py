@@ -1,4 +1,4 @@
-"""Prints how far gilder and Packer 1.6.6 agree on template expressions and templates, and explains each difference.
+"""Prints how far gilder and Packer 1.6.6 agree on template expressions, templates and options, and explains each difference.
 
 python -m tests.template.differential
 """
@@ -9,7 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.template.peer import PACKER
+from tests.template import chroot_corpus
+from tests.template.peer import PACKER, can_be_offline
 from tests.template.test_differential import (
     EXPLAINED,
     EXPRESSIONS,
@@ -39,7 +40,19 @@ def main() -> int:
     for template, explanation, accepted in different:
         unexplained += explanation is None
         print(f"  {template}\n    Packer {'accepts' if accepted else 'refuses'} it: {explanation or 'NOT EXPLAINED'}")
+    if can_be_offline():
+        unexplained += _chroot()
     return 1 if unexplained else 0
+
+
+def _chroot() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        count, different = chroot_corpus.differences(Path(folder))
+    _figure("options of azure-chroot templates", count, len(different))
+    reasons = {case: chroot_corpus.explanation(case) for case in different}
+    for case, accepted in different.items():
+        print(f"  {case}\n    Packer {'accepts' if accepted else 'refuses'} it: {reasons[case] or 'NOT EXPLAINED'}")
+    return list(reasons.values()).count(None)
 
 
 def _figure(what: str, count: int, different: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,19 @@ _VARIABLES = {"a": "value of a", "list": "x-y-z", "empty": ""}
 VARIABLES: Mapping[str, str] = _VARIABLES
 
 
-def _run(*args: str, cwd: Path, text: str = "") -> subprocess.CompletedProcess[str]:
+OFFLINE = ("unshare", "--map-root-user", "--net")
+"""Starts a program in a network of its own, where nobody is; without it, Packer asks Azure's services."""
+
+
+def can_be_offline() -> bool:
+    """Whether this machine lets us start programs so."""
+    return (
+        bool(PACKER and shutil.which("unshare"))
+        and subprocess.run([*OFFLINE, "true"], capture_output=True).returncode == 0
+    )
+
+
+def _run(*args: str, cwd: Path, text: str = "", prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     assert PACKER
     environment = {
         "HOME": str(cwd),
@@ -25,7 +38,7 @@ def _run(*args: str, cwd: Path, text: str = "") -> subprocess.CompletedProcess[s
         "SECRET": "s3",
     }
     return subprocess.run(
-        [PACKER, *args], cwd=cwd, env=environment, input=text, capture_output=True, text=True, timeout=60
+        [*prefix, PACKER, *args], cwd=cwd, env=environment, input=text, capture_output=True, text=True, timeout=60
     )
 
 
@@ -62,3 +75,11 @@ def validates(template: Mapping[str, Any], cwd: Path) -> bool:
     """Whether `packer validate` accepts a template."""
     (cwd / "v.json").write_text(json.dumps(template))
     return _run("validate", "v.json", cwd=cwd).returncode == 0
+
+
+def refused_builds(template: Mapping[str, Any], cwd: Path) -> set[str] | None:
+    """The builds that `packer validate` finds fault with; None when it finds fault with the template itself."""
+    (cwd / "v.json").write_text(json.dumps(template))
+    done = _run("validate", "v.json", cwd=cwd, prefix=OFFLINE)
+    refused = set(re.findall(r'Failed to prepare build: "([^"]*)"', done.stdout + done.stderr))
+    return refused if refused or done.returncode == 0 else None

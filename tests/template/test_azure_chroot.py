@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.template.reading_aids import BUILDER, COMPUTE, IMAGE, INPUTS, errors, read, read_builder, spec, warnings
 
 from gilder.model.deadlines import Deadlines
@@ -16,13 +17,15 @@ from gilder.model.spec import (
     Caching,
     ChrootMount,
     DiskSku,
+    GalleryDestination,
     GalleryVersion,
     HyperVGeneration,
     ManagedDisk,
     PlatformImage,
     ReplicaSku,
+    TargetRegion,
 )
-from gilder.template import load
+from gilder.template import differing, load
 
 DISK = f"{COMPUTE}/disks/d"
 VERSION = f"{COMPUTE}/galleries/g/images/i/versions/1.0.0"
@@ -125,7 +128,11 @@ def test_values_are_taken_as_packer_takes_them(option: str, written: Any, value:
         ({"image_resource_id": "/subscriptions/x"}, "is not a resource id"),
         ({"temporary_os_disk_snapshot_id": DISK}, "will not do"),
         ({"temporary_data_disk_snapshot_id": "x"}, "is not a resource id"),
-        ({"os_disk_size_gb": 0}, "cannot have 0 GiB"),
+        ({"os_disk_size_gb": -1}, "os_disk_size_gb: -1 is not allowed"),
+        (
+            {"os_disk_size_gb": 0, "from_scratch": True, "source": None, "pre_mount_commands": ["x"]},
+            "from_scratch needs os_disk_size_gb",
+        ),
         ({"os_disk_size_gb": 5000}, "cannot have 5000 GiB"),
         ({"os_disk_size_gb": "big"}, '"big" is not a whole number'),
         ({"os_disk_size_gb": 1.5}, "expected a whole number"),
@@ -141,8 +148,11 @@ def test_values_are_taken_as_packer_takes_them(option: str, written: Any, value:
         ({"copy_files": ["etc/hosts"]}, "is not an absolute path"),
         ({"mount_options": {"a": 1}}, "expected a text, found an object"),
         ({"tags": {"a/b": "c"}}, "cannot be a name"),
+        ({"tags": {"Team": "x", "team": "x"}}, 'tags: "Team" and "team" are one name'),
         ({"tags": ["a"]}, "expected an object of texts"),
         ({"cloud_environment_name": "Mars"}, '"Mars" is not allowed'),
+        ({"cloud_environment_name": "Germany"}, 'the cloud "Germany" was closed in October 2021'),
+        ({"cloud_environment_name": "AzureGermanCloud"}, "was closed in October 2021"),
         ({"subscription_id": "x"}, "cannot be the name of a subscription"),
         ({"client_secret": "s"}, "client_secret needs client_id"),
         ({"client_id": "c", "client_secret": "s", "client_jwt": "j"}, "exclude each other"),
@@ -193,17 +203,67 @@ def test_gallery_destination() -> None:
         ({"gallery_name": "a-b"}, "cannot be the name of a gallery"),
         ({"image_name": ""}, "image_name is empty"),
         ({"subscription": "mine"}, "cannot be the name of a subscription"),
-        ({"target_regions": [{"name": "a", "replicas": 0}]}, "target_regions[0].replicas: 0 is not allowed"),
+        ({"target_regions": [{"name": "a", "replicas": -1}]}, "target_regions[0].replicas: -1 is not allowed"),
+        ({"target_regions": [{"name": "a", "replicas": 101}]}, "target_regions[0].replicas: 101 is not allowed"),
         ({"target_regions": [{"replicas": 1}]}, "target_regions[0]: name is missing"),
         ({"target_regions": [{"name": "West Europe"}, {"name": "westeurope"}]}, "is named twice"),
         ({"target_region": []}, "there is no option 'target_region'"),
-        ({"end_of_life_date": "soon"}, '"soon" is no date'),
+        *(
+            ({"end_of_life_date": date}, f'"{date}" is no date')
+            for date in (
+                "soon",
+                "2031-02-30",
+                "2031-02-03T25:00:00Z",
+                "2031-02-03T04:05:06",
+                "2031-02-03T04:05:06+25:00",
+            )
+        ),
+        (
+            {"replication_mode": "shallow", "target_regions": [{"name": "a"}, {"name": "b"}]},
+            "one replica in one region",
+        ),
+        (
+            {"replication_mode": "Shallow", "target_regions": [{"name": "a", "replicas": 3}]},
+            "one replica in one region",
+        ),
         ({"replication_mode": "Deep"}, '"Deep" is not allowed'),
     ],
 )
 def test_gallery_mistakes(change: dict[str, Any], message: str) -> None:
     loaded = read_builder(shared_image_destination=GALLERY | change)
     assert any(message in e for e in errors(loaded)), errors(loaded)
+
+
+@pytest.mark.parametrize("date", ["2031-02-03", "2031-02-03T04:05:06Z", "2031-02-03T04:05:06.1234567-08:00"])
+def test_dates_of_a_gallery_version(date: str) -> None:
+    options = {
+        "end_of_life_date": date,
+        "replication_mode": "Shallow",
+        "target_regions": [{"name": "a", "replicas": 1}],
+    }
+    destination = spec(read_builder(shared_image_destination=GALLERY | options)).shared_image_destination
+    assert destination
+    assert destination.end_of_life
+    assert destination.end_of_life.tzinfo
+    assert destination.end_of_life.isoformat().startswith(date[:19])
+
+
+def test_who_uses_the_api_is_told_too() -> None:
+    """The same mistakes, of a destination that no template wrote."""
+    one, other = TargetRegion(name="a"), TargetRegion(name="b")
+    for options in (
+        {"end_of_life_date": "2031-02-30"},
+        {"replication_mode": "Shallow", "target_regions": (one, other)},
+    ):
+        with pytest.raises(ValidationError, match=r"no date|day is out of range|one replica in one region"):
+            GalleryDestination(**GALLERY, **options)  # type: ignore[arg-type]
+
+
+def test_every_option_that_is_missing_is_named() -> None:
+    assert errors(read_builder(shared_image_destination={})) == [
+        f"shared_image_destination: {option} is missing"
+        for option in ("resource_group", "gallery_name", "image_name", "image_version")
+    ]
 
 
 def test_from_scratch() -> None:
@@ -275,6 +335,13 @@ def test_a_text_that_is_no_object_is_one_mistake() -> None:
     assert len(errors(read('{"builders": ['))) == 1
 
 
+@pytest.mark.parametrize("file", ["t.pkr.hcl", "T.HCL", "t.pkr.json"])
+def test_hcl_is_refused_as_that(file: str) -> None:
+    loaded = load('source "azure-chroot" "x" {}', file=file, inputs=INPUTS)
+    assert errors(loaded) == ["this is HCL2, which gilder does not read"]
+    assert "JSON" in loaded.diagnostics[0].detail
+
+
 @pytest.mark.parametrize("name", ["quickstart.json", "from-scratch.json"])
 def test_the_examples_have_no_mistakes(name: str) -> None:
     path = Path(__file__).parents[2] / "examples" / name
@@ -289,8 +356,8 @@ WHO: dict[str, dict[str, Any]] = {
     "metadata_host": {"metadata_host": "management.local"},
     "client_id": {"client_id": GUID},
     "client_secret": {"client_secret": "s3cret", "client_id": GUID},
-    "client_cert_path": {"client_cert_path": "/c.pem", "client_id": GUID},
-    "client_cert_password": {"client_cert_password": "s3cret", "client_cert_path": "/c.pem", "client_id": GUID},
+    "client_cert_path": {"client_cert_path": __file__, "client_id": GUID},
+    "client_cert_password": {"client_cert_password": "s3cret", "client_cert_path": __file__, "client_id": GUID},
     "client_jwt": {"client_jwt": "s3cret", "client_id": GUID},
     "object_id": {"object_id": GUID},
     "tenant_id": {"tenant_id": GUID},
@@ -304,7 +371,6 @@ WHO: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("option", WHO)
 def test_texts_that_unset_variables_leave_empty_are_no_options(option: str) -> None:
     empty = {name: "" for name, value in WHO.items() if isinstance(value[name], str)}
-    del empty["cloud_environment_name"]
     build = spec(read_builder(**empty | WHO[option]))
     assert getattr(build.auth, option) == WHO[option][option]
     assert "" not in build.sensitive
@@ -320,6 +386,49 @@ def test_who_gilder_is(option: str) -> None:
     assert "s3cret" not in repr(build)
 
 
+def test_a_certificate_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "c.pem").write_text("x")
+    for path, found in (("c.pem", True), (f"{tmp_path}/c.pem", True), ("d.pem", False), (str(tmp_path), False)):
+        for more in ({}, {"use_azure_cli_auth": True}):
+            builder = BUILDER | {"client_id": GUID, "client_cert_path": path} | more
+            told = errors(read({"builders": [builder]}, cwd=str(tmp_path)))
+            wrong = [] if found or more else [f"client_cert_path: there is no readable file {path}"]
+            assert told == wrong, (path, more)
+
+
+SECRET = {"client_id": GUID, "client_secret": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "options"),
+    [
+        ({}, {"subscription_id": GUID}, []),
+        (SECRET, SECRET | {"subscription_id": GUID}, []),
+        ({"use_azure_cli_auth": True}, SECRET | {"use_azure_cli_auth": True}, []),
+        (SECRET, SECRET | {"client_secret": "another"}, ["client_secret"]),
+        ({}, {"object_id": GUID}, ["object_id"]),
+        (SECRET, {}, ["client_id", "client_secret"]),
+        ({"use_azure_cli_auth": True}, {}, ["use_azure_cli_auth"]),
+    ],
+)
+def test_builds_of_one_run_log_in_as_one(one: dict[str, Any], other: dict[str, Any], options: list[str]) -> None:
+    loaded = read({"builders": [BUILDER | one | {"name": "a"}, BUILDER | other | {"name": "b"}]})
+    found = differing(loaded.builds, loaded.origins)
+    assert [mistake.summary for mistake in found] == [
+        f"{option}: the builds a and b log in in different ways" for option in options
+    ]
+    assert all(mistake.where for mistake in found)
+
+
+def test_an_unknown_option_of_many_is_answered_with_where_they_are() -> None:
+    (builder,) = read_builder(zzz=1).diagnostics
+    (shell,) = read_builder([{"type": "shell", "inline": ["x"], "zzz": 1}]).diagnostics
+    (sleep,) = read_builder([{"type": "sleep", "duration": "1s", "zzz": 1}]).diagnostics
+    assert builder.detail == "what is known: the options in docs/options.md"
+    assert shell.detail == "what is known: the options in docs/provisioners.md"
+    assert sleep.detail == "what is known: continue_on_error, duration, max_retries, pause_before or timeout"
+
+
 def test_deadlines_are_durations() -> None:
     build = spec(read_builder(deadline="2h", stage_deadlines={"provision": "30m", "create-disk": "90s"}))
     assert build.deadlines == Deadlines(7200.0, {Stage.PROVISION: 1800.0, Stage.CREATE_DISK: 90.0})
@@ -333,6 +442,9 @@ def test_deadlines_are_durations() -> None:
         ({"stage_deadlines": {"provison": "1h"}}, 'there is no stage "provison"'),
         ({"stage_deadlines": {"unmount": "1h"}}, 'there is no stage "unmount"'),
         ({"stage_deadlines": {"mount": "soon"}}, '"soon" is not a duration'),
+        ({"stage_deadlines": {"mount": "soon", "provison": "1h"}}, 'there is no stage "provison"'),
+        ({"stage_deadlines": {"provison": "soon"}}, 'there is no stage "provison"'),
+        ({"stage_deadlines": {"mount": "soon", "provision": "late"}}, '"late" is not a duration'),
     ],
 )
 def test_deadlines_that_cannot_be_read(options: dict[str, Any], error: str) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.template.peer import PACKER, VARIABLES, console, validates
+from tests.template import chroot_corpus
+from tests.template.peer import PACKER, VARIABLES, can_be_offline, console, validates
 from tests.template.reading_aids import BUILDER, INPUTS, read
 
 from gilder.template.functions import Scope
@@ -206,6 +207,72 @@ a {{ /* comment */ }} b
 {{strftime `%Y` | len}}
 {{strftime `%Q%%`}}
 {{clean_resource_name `a b`}}
+{{printf `%[2]s %[1]s` `a` `b`}}
+{{printf `%[2]*[1]d` 2 6}}
+{{printf `%[1]s %s` `a` `b`}}
+{{printf `%[3]s` `a`}}
+{{printf `%[x]s` `a`}}
+{{printf `%[1]` `a`}}
+{{printf `%[1` `a`}}
+{{printf `%[0]s` `a`}}
+{{printf `%s %[1]s` `a` `b`}}
+{{printf `%[1]s` `a` `b`}}
+{{printf `%6.[1]*f` 2 1.5}}
+{{printf `%x` 1.5}}
+{{printf `%X` 1.5}}
+{{printf `%x` -2.0}}
+{{printf `%x` 0.1}}
+{{printf `%.2x` 1.5}}
+{{printf `%#x` 1.5}}
+{{printf `%#U` 65}}
+{{printf `%#U` 10}}
+{{printf `%U` 10}}
+{{printf `%10U` 65}}
+{{printf `%#10U` 65}}
+{{printf `%.6U` 65}}
+{{printf `%#x` `hi`}}
+{{printf `%#X` `hi`}}
+{{printf `% #x` `hi`}}
+{{printf `% x` `hi`}}
+{{printf `%b` 1.5}}
+{{printf `%o` 1.5}}
+{{printf `%O` 8}}
+{{printf `%c` 55296}}
+{{printf `%c` 1114112}}
+{{printf `%c` -1}}
+{{printf `%q` 55296}}
+{{printf `%U` 55296}}
+{{printf `%d` 99999999999999999999}}
+{{replace `a` `b` 99999999999999999999 `aaa`}}
+{{upper `ß`}} {{lower `İ`}} {{upper `ŉ`}} {{upper `ﬁ`}} {{lower `ΑΣ`}}
+{{upper `ǆ`}} {{lower `ǅ`}} {{upper `ΐ`}} {{upper `µ`}} {{upper `ı`}} {{lower `K`}} {{upper `ſ`}}
+{{printf `%+x` 255}}
+{{printf `% x` 255}}
+{{printf `%+q` `é`}}
+{{printf `%t` `x`}}
+{{printf `%v` nil}}
+{{printf `%e` 1234.5678}}
+{{printf `%-8x|` 255}}
+{{printf `%08x|` 255}}
+{{printf `%#08x|` 255}}
+{{printf `%+d % d` 5 5}}
+{{printf `%5t|` true}}
+{{printf `%05s|` `ab`}}
+{{printf `%.3d` 5}}
+{{printf `%+.2e` 1.5}}
+{{printf `%5c|` 65}}
+{{printf `%#o` 8}}
+{{printf `%#b` 8}}
+{{printf `%#v %#v` 1 `a`}}
+{{printf `%+v` `a`}}
+{{printf `%6.2q|` `abc`}}
+{{printf `%d %s` 1}}
+{{printf `%!` 1}}
+{{printf `%-` 1}}
+{{printf `%s%%%s` `a` `b`}}
+{{printf `%[1]d %[1]x %[1]q` 65}}
+{{replace `a` `b` 1e30 `aaa`}}
+{{printf `%d` 9223372036854775807}} {{printf `%d` -9223372036854775808}}
 {{vm `name`}}
 """.strip("\n").splitlines()
 
@@ -221,6 +288,8 @@ EXPLAINED: dict[str, str] = {
     "{{build_type}}": OTHER_PLACE,
     "{{clean_resource_name `a b`}}": OTHER_PLACE,
     "{{vm `name`}}": OTHER_PLACE,
+    "{{printf `%.2x` 1.5}}": "hexadecimal floats have no precision here",
+    "{{printf `%#x` 1.5}}": "nor a # flag",
     "{{block `x` .}}a{{end}}": "named templates are not supported: nobody uses them in a template of this kind",
 }
 
@@ -375,3 +444,11 @@ def test_templates(tmp_path: Path) -> None:
     assert [one for one in found if one[1] is None] == []
     explained = [template for template, explanation in TEMPLATES if explanation]
     assert [template for template, _, _ in found] == explained, "explained, but there is no difference any more"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_be_offline(), reason="unshare cannot keep Packer from the network, which it would ask")
+def test_options_of_azure_chroot_templates(tmp_path: Path) -> None:
+    """Every ninth (there are 14 values of each option); all of them take minutes: `python -m tests.template.differential`."""
+    _, found = chroot_corpus.differences(tmp_path, every=9)
+    assert [one for one in found if chroot_corpus.explanation(one) is None] == []

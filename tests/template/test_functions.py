@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.template.reading_aids import BUILDER, errors, read, read_builder, spec
+from tests.template.reading_aids import BUILDER, INPUTS, errors, read, read_builder, spec
 
+from gilder.template import load
 from gilder.template.functions import clean_resource_name
 
 
@@ -22,6 +25,8 @@ from gilder.template.functions import clean_resource_name
         ("{{split `a-b-c` `-` 1}}", "b"),
         ("{{replace `a` `b` 1 `aa`}}{{replace `a` `b` -1 `aa`}}", "babb"),
         ("{{`x` | upper}}{{lower `Y`}}", "Xy"),
+        ("{{upper `ßé ŉﬁᾳ`}} {{lower `İΑΣ`}}", "ßÉ ŉﬁᾼ iας".replace("ς", "σ")),
+        ("{{clean_resource_name (printf `a%c%cb` 55296 233)}}", "a-----b"),
         ("{{clean_resource_name `a b/c_`}}{{clean_image_name `x!y`}}", "a-b-cx-y"),
         ("{{vm `name`}}-{{vm `location`}}-{{vm `zone`}}", "builder-1-westeurope-2"),
         ("{{build_name}}-{{build_type}}", "azure-chroot-azure-chroot"),
@@ -42,8 +47,10 @@ def test_functions_work_in_any_option(text: str, result: str) -> None:
         ("{{split `a` `-` -1}}", "unavailable", ""),
         ("{{build `Device`}}", "Device is not known here", "inline"),
         ("{{sed `a` `b`}}", "deprecated", "replace"),
-        ("{{vault `a` `b`}}", "does not fetch secrets", "-var"),
+        ("{{vault `a` `b`}}", "vault is not allowed here", "give a variable this value"),
+        ("{{aws_secretsmanager `a`}}", "does not fetch secrets", "-var"),
         ("{{isotime `a` `b`}}", "too many values", ""),
+        ("{{replace `a` `b` 1e30 `x`}}", "expected int; got float64", ""),
         ("{{timestmp}}", 'function "timestmp" not defined', 'did you mean "timestamp"?'),
         ("{{user 3}}", "expected string", "backquotes"),
         ("{{.Device}}", "there is no .Device here", ""),
@@ -55,6 +62,12 @@ def test_mistakes_name_option_and_cause(text: str, message: str, hint: str) -> N
     assert mistake.summary.startswith("mount_options[0]: ")
     assert message in mistake.summary
     assert hint in mistake.detail
+
+
+@pytest.mark.parametrize("file", ["t.json", "./t.json", "../tmp/t.json", "/tmp/x/../t.json"])
+def test_the_directory_of_a_template_is_a_clean_path(file: str) -> None:
+    text = json.dumps({"builders": [BUILDER | {"tags": {"d": "{{template_dir}}"}}]})
+    assert spec(load(text, file=file, inputs=INPUTS)).tags == {"d": "/tmp"}
 
 
 def test_a_mistake_points_into_the_text() -> None:

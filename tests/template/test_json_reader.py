@@ -8,7 +8,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
+from gilder.model.diagnostics import Diagnostic, Severity, render
 from gilder.template.json_reader import read_json
 from gilder.template.nodes import Array, Bool, Node, Null, Number, Table, Text
 from gilder.template.source import Source
@@ -126,9 +128,31 @@ def test_every_duplicate_key_is_reported_at_its_second_place() -> None:
     assert [(d.where.line, d.where.column) for d in mistakes if d.where] == [(1, 10), (2, 16)]
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028"])
-def test_lines_are_those_that_a_person_is_shown(end: str) -> None:
+@pytest.mark.parametrize(
+    ("end", "place"), [("\n", (3, 3)), ("\r\n", (3, 3)), ("\r", (3, 3)), ("\u2028", (1, 5)), ("\x85", (1, 5))]
+)
+def test_lines_are_those_of_an_editor(end: str, place: tuple[int, int]) -> None:
     text = f"{end}{end}  x"
     span = Source("f", text).span(len(text) - 1, len(text))
-    assert (span.line, span.column) == (3, 3)
-    assert text.splitlines()[span.line - 1][span.column - 1] == "x"
+    assert (span.line, span.column) == place
+    shown, carets = render(Diagnostic(Severity.ERROR, "s", "", span), text)[1:]
+    assert carets.index("^") == shown.index("x")
+    assert Source("f", text + "\n").span(9, 9).line == place[0] + 1
+
+
+@pytest.mark.parametrize("before", ["", "日本", "e\u0301\u0301", "\u200b", "\t"])
+def test_a_caret_stands_below_what_it_marks(before: str) -> None:
+    text = f'{{"{before}": 日x}}'
+    at = text.index("日x") if before != "日本" else text.rindex("日")
+    shown, carets = render(Diagnostic(Severity.ERROR, "s", "", Source("f", text).span(at, at + 1)), text)[1:]
+    columns = cell_len(shown[: shown.rindex("日")])
+    assert (carets.index("^"), carets.count("^")) == (columns, 2)
+
+
+@pytest.mark.parametrize("at", [0, 30, 500, 970, 999])
+def test_of_a_long_line_what_is_around_the_mistake_is_shown(at: int) -> None:
+    text = "-" * at + "XX" + "-" * (1000 - at)
+    shown, carets = render(Diagnostic(Severity.ERROR, "s", "", Source("f", text).span(at, at + 2)), text)[1:]
+    assert len(shown) < 130
+    assert shown[carets.index("^") : carets.rindex("^") + 1] == "XX"
+    assert (shown[8] == "…", shown[-1] == "…") == (at > 40, at < 900)

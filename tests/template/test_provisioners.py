@@ -104,6 +104,7 @@ def test_ansible_local(here: Path) -> None:
         ({"type": "shell-local"}, "Either a script file or inline script must be specified."),
         ({"type": "shell-local", "command": "a", "inline": ["b"]}, "not both"),
         ({"type": "shell-local", "inline": ["{{.Vars}}"]}, "there is no .Vars here"),
+        ({"type": "shell-local", "inline": ["x"], "only_on": ["linus"]}, 'there is no operating system "linus"'),
         ({"type": "sleep"}, "duration is missing"),
         ({"type": "sleep", "duration": "long"}, '"long" is not a duration'),
         ({"type": "ansible"}, "playbook_file must be specified"),

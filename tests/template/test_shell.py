@@ -38,6 +38,17 @@ def test_one_text_is_split_at_commas_with_a_warning() -> None:
     assert warnings(loaded) == ["inline: one text where a list is expected is split at its commas"]
 
 
+def test_variables_get_the_values_of_the_build_when_the_script_runs() -> None:
+    found = shell(
+        inline=["x"],
+        environment_vars=["A={{build `SourceImageName`}}", "B={{user `nothing`}}{{.Device}}"],
+        env={"C": "{{build `MountPath`}}"},
+    )
+    data = {"SourceImageName": "p:o:s:1", "Device": "/dev/sdc", "MountPath": "/mnt"}
+    assert [pair.render(data) for pair in found.environment_vars] == ["A=p:o:s:1", "B=/dev/sdc"]
+    assert found.env["C"].render(data) == "/mnt"
+
+
 def test_scripts_become_absolute_paths(tmp_path: Path) -> None:
     (tmp_path / "a.sh").write_text("x")
     (tmp_path / "b.sh").write_text("x")
@@ -70,8 +81,8 @@ def test_other_options() -> None:
         use_env_var_file="true",
         start_retry_timeout="5m",
     )
-    assert found.environment_vars == ("A=1", "B=2")
-    assert found.env == {"C": "3"}
+    assert [pair.render({}) for pair in found.environment_vars] == ["A=1", "B=2"]
+    assert {name: value.render({}) for name, value in found.env.items()} == {"C": "3"}
     assert found.valid_exit_codes == (0, 2)
     assert found.use_env_var_file
 

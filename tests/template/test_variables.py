@@ -65,6 +65,7 @@ def test_circles_and_unknown_names_among_variables_are_errors() -> None:
 def test_values_must_be_texts() -> None:
     assert any("expected a text, found a number" in e for e in errors(variables({"a": 3})))
     assert any("found a list" in e for e in errors(variables({}, var_files=[("f.json", '{"a": []}')])))
+    assert errors(variables({}, var_files=[("v.pkrvars.hcl", 'a = "b"')]))[0].startswith("v.pkrvars.hcl: this is HCL2")
     (mistake,) = variables({}, "", var_files=[("f.json", '{"a": }')]).diagnostics
     assert mistake.where
     assert mistake.where.file == "f.json"

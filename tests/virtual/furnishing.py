@@ -57,11 +57,27 @@ async def definition(
     return await put(place, "gallery_images", id_of("galleries/images", f"gallery/{name}", subscription), body)
 
 
+async def image(place: Place, name: str, source: ArmId, *, tags: dict[str, str] | None = None) -> ArmId:
+    """A managed image of a disk, as Packer's azure-arm and the portal make it, or of a snapshot."""
+    of_disk, made_of = source.is_type("disks"), models.SubResource(id=str(source))
+    os_disk = models.ImageOSDisk(
+        os_type="Linux",
+        os_state="Generalized",
+        managed_disk=made_of if of_disk else None,
+        snapshot=None if of_disk else made_of,
+    )
+    storage = models.ImageStorageProfile(os_disk=os_disk)
+    properties = models.ImageProperties(hyper_v_generation="V2", storage_profile=storage)
+    return await put(
+        place, "images", id_of("images", name), models.Image(location=REGION, tags=tags, properties=properties)
+    )
+
+
 async def version(
     place: Place, name: str, source: ArmId, *, regions: tuple[str, ...] = (REGION,), data: dict[int, ArmId] | None = None,
-    location: str = REGION, subscription: str = SUBSCRIPTION, hidden: bool = False,
+    location: str = REGION, subscription: str = SUBSCRIPTION, hidden: bool = False, of: str = "linux",
 ) -> ArmId:  # fmt: skip
-    """A version of the definition `linux` from disks: that of the system, and by LUN those with data."""
+    """A version of a definition from disks: that of the system, and by LUN those with data."""
     parts = [
         models.GalleryDataDiskImage(lun=lun, source=models.GalleryDiskImageSource(id=str(disk)))
         for lun, disk in (data or {}).items()
@@ -75,5 +91,5 @@ async def version(
     )
     properties = models.GalleryImageVersionProperties(storage_profile=storage, publishing_profile=publishing)
     body = models.GalleryImageVersion(location=location, properties=properties)
-    id_ = id_of("galleries/images/versions", f"gallery/linux/{name}", subscription)
+    id_ = id_of("galleries/images/versions", f"gallery/{of}/{name}", subscription)
     return await put(place, "gallery_image_versions", id_, body)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -24,6 +26,24 @@ class Jumping(selectors.DefaultSelector):
         elif not ready and timeout is None:
             raise RuntimeError("everything waits for something that will never come")
         return ready
+
+
+@contextmanager
+def ageing(clock: Callable[[], float]) -> Iterator[None]:
+    """Let the wall clock go as `clock` does in an event loop: azure-identity reads it, and tokens would expire unseen."""
+    real = time.time
+
+    def now() -> float:
+        try:
+            return clock()
+        except RuntimeError:  # no event loop
+            return real()
+
+    time.time = now
+    try:
+        yield
+    finally:
+        time.time = real
 
 
 def in_virtual_time(main: Callable[[], Coroutine[Any, Any, T]], selector: Jumping | None = None) -> tuple[T, float]:

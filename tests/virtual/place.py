@@ -21,11 +21,13 @@ from gilder.build.limits import Limits
 from gilder.engine import Run, RunOptions, Stopping
 from gilder.host.devices import BlockDevice
 from gilder.model.errors import Busy
-from gilder.model.events import Event, Sink
+from gilder.model.events import Event, Sink, Stage
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import BuildSpec, GalleryDestination, HyperVGeneration, PlatformImage
+from gilder.runtime.filelock import Turn, nobody
 from gilder.runtime.journal import Journal, in_loop
+from gilder.runtime.locks import Turns
 from gilder.runtime.release import Ledger
 from gilder.slots import Slot, SlotWriter
 from gilder.slots.devices import Scenery
@@ -57,7 +59,7 @@ class TinyCatalogue:
     def images(self) -> tuple[CatalogueImage, ...]:
         return (CatalogueImage("localarm", "busybox", "1", "1.0.0", 1, "V2", "x64", "Linux"),)
 
-    def blob(self, image: CatalogueImage) -> Path:
+    def blob(self, image: CatalogueImage, wanted: Callable[[], bool]) -> Path:
         return self._file
 
 
@@ -159,6 +161,8 @@ class Place:
     devices: Callable[[Plugs], PretendedDevices] = PretendedDevices
     site: Site | None = None
     """Of the run begun last."""
+    turn: Turn = field(default_factory=lambda: no_turn)
+    """By which other gilder processes of this machine are excluded."""
 
     def __post_init__(self) -> None:
         self._cpus = anyio.CapacityLimiter(self.cores)
@@ -172,18 +176,19 @@ class Place:
         """Where this place works."""
         yield self.work
 
-    async def work(self, job: Job, slot: Slot) -> None:
-        """Pretend to work on a disk: mounted all the time, on a CPU for part of it."""
+    async def work(self, job: Job, slot: Slot, turns: Turns) -> None:
+        """Pretend to provision a disk: mounted all the time, on a CPU for part of it."""
         lun = _lun(slot.device)
         if lun not in self.plugs.attached():
             self.plugs.violations.append(f"LUN {lun} was mounted without a disk")
         self.plugs.mounted.add(lun)
         try:
             piece = self.seconds(job.spec.name) / 10
-            for _ in range(10):
-                await anyio.sleep(piece * (1 - self.cpu_share))
-                async with self._cpus:
-                    await anyio.sleep(piece * self.cpu_share)
+            with job.story.telling(Stage.PROVISION):
+                for _ in range(10):
+                    await anyio.sleep(piece * (1 - self.cpu_share))
+                    async with self._cpus:
+                        await anyio.sleep(piece * self.cpu_share)
         finally:
             self.plugs.mounted.discard(lun)
 
@@ -192,7 +197,7 @@ class Place:
     ) -> list[Outcome]:
         """Build with gilder's engine."""
         devices = self.devices(self.plugs)
-        writer = SlotWriter(self.arm, VM, devices, _no_turn)
+        writer = SlotWriter(self.arm, VM, devices, self.turn)
         self.writer, self.writes = writer, writer.statistics
         machine = ThisMachine(VM, "westeurope", self.zone, "")
         run_id = f"run{next(self.runs)}"
@@ -211,7 +216,8 @@ class Place:
         return [resource.name for resource in held if "build-host" not in resource.name]
 
 
-def _no_turn() -> AbstractAsyncContextManager[None]:
+def no_turn(busy: Callable[[], None] = nobody) -> AbstractAsyncContextManager[None]:
+    """The turn of a process that is the only one."""
     return nullcontext()
 
 

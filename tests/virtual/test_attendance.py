@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
 import pytest
 from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import VM, Place, PretendedDevices, image_spec, placed
+from tests.virtual.place import VM, Place, PretendedDevices, image_spec, no_turn, placed
 
 from gilder.build import Attendance, Job, OnError, Story
 from gilder.engine import Recovery, RunOptions, Stopping
 from gilder.model.errors import HostError
 from gilder.model.events import LeftBehind, Stage, StageStarted
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome
+from gilder.runtime.locks import Turns
 from gilder.slots import Slot
 from localarm.faults import Fault
 
@@ -31,7 +31,7 @@ FAULTS = [
 async def recover(place: Place) -> None:
     """Recover the only run, and see that nothing is left."""
     (run,) = await place.journal.runs()
-    recovery = Recovery(place.arm, VM, place.journal, PretendedDevices(place.plugs), nullcontext, lambda text: None)
+    recovery = Recovery(place.arm, VM, place.journal, PretendedDevices(place.plugs), no_turn, lambda text: None)
     done = await recovery.recover(run)
     assert done.left == ()
     assert place.left() == []
@@ -46,7 +46,7 @@ def named(place: Place, outcome: Outcome) -> set[str]:
     return {residue.remedy.rpartition("/")[2] for residue in outcome.residues} - {"img"}
 
 
-async def fails(job: Job, slot: Slot) -> None:
+async def fails(job: Job, slot: Slot, turns: Turns) -> None:
     raise HostError("a provisioner failed")
 
 

@@ -13,10 +13,12 @@ from tests.virtual.place import COMPUTE, VM, Place, PretendedDevices, image_spec
 
 from gilder.azure.metadata import Machine
 from gilder.build import Site
+from gilder.build.permissions import DOCTOR, needs_of
 from gilder.engine.checkup import site_checked
 from gilder.model.findings import Finding, Verdict
 from gilder.model.ids import ArmId
 from gilder.model.spec import BuildSpec
+from gilder.runtime.filelock import nobody
 from gilder.slots import SlotWriter
 from localarm.faults import Fault
 from localarm.settings import APPLICATION, APPLICATION_SECRET, Principal, Role
@@ -72,6 +74,16 @@ CASES = {
     "clock": Case("requests", "clock is 10 min behind", ahead=-600),
     "throttled": Case("requests", "no answer within 30 s", fault("throttle", kind="virtualmachines", seconds=60, **LOST)),
     "silent": Case("VM", "no answer within 30 s", fault("drop", kind="skus", **LOST)),
+    "unreachable": Case(
+        "token",
+        "no answer within 30 s that helps: Injected. (x, HTTP 503",
+        fault("refuse", kind="", method="POST", status=503, code="x", **LOST),
+    ),
+    "throttled as Azure says": Case(
+        "requests",
+        "that helps: The server rejected the request because too many",
+        fault("throttle", kind="virtualmachines", seconds=60, **LOST),
+    ),
     "failed VM": Case("VM", "its last change failed", failed_vm),
     "full VM": Case("VM", "no LUN is free", full_vm),
     "no sizes": Case("VM", "may not do Microsoft.Compute/skus/read", settings=lacking("Microsoft.Compute/skus/read")),
@@ -94,7 +106,7 @@ def found(folder: Path, case: Case) -> list[Finding]:
             case.spoil(place)
             findings: list[Finding] = []
             devices = PretendedDevices(place.plugs)
-            writer = SlotWriter(place.arm, VM, devices, lambda: pytest.fail("a check changes no disks"))
+            writer = SlotWriter(place.arm, VM, devices, lambda busy=nobody: pytest.fail("a check changes no disks"))
             site = Site(place.arm, Machine(VM, "westeurope", "", ""), writer, devices, "doctor")
             await site_checked(site, case.specs, findings.append, lambda: place.world.clock() + case.ahead)
             writes = [e for e in place.application.audit if e["method"] != "GET" and "/oauth2/" not in e["path"]]
@@ -112,6 +124,13 @@ def test_all_is_good(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_the_budgets_that_are_shown_are_said_to_be_those_of_a_read(tmp_path: Path) -> None:
+    requests = next(finding for finding in found(tmp_path, Case("", "")) if finding.subject == "requests")
+    assert requests.text.startswith("left for reading the VM: ")
+    assert requests.text.endswith("what is left for changes, Azure tells only with a change")
+    assert "PutVM" not in requests.text
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_broken_is_named(tmp_path: Path, name: str) -> None:
     case = CASES[name]
@@ -122,8 +141,23 @@ def test_what_is_broken_is_named(tmp_path: Path, name: str) -> None:
     assert bad[case.subject].remedy
 
 
+@pytest.mark.parametrize("may_look", [True, False])
+def test_the_documented_roles_are_all_that_is_checked_for(tmp_path: Path, may_look: bool) -> None:
+    specs = (image_spec("a"),)
+    wanted = [(need.role, need.scope) for need in needs_of(specs[0], Machine(VM, "westeurope", "", ""))]
+    wanted += [(DOCTOR, EVERYTHING)] * may_look
+    roles = tuple(Role(f"role{number}", tuple(role.actions)) for number, (role, _) in enumerate(wanted))
+    given = tuple((scope, f"role{number}") for number, (_, scope) in enumerate(wanted))
+    builder = Principal(APPLICATION, "builder", APPLICATION_SECRET, given)
+    findings = found(tmp_path, Case("", "", specs=specs, settings={"principals": (builder,), "roles": roles}))
+    verdicts = {finding.subject: finding.verdict for finding in findings}
+    assert verdicts.pop("permissions on gilder-local") is (Verdict.GOOD if may_look else Verdict.UNKNOWN)
+    assert set(verdicts.values()) == {Verdict.GOOD}, findings
+
+
 def test_a_right_that_cannot_be_read_is_unknown(tmp_path: Path) -> None:
     spoil = fault("refuse", kind="", method="GET", name="gilder-local", status=403, code="AuthorizationFailed", **LOST)
     findings = found(tmp_path, Case("", "", spoil))
     permissions = next(finding for finding in findings if finding.subject.startswith("permissions"))
     assert permissions.verdict is Verdict.UNKNOWN, findings
+    assert "docs/permissions.md" in permissions.remedy

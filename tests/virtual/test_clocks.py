@@ -80,7 +80,7 @@ def test_a_lease_is_by_the_clock_of_the_service(tmp_path: Path, jumping: None) -
             seen: list[timedelta] = []
 
             class Looking(Place):
-                async def work(self, job: object, slot: Slot) -> None:
+                async def work(self, job: object, slot: Slot, turns: object) -> None:
                     for one in await labelled(self.arm, VM.subscription, VM.resource_group):
                         if LEASE in one.tags:
                             service = datetime.fromtimestamp(self.world.clock(), UTC)

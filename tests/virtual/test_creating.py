@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import placed
 
 from gilder.azure.disks import DiskPlan, Empty, create_disk, disk_facts
-from gilder.model.errors import CloudError, Conflict
+from gilder.model.errors import CloudError, Conflict, OperationFailed
 from gilder.model.spec import DiskSku
 from gilder.model.tags import BUILD, RUN
 from localarm.faults import Fault
@@ -53,6 +54,30 @@ def test_a_failure_that_does_not_pass_counts_at_once() -> None:
     found = examined(Cell("fail", ("image",), (Fault("fail", "PUT", "snapshots"),)))
     assert found.failed == 1
     assert sum(method == "PUT" and "/snapshots/" in path for method, path in found.requests) == 1
+
+
+def test_the_first_failure_is_told_beside_the_last(tmp_path: Path) -> None:
+    """What fails a second time may only be what the first failure left."""
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            plan = DiskPlan(
+                id=id_of("disks", "wanted"),
+                location="westeurope",
+                zone="",
+                source=Empty(),
+                sku=DiskSku.STANDARD_LRS,
+                size_gb=1,
+            )
+            place.application.faults.add(Fault("fail", "PUT", code="RetryableError", message="No space left."))
+            place.application.faults.add(Fault("fail", "PUT", code="Boom", message="Not there.", nth=2))
+            with pytest.raises(OperationFailed) as failed:
+                await create_disk(place.arm, plan)
+            assert re.search(
+                r"^Not there\. \(Boom.*\nThe first try: No space left\. \(RetryableError", failed.value.message
+            )
+
+    in_virtual_time(main)
 
 
 def test_a_lost_answer_does_not_make_a_strangers_disk_ours(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import placed
 
 from gilder.azure.disks import delete_disk, disk_facts
+from gilder.model.errors import OperationFailed
 from localarm.faults import Fault
 
 
@@ -35,6 +36,30 @@ def test_a_change_that_the_state_does_not_show_is_waited_for(tmp_path: Path) -> 
             await delete_disk(place.arm, one)
             assert refused.fired == 2
             assert await disk_facts(place.arm, one) is None
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize("code", ["RetryableError", "OperationPreempted"])
+def test_a_deletion_that_fails_in_passing_is_begun_again(tmp_path: Path, code: str) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            one = await disk(place, "one")
+            place.application.faults.add(Fault("fail", "DELETE", "disks", code=code, times=2))
+            await delete_disk(place.arm, one)
+            assert await disk_facts(place.arm, one) is None
+
+    in_virtual_time(main)
+
+
+def test_a_deletion_that_fails_for_good_counts(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            one = await disk(place, "one")
+            failed = place.application.faults.add(Fault("fail", "DELETE", "disks", code="Boom", times=9))
+            with pytest.raises(OperationFailed):
+                await delete_disk(place.arm, one)
+            assert failed.fired == 1
 
     in_virtual_time(main)
 

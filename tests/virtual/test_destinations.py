@@ -10,7 +10,7 @@ import anyio
 import pytest
 from tests.virtual.furnishing import definition, disk, gallery, id_of, version
 from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import COMPUTE, GROUP, Place, placed
+from tests.virtual.place import COMPUTE, GROUP, VM, Place, placed
 from tests.virtual.wanted import (
     IMAGE,
     OTHER_SUBSCRIPTION,
@@ -20,13 +20,16 @@ from tests.virtual.wanted import (
     to_gallery,
 )
 
+from gilder.azure.metadata import Machine
 from gilder.build import Job
-from gilder.engine import Stopping
-from gilder.model.errors import HostError
+from gilder.build.permissions import needs_of
+from gilder.engine import Stopping, must_differ
+from gilder.model.errors import HostError, UserError
 from gilder.model.events import Said, Stage
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Cancelled, Failed
 from gilder.model.spec import Auth, Caching, DiskSku, GalleryVersion, ManagedDisk, ReplicaSku, TargetRegion
+from gilder.runtime.locks import Turns
 from gilder.slots import Slot
 from localarm.resources import Resource
 from localarm.settings import APPLICATION, APPLICATION_SECRET, SUBSCRIPTION, Principal
@@ -52,9 +55,9 @@ class Watching(Place):
 
     seen: list[int]
 
-    async def work(self, job: Job, slot: Slot) -> None:
+    async def work(self, job: Job, slot: Slot, turns: Turns) -> None:
         self.seen = sorted(self.plugs.attached())
-        await super().work(job, slot)
+        await super().work(job, slot, turns)
 
 
 async def with_data(place: Place) -> dict[int, bytes]:
@@ -186,6 +189,8 @@ def test_data_disks_and_their_snapshots_have_the_names_asked_for(tmp_path: Path)
             assert isinstance(outcome, Built), outcome
             made = {"my-os", "my-data3", "my-data7", "my-os-snapshot", "my-snapshot3", "my-snapshot7"}
             assert made <= set(place.left())
+            assert outcome.artifacts[:2] == (IMAGE, MADE)
+            assert {kept.name for kept in outcome.artifacts[2:]} == made, "they were asked for too"
             data = resource(place, "disks", id_of("disks", "my-data7"))
             assert data.body["sku"]["name"] == "StandardSSD_LRS"
             assert data.properties["creationData"]["galleryImageReference"]["lun"] == 7
@@ -214,23 +219,79 @@ def test_a_source_of_another_subscription_is_found_there(tmp_path: Path) -> None
     in_virtual_time(main)
 
 
-@pytest.mark.parametrize("option", ["subscription", "subscription_id"])
+NOWHERE = "99999999-0000-4000-8000-000000000000"
+GALLERIES: dict[str, tuple[dict[str, Any], Auth]] = {
+    "subscription": (to_gallery(subscription=OTHER_SUBSCRIPTION), Auth()),
+    "subscription_id": (to_gallery() | {"auth": Auth(subscription_id=OTHER_SUBSCRIPTION)}, Auth()),
+    "login": (to_gallery(), Auth(subscription_id=OTHER_SUBSCRIPTION)),
+    "before the login": (
+        to_gallery() | {"auth": Auth(subscription_id=OTHER_SUBSCRIPTION)},
+        Auth(subscription_id=NOWHERE),
+    ),
+    "after az": (
+        to_gallery() | {"auth": Auth(subscription_id=NOWHERE)},
+        Auth(use_azure_cli_auth=True, subscription_id=OTHER_SUBSCRIPTION),
+    ),
+}
+
+
+@pytest.mark.parametrize("option", GALLERIES)
 def test_a_version_goes_to_a_gallery_of_another_subscription(tmp_path: Path, option: str) -> None:
-    """Named by the destination, or for all the build does."""
-    by_destination = to_gallery(subscription=OTHER_SUBSCRIPTION)
-    by_build = to_gallery() | {"auth": Auth(subscription_id=OTHER_SUBSCRIPTION)}
+    """Named by the destination, for all the build does, or by the login."""
+    options, login = GALLERIES[option]
 
     async def main() -> None:
         async with placed(tmp_path, **_TWO_SUBSCRIPTIONS) as place:
             there: dict[str, Any] = {"subscription": OTHER_SUBSCRIPTION}
             await gallery(place, **there)
             await definition(place, **there)
-            outcome, _ = await built(place, spec(**(by_destination if option == "subscription" else by_build)))
+            place.options["auth"] = login
+            outcome, _ = await built(place, spec(**options))
             assert isinstance(outcome, Built), outcome
             made = resource(place, "galleries/images/versions", outcome.artifacts[0])
             assert made.id.split("/")[2] == OTHER_SUBSCRIPTION
+            assert place.site is not None
+            where = place.site.gallery_subscription(spec(**options))
+            needed = [need.scope for need in needs_of(spec(**options), place.site.machine, where)]
+            assert any(OTHER_SUBSCRIPTION in scope for scope in needed)
 
     in_virtual_time(main)
+
+
+HERE = {"subscription": SUBSCRIPTION}
+SAME = {
+    "the subscription is that of the VM": (to_gallery(), to_gallery(**HERE)),
+    "in other letters": (to_gallery(), to_gallery(subscription=SUBSCRIPTION.upper(), gallery_name="GALLERY")),
+    "subscription_id names it": (
+        to_gallery() | {"auth": Auth(subscription_id=OTHER_SUBSCRIPTION)},
+        to_gallery(subscription=OTHER_SUBSCRIPTION),
+    ),
+    "one image in other letters": ({}, {"image_resource_id": ArmId.parse(str(IMAGE).upper())}),
+    "one disk": (
+        {"temporary_os_disk_id": id_of("disks", "d")},
+        {"temporary_os_disk_id": id_of("disks", "D")} | to_gallery(),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_two_builds_of_one_destination_are_refused_before_anything_is_created(tmp_path: Path, case: str) -> None:
+    first, second = (
+        spec(**options).model_copy(update={"name": name}) for name, options in zip("ab", SAME[case], strict=True)
+    )
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            with pytest.raises(UserError, match="the builds a and b would both make"):
+                await place.build([first, second])
+            assert not [request for request in place.application.audit if request["method"] == "PUT"]
+
+    in_virtual_time(main)
+
+
+def test_versions_of_two_subscriptions_are_two() -> None:
+    first, second = spec(**to_gallery()), spec(**to_gallery(subscription=OTHER_SUBSCRIPTION))
+    must_differ([first, second.model_copy(update={"name": "two"})], Auth(), Machine(VM, "", "", ""))
 
 
 def test_latest_is_the_newest_version_that_is_not_left_out_of_it(tmp_path: Path) -> None:
@@ -252,7 +313,7 @@ def test_latest_is_the_newest_version_that_is_not_left_out_of_it(tmp_path: Path)
 
 def test_force_replaces_what_is_there_once_the_new_one_can_be_made(tmp_path: Path) -> None:
     class Failing(Place):
-        async def work(self, job: Job, slot: Slot) -> None:
+        async def work(self, job: Job, slot: Slot, turns: Turns) -> None:
             raise HostError("no luck")
 
     async def main() -> None:
@@ -307,7 +368,6 @@ REGIONS = (
 ASKED = BOTH | to_gallery(
     target_regions=REGIONS,
     exclude_from_latest=True,
-    replication_mode="Shallow",
     end_of_life_date="2031-02-03T04:05:06Z",
 ) | {
     "os_disk_size_gb": 5,
@@ -355,7 +415,6 @@ ARRIVED: dict[str, tuple[Callable[[Made], object], object]] = {
         str(OTHER_SET),
     ),
     "exclude_from_latest": (lambda made: made.publishing["excludeFromLatest"], True),
-    "replication_mode": (lambda made: made.publishing["replicationMode"], "Shallow"),
     "end_of_life_date": (lambda made: str(made.publishing["endOfLifeDate"])[:19], "2031-02-03T04:05:06"),
 }
 
@@ -390,6 +449,22 @@ def test_an_option_arrives(made: Made, option: str) -> None:
     assert look(made) == expected
 
 
+@pytest.mark.parametrize("regions", [(), (TargetRegion(name="West Europe"),)])
+def test_a_shallow_version_is_one_replica_here(tmp_path: Path, regions: tuple[TargetRegion, ...]) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            await gallery(place)
+            await definition(place)
+            options = to_gallery(replication_mode="Shallow", target_regions=regions)
+            outcome, _ = await built(place, spec(**options))
+            assert isinstance(outcome, Built), outcome
+            publishing = resource(place, "galleries/images/versions", MADE).properties["publishingProfile"]
+            assert publishing["replicationMode"] == "Shallow"
+            assert [region["regionalReplicaCount"] for region in publishing["targetRegions"]] == [1]
+
+    in_virtual_time(main)
+
+
 def test_a_disk_from_scratch_says_what_it_is_for(tmp_path: Path) -> None:
     async def main() -> None:
         async with placed(tmp_path) as place:
@@ -409,8 +484,9 @@ def test_a_disk_from_scratch_says_what_it_is_for(tmp_path: Path) -> None:
 def test_a_disk_in_the_zone_of_its_vm(tmp_path: Path) -> None:
     async def main() -> None:
         async with placed(tmp_path, zone="2") as place:
-            outcome, _ = await built(place, spec(skip_cleanup=True))
+            outcome, _ = await built(place, spec(skip_cleanup=True, skip_create_image=True))
             assert isinstance(outcome, Built), outcome
+            assert [kept.type for kept in outcome.artifacts] == ["Microsoft.Compute/disks"], "no snapshot was taken"
             (made,) = [one for one in place.world.all("disks") if one.name.startswith("gilder-")]
             assert made.body["zones"] == ["2"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
@@ -10,7 +9,7 @@ import pytest
 from tests.sweeps.cells import Cell, examined
 from tests.virtual.furnishing import disk
 from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import VM, Place, PretendedDevices, placed
+from tests.virtual.place import VM, Place, PretendedDevices, no_turn, placed
 
 from gilder.azure.machines import Attachment, attach_and_detach, vm_view
 from gilder.azure.operations import Usual, looks
@@ -25,7 +24,7 @@ from localarm.faults import Fault
 def test_a_run_cancelled_before_its_writer_runs_ends(tmp_path: Path) -> None:
     async def main() -> None:
         async with placed(tmp_path) as place:
-            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), nullcontext)
+            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), no_turn)
             with anyio.CancelScope() as scope:
                 scope.cancel()
                 async with served(writer):
@@ -47,8 +46,10 @@ def test_leftovers_are_detached_once_a_change_under_way_has_ended(tmp_path: Path
             disks = [await disk(place, "one"), await disk(place, "two")]
             await attached(place, disks)
             await attach_and_detach(place.arm, VM, [], disks[:1])  # the process died here
-            refused = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), disks, nullcontext)
-            assert refused == {}
+            ours: dict[ArmId, dict[str, str]] = {one: {} for one in disks}
+            done = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), ours, no_turn)
+            assert not done.refused
+            assert not done.foreign
             assert (await vm_view(place.arm, VM)).disks == ()
 
     in_virtual_time(main)
@@ -62,8 +63,10 @@ def test_leftovers_are_detached_although_somebody_else_writes(tmp_path: Path) ->
             code = "ConflictingConcurrentWriteNotAllowed"
             kind = "virtualmachines/attachdetachdatadisks"
             place.application.faults.add(Fault("refuse", "POST", kind, status=409, code=code, times=2))
-            refused = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), disks, nullcontext)
-            assert refused == {}
+            ours: dict[ArmId, dict[str, str]] = {one: {} for one in disks}
+            done = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), ours, no_turn)
+            assert not done.refused
+            assert not done.foreign
             assert (await vm_view(place.arm, VM)).disks == ()
 
     in_virtual_time(main)
@@ -88,7 +91,7 @@ def test_an_attach_cancelled_while_the_writer_looks_for_room_harms_nobody(tmp_pa
             for lun in range(4):
                 mischief.stranger_attaches(place.world, lun)
             place.application.faults.add(Fault("delay", "GET", "virtualmachines", nth=2, seconds=20))
-            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), nullcontext)
+            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), no_turn)
             one = await disk(place, "one")
             async with served(writer):
                 with anyio.move_on_after(5) as scope, writer.announced() as announcement:
@@ -110,3 +113,35 @@ def test_a_disk_with_a_readwrite_cache_that_stays_attached_is_not_published(stat
     found = examined(Cell("", ("written back",), (refused,)))
     assert found.violations == ()
     assert found.failed == 1
+
+
+def test_one_stale_look_at_the_vm_keeps_no_recovery_from_a_disk() -> None:
+    """Killed while its disk was being attached: it was taken for free, the record closed, and no recovery ever removed it."""
+    stale = Fault("stale", "GET", "virtualmachines")
+    for step in range(70, 110, 6):
+        found = examined(Cell("", ("image",), killed=step, recovering=(stale,), passing=True))
+        assert found.fired, step
+        assert found.violations == (), step
+
+
+def test_a_disk_that_says_that_it_is_attached_is_no_free_disk(tmp_path: Path) -> None:
+    """Of what skip_cleanup keeps, only the attachment is recovered: nothing else would find it again."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            one = await disk(place, "one")
+            await attached(place, [one])
+            view = await vm_view(place.arm, VM)
+            machine = place.world.find("virtualmachines", str(VM))
+            assert machine is not None
+            storage = {**machine.properties["storageProfile"], "dataDisks": []}
+            place.world.put(machine.with_properties(storageProfile=storage))
+            told = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), {one: {}}, no_turn)
+            assert "is attached to the VM build-host, which does not list it" in told.refused[one].message
+            place.world.put(machine)
+            again = await detach_leftovers(place.arm, VM, PretendedDevices(place.plugs), {one: {}}, no_turn)
+            assert not again.refused
+            assert view.disks
+            assert (await vm_view(place.arm, VM)).disks == ()
+
+    in_virtual_time(main)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.virtual.furnishing import definition, disk, gallery, id_of, version
-from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import VM, Place, PretendedDevices, image_spec, placed
+from tests.virtual.loop import ageing, in_virtual_time
+from tests.virtual.place import VM, Place, PretendedDevices, image_spec, no_turn, placed
 
 from gilder.azure.clock import ServiceClock
 from gilder.azure.disks import disk_facts
 from gilder.azure.labels import Labelled, labelled, read_labelled, relabel
 from gilder.azure.snapshots import SnapshotPlan, take_snapshot
-from gilder.build.leases import KEPT, LEASE, TERM, lease_until
+from gilder.build.leases import KEPT, LEASE, TERM, Leases, lease_until
 from gilder.engine import Collector, Here
 from gilder.engine.gc import GRACE, judged
 from gilder.model.errors import GilderError
@@ -39,21 +39,13 @@ HERE = Here(VM, lambda run: "it lives" if run == "living" else "")
 
 
 @pytest.fixture(autouse=True)
-def tokens_age(monkeypatch: pytest.MonkeyPatch) -> None:
-    """azure-identity reads the wall clock: it must go as the world's does, or tokens expire unseen."""
-    world, real = virtual_clock(), time.time
-
-    def now() -> float:
-        try:
-            return world()
-        except RuntimeError:  # no event loop
-            return real()
-
-    monkeypatch.setattr(time, "time", now)
+def tokens_age() -> Iterator[None]:
+    with ageing(virtual_clock()):
+        yield
 
 
 def collector(place: Place, here: Here = HERE) -> Collector:
-    return Collector(place.arm, here, PretendedDevices(place.plugs), nullcontext)
+    return Collector(place.arm, here, PretendedDevices(place.plugs), no_turn)
 
 
 async def collected(place: Place, here: Here = HERE) -> list[str]:
@@ -243,6 +235,50 @@ def test_a_renewal_that_fails_is_tried_again_and_fails_no_build(tmp_path: Path) 
                             until = datetime.fromisoformat(one.tags[LEASE])
                             assert until > place.arm.clock.now() + timedelta(hours=5)
             assert isinstance(outcomes[0], Built), outcomes
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("throttle", "PATCH", "disks", seconds=900, times=9),
+        Fault("throttle", "GET", "disks", seconds=900, times=9),
+        Fault("hang", "PATCH", "disks", times=9),
+        Fault("refuse", "PATCH", "disks", status=503, times=400),
+        Fault("delay", "PATCH", "disks", seconds=900),
+    ],
+    ids=lambda fault: f"{fault.what} {fault.method}",
+)
+def test_a_renewal_that_is_held_up_holds_up_no_deletion(tmp_path: Path, fault: Fault) -> None:
+    """A build ended while its lease was renewed: its disk was told as left behind after ten minutes of waiting."""
+
+    async def cell(folder: Path, before: float) -> None:
+        async with placed(folder) as place:
+            place.seconds = lambda build: 6 * HOURS - before
+            place.application.faults.add(fault)
+            (outcome,) = await place.build([image_spec("slow")])
+            assert isinstance(outcome, Built), outcome
+            assert outcome.residues == (), before
+            assert outcome.seconds < 6 * HOURS - before + 60
+            assert place.left() == []
+
+    for before in (15, 5, -5, -60):
+        folder = tmp_path / str(before)
+        folder.mkdir()
+        in_virtual_time(partial(cell, folder, before))
+
+
+def test_the_lease_of_a_namesake_is_not_renewed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            theirs = await lost(place, "chosen")
+            before = await read_labelled(place.arm, theirs)
+            leases = Leases(place.arm, "another run")
+            leases.begun(theirs)
+            with anyio.move_on_after(20 * HOURS):
+                await leases.run()
+            assert await read_labelled(place.arm, theirs) == before
 
     in_virtual_time(main)
 

@@ -10,6 +10,7 @@ from tests.virtual.loop import in_virtual_time
 from gilder.build.limits import Limits
 from gilder.build.story import Story
 from gilder.host.pressure import crowded
+from gilder.runtime.locks import KeyedLocks, Turns
 
 
 class Workers:
@@ -88,6 +89,38 @@ def test_a_build_that_is_stopped_while_it_waits_holds_nobody_up() -> None:
                 await workers.one()
             group.start_soon(workers.one)
         assert workers.done == 6
+
+    in_virtual_time(main)
+
+
+def test_builds_that_wait_for_each_other_keep_nobody_from_the_cpus() -> None:
+    """Twenty builds of one volume group once held all places, nineteen of them waiting, and kept all others from working."""
+
+    async def main() -> None:
+        workers, locks = Workers(), KeyedLocks()
+        ended: dict[str, float] = {}
+
+        async def clone(number: int) -> None:
+            story = Story("build", lambda event: None)
+            async with (
+                workers.limits.working(story) as place,
+                Turns(locks, story.waits_for, place.aside).held("volume group rootvg"),
+            ):
+                await anyio.sleep(100)
+            ended["clones"] = anyio.current_time()
+
+        async def plain() -> None:
+            await workers.many(20)
+            ended["plain"] = anyio.current_time()
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(clone, number)
+            await anyio.sleep(1)
+            group.start_soon(plain)
+        assert workers.done == 20
+        assert ended["plain"] < 200
+        assert ended["clones"] >= 2000
 
     in_virtual_time(main)
 

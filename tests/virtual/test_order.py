@@ -8,24 +8,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gilder.engine.order import in_order
-from gilder.model.events import Stage
+from gilder.model.effort import Effort
 
-_seconds = st.floats(0, 5000)
-_durations = st.dictionaries(st.sampled_from([Stage.PUBLISH, Stage.PROVISION]), _seconds)
+_efforts = st.builds(Effort, working=st.floats(0, 5000), after=st.floats(0, 5000), ahead=st.floats(0, 100))
 
 
-@given(st.lists(st.text(max_size=3), unique=True), st.dictionaries(st.text(max_size=3), _durations))
-def test_every_build_begins_once_and_long_tails_first(names: list[str], before: dict[str, dict[str, float]]) -> None:
+@given(st.lists(st.text(max_size=3), unique=True), st.dictionaries(st.text(max_size=3), _efforts))
+def test_every_build_begins_once_and_the_longest_first(names: list[str], before: dict[str, Effort]) -> None:
     order = in_order(names, before)
     assert sorted(order) == sorted(names)
-    known = [before[name].get(Stage.PUBLISH, 0.0) for name in order if name in before]
-    assert all(first >= second - 60 for first, second in itertools.pairwise(known))
     assert [name in before for name in order] == sorted(name in before for name in order), "the unknown first"
+    known = [before[name].path for name in order if name in before]
+    assert known == sorted(known, reverse=True), "among a hundred"
 
 
-def test_only_the_last_hundred_go_by_their_work() -> None:
-    names = [f"{number:03}" for number in range(150)]
-    before: dict[str, dict[str, float]] = {
-        name: {Stage.PROVISION: float(name), Stage.PUBLISH: 400.0 + float(name) / 10} for name in names
-    }
-    assert in_order(names, before) == names[:50] + names[:49:-1]
+def test_of_many_the_much_longer_ones_begin_first_and_the_last_hundred_go_by_length() -> None:
+    names = [f"{number:03}" for number in range(300)]
+    before = {name: Effort(working=20 + float(name) / 10, after=400) for name in names}
+    before["120"] = Effort(working=20, after=1000)
+    before["140"] = Effort(working=900, after=400)
+    before["130"] = Effort(working=20, after=100)
+    order = in_order(names, before)
+    assert order[:2] == ["140", "120"]
+    rest = [name for name in names if name not in {"120", "130", "140"}]
+    assert order[2:200] == rest[:198]
+    assert order[200:] == [*rest[:197:-1], "130"]
+
+
+def test_without_a_history_the_order_is_that_of_the_template() -> None:
+    names = [f"{number:03}" for number in range(300)]
+    assert in_order(names, {}) == names
+
+
+def test_lengths_that_are_about_equal_leave_the_order_alone() -> None:
+    names = [f"{number:03}" for number in range(200)]
+    before = {name: Effort(working=(int(name) * 37) % 100) for name in names}
+    order = in_order(names, before)
+    assert order[:100] == names[:100]
+    assert all(before[one].path >= before[other].path for one, other in itertools.pairwise(order[100:]))

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.localarm.conftest import version_for
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import VM, Place, image_spec, placed
 
@@ -139,7 +140,9 @@ def _put(place: Place, target: ArmId, properties: dict[str, Any]) -> None:
     token, _ = place.application.tokens.issued(OWNER, "https://management.azure.com/")
     body = json.dumps({"location": "westeurope", "properties": properties}).encode()
     headers = {"authorization": f"Bearer {token}"}
-    answer = place.application.handle(Request("PUT", str(target), {"api-version": "2024-03-03"}, headers, body))
+    answer = place.application.handle(
+        Request("PUT", str(target), {"api-version": version_for(str(target))}, headers, body)
+    )
     assert answer.status < 300, answer.payload
     place.world.advance()
 

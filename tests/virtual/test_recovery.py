@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
 import pytest
 from tests.virtual.furnishing import REGION, definition, disk, gallery, id_of
-from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import VM, Place, PretendedDevices, placed
+from tests.virtual.loop import ageing, in_virtual_time
+from tests.virtual.place import GROUP, VM, Place, PretendedDevices, no_turn, placed
 
 from gilder.azure.galleries import VersionPlan, publish_version, version_made
+from gilder.azure.labels import read_labelled
 from gilder.azure.operations import Operation
 from gilder.azure.snapshots import SnapshotPlan, snapshot_state, take_snapshot
-from gilder.build.publish import plan_text
-from gilder.engine import Recovered, Recovery
+from gilder.build.leases import KEPT, LEASE, TERM, lease_until
+from gilder.build.products import plan_text
+from gilder.engine import Collector, Here, Recovered, Recovery
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching, TargetRegion
+from gilder.model.tags import CREATED, HOST, of_build
+from localarm.door_sdk import virtual_clock
 from localarm.faults import Fault
 from localarm.settings import SUBSCRIPTION
 
@@ -39,9 +42,10 @@ class Crashed:
 
     place: Place
 
-    async def snapshot(self, snapshot: ArmId = SNAPSHOT) -> None:
+    async def snapshot(self, snapshot: ArmId = SNAPSHOT, tags: dict[str, str] | None = None) -> None:
         source = await disk(self.place, f"source-of-{snapshot.name}")
-        await take_snapshot(self.place.arm, SnapshotPlan(id=snapshot, disk=source, location=REGION))
+        tags = tags or of_build("dead", "tiny")
+        await take_snapshot(self.place.arm, SnapshotPlan(id=snapshot, disk=source, location=REGION, tags=tags))
 
     async def begun(self, of: VersionPlan, *, noted: bool = True) -> None:
         """Begin to publish, and die as soon as the operation is written down (if at all)."""
@@ -59,7 +63,7 @@ class Crashed:
         """Recover, and see that a second time finds nothing to do."""
         journal = self.place.journal
         devices = PretendedDevices(self.place.plugs)
-        recovery = Recovery(self.place.arm, VM, journal, devices, nullcontext, lambda text: None)
+        recovery = Recovery(self.place.arm, VM, journal, devices, no_turn, lambda text: None)
         (run,) = await journal.runs()
         return await recovery.recover(run)
 
@@ -179,6 +183,19 @@ def test_a_replication_that_failed_is_repeated(tmp_path: Path) -> None:
     crashed(tmp_path, test)
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["snapshots", VERSIONS])
+def test_stale_looks_cost_no_image(tmp_path: Path, kind: str, times: int) -> None:
+    """One look that showed no snapshot yet ended in its deletion, and the image was lost."""
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        dead.place.application.faults.add(Fault("stale", "GET", kind, times=times))
+        await ends_published(dead, puts=1)
+
+    crashed(tmp_path, test)
+
+
 def test_without_its_snapshot_nothing_stays(tmp_path: Path) -> None:
     async def test(dead: Crashed) -> None:
         told = await dead.recovered()
@@ -204,6 +221,25 @@ def test_what_somebody_else_made_meanwhile_is_neither_counted_nor_touched(tmp_pa
         await ends_clean(dead)
         (build,) = await dead.place.journal.builds("dead")
         assert build.status == "failed"
+
+    crashed(tmp_path, test)
+
+
+@pytest.mark.parametrize("record", ["", "{}", plan_text(plan()).replace('"None"', '"Fancy"')])
+def test_what_the_record_does_not_say_keeps_its_snapshot(tmp_path: Path, record: str) -> None:
+    """The snapshot of a replication under way was deleted when another version of gilder had noted it."""
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await dead.begun(plan())
+        dead.place.journal._database.execute("UPDATE residue SET data = ? WHERE kind = 'image version'", (record,))
+        told = await dead.recovered()
+        assert (told.published, told.removed) == ((), ())
+        version, snapshot = sorted(told.left)
+        assert version.startswith("image version 1.0.0: its record cannot be read: another version of gilder wrote it")
+        assert len(version.splitlines()) == 1
+        assert snapshot.startswith("snapshot ours: an image is still to be made of it")
+        assert await snapshot_state(dead.place.arm, SNAPSHOT) == "Succeeded"
 
     crashed(tmp_path, test)
 
@@ -235,6 +271,64 @@ def test_what_may_succeed_later_keeps_its_snapshot_until_then(tmp_path: Path, st
         await ends_published(dead, puts=before + 1)
 
     crashed(tmp_path, test)
+
+
+def test_a_snapshot_that_is_published_late_is_nobodys_garbage(tmp_path: Path) -> None:
+    """Its lease had run out, and while recovery published from it, another VM collected it."""
+
+    async def test(dead: Crashed) -> None:
+        tags = of_build("dead", "tiny") | {
+            HOST: str(VM),
+            CREATED: "then",
+            LEASE: lease_until(dead.place.arm.clock.now()),
+        }
+        await dead.snapshot(tags=tags)
+        await anyio.sleep(TERM + 3600)
+
+        async def elsewhere() -> None:
+            await anyio.sleep(60)
+            here = Here(id_of("virtualMachines", "other-host"), lambda run: "")
+            collector = Collector(dead.place.arm, here, PretendedDevices(dead.place.plugs), no_turn)
+            (found,) = await collector.found(SUBSCRIPTION, [GROUP])
+            assert not found.garbage, found.why
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(elsewhere)
+            await ends_published(dead, puts=1)
+
+    with ageing(virtual_clock()):
+        crashed(tmp_path, test)
+
+
+def test_what_shall_stay_for_ever_keeps_its_lease(tmp_path: Path) -> None:
+    """With skip_cleanup: its snapshot is not among what the run holds, and the image is made of it all the same."""
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot(tags=of_build("dead", "tiny") | {LEASE: KEPT})
+        dead.place.journal._database.execute("UPDATE residue SET state = 'released' WHERE kind = 'snapshot'")
+        assert (await dead.recovered()).published == (str(VERSION),)
+        found = await read_labelled(dead.place.arm, SNAPSHOT)
+        assert found is not None
+        assert found.tags[LEASE] == KEPT
+
+    crashed(tmp_path, test)
+
+
+def test_what_the_cloud_never_ends_is_left_to_another_recovery(tmp_path: Path) -> None:
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        lasts = dead.place.world.lasts
+        dead.place.world.lasts = lambda kind: 40 * 3600.0 if kind.startswith("version") else lasts(kind)
+        await dead.begun(plan())
+        begin = anyio.current_time()
+        told = await dead.recovered()
+        assert anyio.current_time() - begin < 7 * 3600
+        assert len(told.left) == 2, "the version and its snapshot"
+        assert "the cloud still works on 1.0.0" in "".join(told.left)
+        assert await snapshot_state(dead.place.arm, SNAPSHOT) == "Succeeded"
+
+    with ageing(virtual_clock()):
+        crashed(tmp_path, test)
 
 
 def test_a_recovery_that_is_killed_itself_leaves_the_operation_to_the_next(tmp_path: Path) -> None:

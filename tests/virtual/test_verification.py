@@ -22,6 +22,7 @@ from gilder.model.outcomes import Built, Failed
 from gilder.model.spec import (
     Caching,
     PlatformImage,
+    TargetRegion,
 )
 
 TRUSTED = models.DiskSecurityProfile(security_type="TrustedLaunch")
@@ -146,6 +147,11 @@ CASES = {
     ),
     "image-arm64": Case(
         "for Arm64, and no managed image", from_disk(), _having(supported_capabilities=ARM), {"architecture": "Arm64"}
+    ),
+    "version-shallow-elsewhere": Case(
+        "Shallow there is a replica in westeurope",
+        to_gallery(replication_mode="Shallow", target_regions=(TargetRegion(name="eastus"),)),
+        _defined(),
     ),
     "definition-missing": Case("definition .*/gallery/images/linux does not exist", to_gallery()),
     "definition-os": Case("it is for Windows", to_gallery(), _defined(os_type="Windows")),

@@ -9,11 +9,21 @@ from pathlib import Path
 
 import anyio
 import pytest
+from benchmarks.peer import changes_vm
 from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import Place, image_spec, placed
+from tests.virtual.place import COMPUTE, Place, PretendedDevices, image_spec, placed
 
-from gilder.engine import Stopping
+from gilder.engine import RunOptions, Stopping
+from gilder.model.errors import CloudError
+from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Failed, Outcome
+from gilder.model.spec import Caching
+from gilder.model.tags import RUN
+from gilder.runtime.filelock import in_line, nobody
+from gilder.slots.blame import named
+from gilder.slots.devices import Scenery
+from gilder.slots.wishes import Attach
+from localarm import mischief
 from localarm.faults import Armed, Fault
 
 BATCH = "virtualmachines/attachdetachdatadisks"
@@ -78,6 +88,82 @@ def test_a_disk_that_somebody_deleted_fails_alone(tmp_path: Path) -> None:
         return False
 
     assert "image2" in fails_alone(tmp_path, deleted).error
+
+
+def test_an_unfit_half_of_a_batch_costs_the_other_half_nothing(tmp_path: Path) -> None:
+    """Azure names one disk a refusal: found one by one, eight bad disks once wore out the patience for the good ones."""
+
+    async def meddle(place: Place) -> None:
+        moved: set[str] = set()
+        while len(moved) < 8:
+            for disk in place.world.all("disks"):
+                if "bad" in disk.name and disk.body["properties"].get("provisioningState") == "Succeeded":
+                    disk.body["zones"] = ["2"]
+                    moved.add(disk.name)
+            await anyio.sleep(0.01)
+
+    async def main() -> None:
+        async with placed(tmp_path) as place, anyio.create_task_group() as group:
+            group.start_soon(meddle, place)
+            outcomes = await place.build([image_spec(f"{kind}{n}") for n in range(8) for kind in ("bad", "good")])
+            assert [type(outcome) for outcome in outcomes] == [Failed, Built] * 8
+            assert all("in zone" in failed.error for failed in outcomes if isinstance(failed, Failed))
+            assert place.left() == []
+            assert answers(place, "POST", "attachdetachdatadisks") == [400, 200, 200]
+
+    in_virtual_time(main)
+
+
+def test_a_disk_that_another_vm_took_fails_alone(tmp_path: Path) -> None:
+    """Azure's code for that, ConflictingUserInput, may also pass; so nobody looked, and all failed after six tries."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place, anyio.create_task_group() as group:
+
+            async def meddle() -> None:
+                while True:
+                    for disk in place.world.all("disks"):
+                        if "image1" in disk.name and disk.body["properties"].get("provisioningState") == "Succeeded":
+                            disk.body["managedBy"] = f"{COMPUTE}/virtualMachines/other"
+                            return
+                    await anyio.sleep(0.01)
+
+            group.start_soon(meddle)
+            outcomes = await place.build([image_spec(f"image{n}") for n in range(3)])
+            assert [type(outcome) for outcome in outcomes] == [Built, Failed, Built]
+            assert answers(place, "POST", "attachdetachdatadisks") == [409, 200, 200]
+
+    in_virtual_time(main)
+
+
+def test_a_refusal_that_may_pass_wears_out_the_patience_for_its_own_disk_only(tmp_path: Path) -> None:
+    message = (
+        "Cannot attach data disk 'gilder-run1-image1-2-osdisk' to VM 'build-host' because the disk is currently being"
+    )
+    detached = {"status": 409, "code": "AttachDiskWhileBeingDetached", "message": f"{message} detached."}
+    stubborn = Fault("refuse", "POST", BATCH, times=7, **detached)  # type: ignore[arg-type]  # a table of words
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            outcomes, _ = await built_with(place, 3, stubborn)
+            assert [type(outcome) for outcome in outcomes] == [Built, Failed, Built]
+            assert place.left() == []
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Disk os-1 cannot be attached", True),
+        ("Disk os-12 cannot be attached, nor my-os-1, os-1.2, os-1-a", False),
+        ("'/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/OS-1' is owned", True),
+        ("There is something wrong with os-1.", True),
+    ],
+)
+def test_a_disk_is_named_by_its_whole_name(text: str, names: bool) -> None:
+    wish = Attach(ArmId.parse(f"{COMPUTE}/disks/os-1"), Caching.NONE, 0.0)
+    assert named(CloudError(text), [wish]) == [wish] * names
 
 
 TROUBLES = {
@@ -156,6 +242,8 @@ def test_a_long_run_draws_on_both_budgets(tmp_path: Path) -> None:
         took = await in_a_long_run(place)
         assert 429 in answers(place, "POST", "attachdetachdatadisks")
         assert 200 in answers(place, "PUT", "virtualmachines/build-host")
+        written = sum(changes_vm(request) for request in place.application.audit)
+        assert written + place.writes.refused == place.writes.writes, "benchmarks count both"
         return took
 
     async def one(place: Place) -> float:
@@ -200,6 +288,98 @@ def test_an_attach_that_nobody_saw_is_undone(tmp_path: Path) -> None:
                 await place.build([image_spec("image")], stopping=stopping)
                 group.cancel_scope.cancel()
             assert place.plugs.attached() == {}
+            assert place.left() == []
+
+    in_virtual_time(main)
+
+
+def test_builds_go_on_as_wide_as_the_vm_gets(tmp_path: Path) -> None:
+    """A VM that others fill when a run begins once kept that run narrow to its end."""
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place, anyio.create_task_group() as group:
+            for lun in range(4):
+                mischief.stranger_attaches(place.world, lun)
+            place.seconds = lambda build: 30.0
+
+            async def leave() -> None:
+                await anyio.sleep(60)
+                for lun in range(4):
+                    mischief.stranger_detaches(place.world, lun)
+
+            for disk in place.world.all("disks"):
+                disk.body.setdefault("tags", {})[RUN] = "other"  # so that the VM counts as one that gets free again
+            group.start_soon(leave)
+            widest = 0
+
+            async def watch() -> None:
+                nonlocal widest
+                while True:
+                    await anyio.sleep(1)
+                    widest = max(widest, len(place.plugs.mounted))
+
+            group.start_soon(watch)
+            outcomes = await place.build([image_spec(f"image{n}") for n in range(8)])
+            group.cancel_scope.cancel()
+            assert all(isinstance(outcome, Built) for outcome in outcomes), outcomes
+            assert widest == 4
+            assert place.site is not None
+            assert place.site.gauges().slots == 4
+
+    in_virtual_time(main)
+
+
+def test_two_processes_take_turns_at_a_full_vm(tmp_path: Path) -> None:
+    """The one that had it took the lock again at once; the other was asleep between tries, and refused after ten minutes."""
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as ours:
+            lock = tmp_path / "lock"
+            ours.turn = lambda busy=nobody: in_line(lock, busy=busy)
+            theirs = Place(ours.world, ours.application, ours.plugs, ours.arm, ours.journal, runs=iter([2]))
+            theirs.turn = ours.turn
+            ours.seconds = theirs.seconds = lambda build: 30.0
+            ended: dict[str, float] = {}
+
+            async def build(place: Place, name: str, builds: int) -> None:
+                outcomes = await place.build([image_spec(f"{name}{n}") for n in range(builds)])
+                assert all(isinstance(outcome, Built) for outcome in outcomes), outcomes
+                ended[name] = anyio.current_time()
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(build, ours, "ours", 40)
+                await anyio.sleep(20)
+                group.start_soon(build, theirs, "theirs", 4)
+            assert ended["theirs"] < ended["ours"] / 2
+            assert any("another gilder" in str(event) for event in theirs.events)
+            assert ours.left() == []
+
+    in_virtual_time(main)
+
+
+class Mistaken(PretendedDevices):
+    """Devices whose second look is a mistake."""
+
+    looks = 0
+
+    def scenery(self, capacity: int) -> Scenery:
+        self.looks += 1
+        if self.looks == 2:
+            raise ValueError("a mistake")
+        return super().scenery(capacity)
+
+
+def test_a_mistake_of_the_writer_fails_those_who_waited_and_no_others(tmp_path: Path) -> None:
+    """It once ended the writer's task, without which nobody detaches."""
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            place.devices = Mistaken
+            options = RunOptions(parallel_builds=1)
+            failed, built = await place.build([image_spec("first"), image_spec("second")], options)
+            assert isinstance(failed, Failed)
+            assert failed.error == "ValueError: a mistake"
+            assert isinstance(built, Built)
             assert place.left() == []
 
     in_virtual_time(main)

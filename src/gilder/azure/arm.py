@@ -17,6 +17,7 @@ from azure.core.rest import HttpRequest
 from azure.mgmt.compute.aio import ComputeManagementClient
 
 from gilder.azure.answers import retry_after
+from gilder.azure.api_versions import OlderVersions
 from gilder.azure.budgets import BudgetPolicy, Budgets
 from gilder.azure.clock import ServiceClock
 from gilder.azure.cloud import Cloud
@@ -25,6 +26,7 @@ from gilder.azure.operations import Looks, Operation, Progress, operation_of, pr
 from gilder.azure.tokens import SharedToken
 from gilder.azure.transport import AnswerWithin
 from gilder.model.errors import CloudError, Conflict, OperationFailed, Throttled, Unreachable
+from gilder.model.events import THROTTLED
 from gilder.runtime.backoff import Pace, retry_delays
 from gilder.runtime.release import closing
 
@@ -55,6 +57,10 @@ _STALE_TOKEN = {"ExpiredAuthenticationToken", "InvalidAuthenticationToken"}
 """Error codes of a 401 after which a new token may help."""
 
 
+def _unheard(what: str) -> None:
+    """Nobody wants to know of a wait."""
+
+
 class Arm:
     """Resource Manager as gilder uses it: the SDK's clients, one a subscription, over one transport.
 
@@ -77,6 +83,8 @@ class Arm:
         self._tell = tell
         self._rng = rng or Random()  # noqa: S311 — jitter, not a secret
         self.budgets = Budgets()
+        self.last_refusal: CloudError | None = None
+        """Why the request that is being tried again was refused last; None once one is answered."""
         self._clients: dict[str, ComputeManagementClient] = {}
         self._lanes: dict[str, anyio.Lock] = {}
         # Resource Manager gives one principal 250 reads at once, then 25 a second (docs/decisions/0008).
@@ -86,6 +94,7 @@ class Arm:
         """Turns to look at long operations."""
         self.curious = Pace(20, 2.0)
         """Turns of looks that only tell how far something is."""
+        self._versions: dict[str, str] = {}
 
     def client(self, subscription: str) -> ComputeManagementClient:
         """The compute client of one subscription."""
@@ -101,7 +110,12 @@ class Arm:
                 retry_connect=0,
                 retry_read=0,
                 retry_status=0,
-                per_call_policies=[BudgetPolicy(self.budgets), self.clock, AnswerWithin()],
+                per_call_policies=[
+                    BudgetPolicy(self.budgets),
+                    self.clock,
+                    AnswerWithin(),
+                    OlderVersions(self._versions),
+                ],
             )
         return self._clients[key]
 
@@ -113,6 +127,7 @@ class Arm:
         repeatable: bool = True,
         lane: str = "",
         patient: bool = True,
+        waiting: Callable[[str], None] = _unheard,
     ) -> T:
         """Make one request, again while Azure says "later"; raises a CloudError.
 
@@ -120,8 +135,8 @@ class Arm:
         reads what became of it. A throttled request had no effect, so it is always repeated.
 
         Requests of one `lane` draw from one budget. Once it is used up they queue, and only the first in the queue
-        asks again: if all did, each token that comes back would be fought for by all of them. Who is not `patient`
-        hears of the throttling at once, as Throttled.
+        asks again: if all did, each token that comes back would be fought for by all of them. `waiting` is told of the
+        queue, and "" when that is over. Who is not `patient` hears of the throttling at once, as Throttled.
         """
         if not lane or not patient:
             return await self._persistently(doing, call, repeatable=repeatable, through_throttle=patient)
@@ -129,8 +144,12 @@ class Arm:
         if not queue.locked():
             with suppress(Throttled):
                 return await self._persistently(doing, call, repeatable=repeatable, through_throttle=False)
-        async with queue:
-            return await self._persistently(doing, call, repeatable=repeatable, through_throttle=True)
+        waiting(THROTTLED)
+        try:
+            async with queue:
+                return await self._persistently(doing, call, repeatable=repeatable, through_throttle=True)
+        finally:
+            waiting("")
 
     async def _persistently(
         self, doing: str, call: Callable[[], Awaitable[T]], *, repeatable: bool, through_throttle: bool
@@ -141,11 +160,14 @@ class Arm:
         while True:
             began = time.time()
             try:
-                return await call()
+                answer = await call()
             except AzureError as error:
                 refusal, asked = cloud_error(error, doing), retry_after(error)
             except CloudError as error:  # asking for a token raises it
                 refusal, asked = error, error.retry_after if isinstance(error, Throttled) else None
+            else:
+                self.last_refusal = None
+                return answer
             if refusal.code in _STALE_TOKEN and not renewed and isinstance(self._credential, SharedToken):
                 # The token ended on the way, or this machine's clock is slow: the request had no effect.
                 self._credential.forget(began)
@@ -158,6 +180,7 @@ class Arm:
                 raise refusal
             if not _worth_repeating(refusal, repeatable) or anyio.current_time() + wait > deadline:
                 raise refusal
+            self.last_refusal = refusal
             if wait > _WORTH_TELLING:
                 self._tell(f"{refusal.message}; again in {wait:.0f} s")
             await anyio.sleep(wait)
@@ -169,9 +192,10 @@ class Arm:
         *args: Any,
         repeatable: bool = True,
         patient: bool = True,
+        waiting: Callable[[str], None] = _unheard,
         **options: Any,
     ) -> Operation | None:
-        """Send a request that starts a long-running operation; None when it was done at once."""
+        """Send a request that starts a long-running operation; None when it was done at once. `waiting` as in `ask`."""
         seen: list[PipelineResponse[Any, Any]] = []
 
         async def call() -> None:
@@ -179,7 +203,7 @@ class Arm:
             await begin(*args, polling=False, raw_response_hook=seen.append, **options)
 
         lane = getattr(begin, "__qualname__", "")
-        await self.ask(doing, call, repeatable=repeatable, lane=lane, patient=patient)
+        await self.ask(doing, call, repeatable=repeatable, lane=lane, patient=patient, waiting=waiting)
         response = seen[-1].http_response
         return operation_of(doing, response.status_code, response.headers)
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import anyio
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 _RESOURCE = "x-ms-ratelimit-remaining-resource"
 _OTHERS = "x-ms-ratelimit-remaining-"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit that works as a bucket: `size` requests at once, which come back evenly within `window` seconds."""
+
+    name: str
+    size: int
+    window: float = 180.0
 
 
 class Budgets:
@@ -21,6 +32,7 @@ class Budgets:
 
     def __init__(self) -> None:
         self.left: dict[str, int] = {}
+        self._told: dict[str, float] = {}
 
     def note(self, headers: Mapping[str, str]) -> None:
         """Learn from the headers of an answer; what cannot be read is passed over."""
@@ -37,13 +49,14 @@ class Budgets:
         limit = limit.strip()
         if limit and count.strip().isdigit():
             self.left[limit] = int(count)
+            self._told[limit] = anyio.current_time()
 
-    def tightest(self, below: int = 100) -> tuple[str, int] | None:
-        """The limit with the fewest requests left, if those are fewer than `below`; what a person would worry about."""
-        if not self.left:
+    def now(self, limit: Limit) -> int | None:
+        """The requests that are left by now: what the last answer gave, and what has come back since; None if none told."""
+        if limit.name not in self.left:
             return None
-        limit = min(self.left, key=lambda name: (self.left[name], name))
-        return (limit, self.left[limit]) if self.left[limit] < below else None
+        back = (anyio.current_time() - self._told[limit.name]) * limit.size / limit.window
+        return max(self.left[limit.name], min(limit.size, int(self.left[limit.name] + back)))
 
 
 class BudgetPolicy(SansIOHTTPPolicy[Any, Any]):

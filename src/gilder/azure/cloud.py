@@ -10,10 +10,19 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from gilder.model import clouds
 from gilder.model.errors import Refused, UserError
 
 INSTANCE_METADATA = "http://169.254.169.254"
 """Where an Azure VM finds its metadata service (learn.microsoft.com, Azure Instance Metadata Service)."""
+
+
+_EXCHANGE = {
+    clouds.PUBLIC: "api://AzureADTokenExchange",
+    clouds.CHINA: "api://AzureADTokenExchangeChina",
+    clouds.US_GOVERNMENT: "api://AzureADTokenExchangeUSGov",
+}
+"""Microsoft Entra, "Configure an application to trust a managed identity"; also terraform-provider-azuread 1755."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,41 +41,41 @@ class Cloud:
         """The scope to ask a Resource Manager token for."""
         return self.audience.rstrip("/") + "/.default"
 
+    @property
+    def exchange_audience(self) -> str:
+        """What tokens of others are made out to when they are exchanged for this cloud's."""
+        return _EXCHANGE.get(clouds.known_cloud(self.name) or "", _EXCHANGE[clouds.PUBLIC])
+
 
 PUBLIC = Cloud(
-    "Public",
+    clouds.PUBLIC,
     "https://management.azure.com",
     "https://login.microsoftonline.com",
     "https://management.azure.com/",
 )
 CHINA = Cloud(
-    "China",
+    clouds.CHINA,
     "https://management.chinacloudapi.cn",
     "https://login.chinacloudapi.cn",
     "https://management.chinacloudapi.cn/",
 )
 US_GOVERNMENT = Cloud(
-    "USGovernment",
+    clouds.US_GOVERNMENT,
     "https://management.usgovcloudapi.net",
     "https://login.microsoftonline.us",
     "https://management.usgovcloudapi.net/",
 )
-_BY_NAME = {"": PUBLIC, "public": PUBLIC, "china": CHINA, "usgovernment": US_GOVERNMENT}
-"""By what is left of a name without `Azure` before and `Cloud` after it: both are as often there as not."""
+_BY_NAME = {cloud.name: cloud for cloud in (PUBLIC, CHINA, US_GOVERNMENT)}
 
 
 def named_cloud(name: str) -> Cloud:
     """The cloud of a `cloud_environment_name`; raises UserError for an unknown or closed one."""
-    key = name.strip().lower()
-    if "german" in key:
-        raise UserError(
-            f"the cloud {name!r} was closed in October 2021",
-            hint="use Public with a German region such as germanywestcentral",
-        )
-    key = key.removeprefix("azure").removesuffix("cloud")
-    if key not in _BY_NAME:
-        raise UserError(f"unknown cloud {name!r}", hint="use Public, China or USGovernment, or give metadata_host")
-    return _BY_NAME[key]
+    if clouds.is_closed(name):
+        raise UserError(f"the cloud {name!r} {clouds.CLOSED}", hint=clouds.INSTEAD_OF_CLOSED)
+    known = clouds.known_cloud(name)
+    if known is None:
+        raise UserError(f"unknown cloud {name!r}", hint=clouds.INSTEAD_OF_UNKNOWN)
+    return _BY_NAME[known]
 
 
 def tls_context(cloud: Cloud) -> ssl.SSLContext:
@@ -78,9 +87,12 @@ def tls_context(cloud: Cloud) -> ssl.SSLContext:
 
 
 async def discovered_cloud(
-    metadata_host: str, *, instance_metadata: str = INSTANCE_METADATA, ca_file: Path | None = None
+    metadata_host: str, name: str = "", *, instance_metadata: str = INSTANCE_METADATA, ca_file: Path | None = None
 ) -> Cloud:
-    """The cloud that `https://metadata_host/metadata/endpoints` describes; raises Refused if it does not answer so."""
+    """The cloud of this name that `https://metadata_host/metadata/endpoints` describes, or without a name the host's own.
+
+    Raises Refused when it does not answer so, or describes other clouds only.
+    """
     host = metadata_host.removeprefix("https://").strip("/")
     url = f"https://{host}/metadata/endpoints"
     context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
@@ -95,7 +107,7 @@ async def discovered_cloud(
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise Refused(f"{url} does not describe a cloud: {error}", hint="check metadata_host") from error
     try:
-        described = _meant(told, host)
+        described = _meant(told, host, name)
         authentication = described["authentication"]
         manager = described["resourceManager"]
         audiences = authentication.get("audiences") or [manager]
@@ -112,10 +124,21 @@ async def discovered_cloud(
         raise Refused(f"{url} answered without sense: {error!r}", hint="check metadata_host") from error
 
 
-def _meant(told: Any, host: str) -> Any:
-    """The description of this host's cloud; older answers are lists of all clouds that it knows."""
-    if not isinstance(told, list):
-        return told
-    managers = [urlsplit(each["resourceManager"]).hostname for each in told]
+def _meant(told: Any, host: str, name: str) -> Any:
+    """The description of the cloud of this name, or of the host's; older answers are lists of all clouds that it knows.
+
+    The name Public says nothing: templates have it where no other is meant.
+    """
+    several = told if isinstance(told, list) else [told]
+    named = [each for each in several if name and clouds.same_cloud(each.get("name") or name, name)]
+    if named:
+        return named[0]
     wanted = urlsplit(f"https://{host}").hostname
-    return told[managers.index(wanted)] if wanted in managers else told[0]
+    own = [each for each in several if urlsplit(each["resourceManager"]).hostname == wanted]
+    if clouds.known_cloud(name) == clouds.PUBLIC and (own or len(several) < 2):
+        return (own or several)[0]
+    known = ", ".join(str(each.get("name")) for each in several)
+    raise Refused(
+        f"https://{host} describes {f'no cloud {name}' if name else 'several clouds'}, but {known}",
+        hint="give one of these as cloud_environment_name, or leave it out for the host's own",
+    )

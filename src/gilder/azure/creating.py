@@ -11,12 +11,12 @@ import anyio
 
 from gilder.azure.arm import PASSING, PATIENCE, Arm
 from gilder.azure.operations import Begun, Usual, looks, unheard
-from gilder.azure.settling import settled
+from gilder.azure.settling import MAY_SUCCEED_AGAIN, settled
 from gilder.model.errors import CloudError, Conflict, OperationFailed, Unreachable
 from gilder.model.ids import ArmId
 
-_MAY_SUCCEED_AGAIN = {*PASSING, "OperationPreempted"}
-"""Codes of a failed operation after which the same request may succeed (Azure calls the first of them retryable itself)."""
+_TAKEN = "PropertyChangeNotAllowed"
+"""Code of a 409 after which no try can succeed: a resource of this name is there, and was made otherwise (recorded)."""
 
 _TRIES = 3
 """How many operations are begun before the failure of one counts."""
@@ -28,7 +28,7 @@ class Creation:
 
     Attributes:
         begin: the SDK's call that creates or updates it, given its resource group, its names and `body`.
-        state: reads its provisioning state; "" when there is none that this creation can have made.
+        state: reads its provisioning state; "" when there is none, FOREIGN when this creation cannot have made it.
         usual: how long it usually takes.
         doing: completes "while …".
     """
@@ -41,27 +41,39 @@ class Creation:
     doing: str
 
 
-async def created(arm: Arm, creation: Creation, begun: Begun = unheard) -> Mapping[str, Any]:
+async def created(
+    arm: Arm, creation: Creation, begun: Begun = unheard, waiting: Callable[[str], None] = lambda what: None
+) -> Mapping[str, Any]:
     """Create it and wait until it is there; returns it as far as the service tells. Raises CloudError.
 
-    `begun` hears of each operation.
+    `begun` hears of each operation, `waiting` of the time in which Azure lets it wait.
 
     When no answer comes, the request may have had its effect all the same: sending it again would then be refused as a
     conflict with itself, and the build lost. So the resource is looked at first. An operation that ends in a failure that
-    passes is begun again.
+    passes is begun again; where a later try fails otherwise, the first failure is told too, for it may be the cause.
     """
+    first: CloudError | None = None
     in_doubt, start, waits = False, anyio.current_time(), arm.backoff()
     for tries in itertools.count(1):
         try:
             at = (creation.id.resource_group, *creation.id.names)
-            operation = await arm.change(creation.doing, creation.begin, *at, creation.body, repeatable=False)
+            operation = await arm.change(
+                creation.doing, creation.begin, *at, creation.body, repeatable=False, waiting=waiting
+            )
             if operation is not None:
                 await begun(operation)
             return await arm.finished(creation.id.subscription, operation, looks(creation.usual))
         except CloudError as error:
+            if error.code == _TAKEN:
+                if in_doubt and await _there(creation):
+                    return {}
+                raise _taken(error, creation) from error
             late = anyio.current_time() > start + PATIENCE
             if not _may_pass(error, in_doubt=in_doubt, last=tries >= _TRIES, late=late):
+                if first is not None and first.message != error.message:
+                    error.message += f"\nThe first try: {first.message}"
                 raise
+            first = first or error
             in_doubt = in_doubt or isinstance(error, Unreachable)
         await anyio.sleep(next(waits))
         if in_doubt and await _there(creation):
@@ -72,7 +84,7 @@ async def created(arm: Arm, creation: Creation, begun: Begun = unheard) -> Mappi
 def _may_pass(error: CloudError, *, in_doubt: bool, last: bool, late: bool) -> bool:
     match error:
         case OperationFailed():
-            return error.code in _MAY_SUCCEED_AGAIN and not last
+            return error.code in MAY_SUCCEED_AGAIN and not last
         case Unreachable():
             return not late
         case Conflict():  # in doubt it may be a conflict with the request whose answer was lost
@@ -81,8 +93,15 @@ def _may_pass(error: CloudError, *, in_doubt: bool, last: bool, late: bool) -> b
             return False
 
 
+def _taken(error: CloudError, creation: Creation) -> Conflict:
+    return Conflict(
+        f"somebody else made {creation.id} meanwhile: {error.message}",
+        code=error.code,
+        status=error.status,
+        hint="it stays as it is; choose another name, or let only one of you make it",
+    )
+
+
 async def _there(creation: Creation) -> bool:
     """Whether a request without an answer made it after all; waits while that is being done."""
-    if not await settled(creation.state, creation.usual):
-        return False
-    return await creation.state() == "Succeeded"
+    return await settled(creation.state, creation.usual) == "Succeeded"

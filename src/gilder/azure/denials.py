@@ -14,7 +14,6 @@ from gilder.model.errors import CloudError, Denied, Throttled, Unreachable
 from gilder.model.spec import Auth
 
 _AADSTS = re.compile(r"AADSTS(\d+): (.*?)(?: ?Trace ID:|$)", re.DOTALL)
-_TENANT = re.compile(r"match the tenant 'https://[^/]+/([^/']+)/?'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +42,28 @@ def token_error(error: AzureError, asked: Asked) -> CloudError:
         return Unreachable(
             f"no answer to the request for a token: {_first_line(text)}", status=status, hint=_network(asked)
         )
-    if (found := _AADSTS.search(text)) is not None:
+    found = _AADSTS.search(text)
+    if asked.method is Method.AZURE_CLI:
+        # What Entra says of a person's login is for az to mend, whatever the number.
+        why, code = (" ".join(found[2].split()), f"AADSTS{found[1]}") if found else (_first_line(text), "")
+        return Denied(f"the Azure CLI gives no token: {why}", code=code, hint=az_login(asked.auth.tenant_id or ""))
+    if found is not None:
         message, hint = _explained(found[1], " ".join(found[2].split()), asked)
         return Denied(
             f"{message} (AADSTS{found[1]}){_late(response)}", code=f"AADSTS{found[1]}", status=status, hint=hint
         )
-    if asked.method is Method.AZURE_CLI:
-        return Denied(f"the Azure CLI gives no token: {_first_line(text)}", hint=AZ_HINT)
     if asked.method is Method.MANAGED_IDENTITY:
         return _no_identity(text, asked, status)
     return Denied(f"no token for the {asked.method}: {_first_line(text)}", status=status, hint="check the options")
 
 
-AZ_HINT = (
-    "log in with `az login` as the user that gilder runs as (under sudo that is root: `sudo -E` with "
-    "AZURE_CONFIG_DIR=/home/YOU/.azure uses your login)"
-)
-
-
-def right_tenant(message: str) -> str | None:
-    """The tenant that a refusal of a token of another tenant names."""
-    found = _TENANT.search(message)
-    return found[1] if found else None
+def az_login(tenant: str = "") -> str:
+    """How to log in with the Azure CLI, as a hint."""
+    command = f"az login --tenant {tenant}" if tenant else "az login"
+    return (
+        f"log in with `{command}` as the user that gilder runs as (under sudo that is root: `sudo -E` with "
+        "AZURE_CONFIG_DIR=/home/YOU/.azure uses your login)"
+    )
 
 
 def _explained(number: str, text: str, asked: Asked) -> tuple[str, str]:
@@ -104,16 +103,17 @@ def _explained(number: str, text: str, asked: Asked) -> tuple[str, str]:
     if number.startswith(("70021", "700211", "700212", "700213")):
         return (
             f"no federated credential fits: {text.partition(' Check your ')[0]}",
-            f"compare with the federated credentials of the {app}: {listed}",
+            f"compare with the federated credentials of the {app}: {listed}; another audience: docs/authentication.md",
         )
     return f"no token for the {asked.method}: {text}", f"see https://login.microsoftonline.com/error?code={number}"
 
 
 def _out_of_time(text: str, asked: Asked) -> tuple[str, str]:
     times = text.partition("Current time:")[2].partition(" Review")[0].strip(" .")
-    hint = "get a new one; client_jwt may name a file, which is read again for every token"
-    if asked.method is Method.CERTIFICATE:
-        hint = "correct this machine's clock"
+    hint = {
+        Method.CERTIFICATE: "correct this machine's clock",
+        Method.OIDC: "the CI gave it just now: its clock or this machine's is wrong",
+    }.get(asked.method, "get a new one; client_jwt may name a file, which is read again for every token")
     return f"the assertion is not valid now (current time {times})", hint
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.creating import Creation, created
+from gilder.azure.machines import VmView
 from gilder.azure.operations import Usual
-from gilder.azure.settling import removed
+from gilder.azure.settling import FOREIGN, removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
 from gilder.model.spec import DiskSku, HyperVGeneration
-from gilder.model.tags import BUILD, RUN
+from gilder.model.tags import RUN, carries
 
 _MANAGED_BY_LAGS = (1.0, 2.0, 4.0)
 """Seconds between looks at a disk that is detached and does not show it yet (azuredisk-csi-driver polls it likewise)."""
@@ -83,6 +86,7 @@ class DiskFacts:
     architecture: str = ""
     security: str = ""
     """Such as `TrustedLaunch` or `ConfidentialVM_DiskEncryptedWithPlatformKey`."""
+    zone: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     provisioning: str = "Succeeded"
     """Updating while it is created."""
@@ -127,9 +131,9 @@ async def create_disk(arm: Arm, plan: DiskPlan) -> int:
     begin, doing = arm.client(plan.id.subscription).disks.begin_create_or_update, f"creating the disk {plan.id.name}"
 
     async def state() -> str:
-        facts = await disk_facts(arm, plan.id)
-        ours = facts is not None and all(facts.tags.get(tag) == plan.tags.get(tag) for tag in (RUN, BUILD))
-        return facts.provisioning if facts is not None and ours else ""
+        if (facts := await disk_facts(arm, plan.id)) is None:
+            return ""
+        return facts.provisioning if carries(facts.tags, plan.tags) else FOREIGN
 
     what = Creation(id=plan.id, begin=begin, body=_body(plan), state=state, usual=Usual.CREATE_DISK, doing=doing)
     told = (await created(arm, what)).get("properties") or {}
@@ -161,33 +165,43 @@ async def disk_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:
         word(told.hyper_v_generation),
         word(capabilities.architecture) if capabilities else "",
         word(security.security_type) if security else "",
+        (found.zones or [""])[0],
         dict(found.tags or {}),
         word(told.provisioning_state) or "Unknown",
     )
 
 
-async def _free_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:
-    """The disk, once no VM has it; raises Refused when one keeps it.
+async def of_gilder(arm: Arm, vm: VmView) -> bool:
+    """Whether a data disk of the VM is a temporary one that some gilder made, as its tags say; raises CloudError."""
+    for entry in vm.disks:
+        if entry.disk is not None and (facts := await disk_facts(arm, entry.disk)) is not None and RUN in facts.tags:
+            return True
+    return False
+
+
+async def _free_state(arm: Arm, disk: ArmId, tags: Mapping[str, str] | None) -> str:
+    """The provisioning state of the disk, once no VM has it; raises Refused when one keeps it.
 
     What the disk says of it follows what the VM says, with a delay: one look too early would leave the disk behind.
     """
-    lags = iter(_MANAGED_BY_LAGS)
-    while (facts := await disk_facts(arm, disk)) is not None and facts.attached_to:
-        if (wait := next(lags, None)) is None:
+    for wait in (*_MANAGED_BY_LAGS, None):
+        if (facts := await disk_facts(arm, disk)) is None:
+            return ""
+        if tags is not None and not carries(facts.tags, tags):
+            return FOREIGN
+        if not facts.attached_to:
+            return facts.provisioning
+        if wait is None:
             raise Refused(f"the disk {disk.name} is still attached to {facts.attached_to}")
         await anyio.sleep(wait)
-    return facts
+    raise AssertionError("the last look returns or raises")
 
 
-async def delete_disk(arm: Arm, disk: ArmId) -> None:
+async def delete_disk(arm: Arm, disk: ArmId, tags: Mapping[str, str] | None = None) -> bool:
     """Delete a disk if it is there; raises CloudError, Refused when a VM still has it.
 
-    One that is still being created refuses that (409), so its end is waited for first.
+    With `tags`, only one that was made for the build that these name, False when another is there; without, whatever has
+    the name, which must be nobody else's. One that is still being created refuses that (409), so its end is waited for first.
     """
-
-    async def state() -> str:
-        facts = await _free_facts(arm, disk)
-        return "" if facts is None else facts.provisioning
-
-    disks = arm.client(disk.subscription).disks
-    await removed(arm, disk, disks.begin_delete, state, Usual.CREATE_DISK, ours_by_name=True)
+    begin, state = arm.client(disk.subscription).disks.begin_delete, partial(_free_state, arm, disk, tags)
+    return await removed(arm, disk, begin, state, Usual.CREATE_DISK, ours_by_name=tags is None)

@@ -10,11 +10,15 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from gilder.azure.answers import clock_note, retry_after
-from gilder.azure.denials import right_tenant
-from gilder.azure.roles import missing_permission
+from gilder.azure.answers import retry_after
+from gilder.azure.api_versions import LEAST, REFUSALS
+from gilder.azure.forbidden import denied
 from gilder.model.errors import CloudError, Conflict, Denied, NotFound, Throttled, Unreachable
 
+_TOO_OLD = (
+    f"gilder needs api-version {LEAST} or newer of Microsoft.Compute; what this cloud and region have: "
+    "az provider show --namespace Microsoft.Compute"
+)
 _PARENT_MISSING = {"ResourceGroupNotFound", "ParentResourceNotFound", "SubscriptionNotFound"}
 
 
@@ -44,17 +48,11 @@ def _refusal(error: HttpResponseError, doing: str) -> CloudError:
         throttled = Throttled(text, code=code, status=status, hint=others)
         throttled.retry_after = retry_after(error)
         return throttled
-    if status == 403 and (missing := missing_permission(message)) is not None:
-        text = f"the identity may not do {missing.told()} ({code}, while {doing})"
-        return Denied(text, code=code, status=status, hint=missing.advice(), actions=missing.actions)
-    if code == "InvalidAuthenticationTokenTenant":
-        right = right_tenant(message) or "that of the subscription"
-        text = f"the token is of another tenant than the subscription ({code}, while {doing})"
-        return Denied(text, code=code, status=status, hint=f"tenant_id must be {right}; left out, it is looked up")
-    if status == 401:
-        text += clock_note(getattr(error.response, "headers", {}))
     if status in (401, 403):
-        return Denied(text, code=code, status=status, hint="give the identity the role that allows this action")
+        return denied(code, message, status, getattr(error.response, "headers", {}), doing)
+    if code in REFUSALS:  # a 404 among them: of a thing that is there all the same
+        told = f"{message.partition(' The supported')[0]} ({code}, while {doing})"
+        return CloudError(told, code=code, status=status, hint=_TOO_OLD)
     if status == 404:
         hint = "create it first, or correct the name" if code in _PARENT_MISSING else None
         if code == "SubscriptionNotFound":
@@ -64,7 +62,8 @@ def _refusal(error: HttpResponseError, doing: str) -> CloudError:
         return Conflict(text, code=code, status=status)
     if status >= 500 or status == 408:
         return Unreachable(text, code=code, status=status)
-    return CloudError(text, code=code, status=status)
+    hint = "correct subscription_id" if code == "InvalidSubscriptionId" else None
+    return CloudError(text, code=code, status=status, hint=hint)
 
 
 def _code_and_message(error: HttpResponseError) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from gilder.azure.arm import Arm
 from gilder.azure.creating import Creation, created
 from gilder.azure.images import security_type
 from gilder.azure.operations import Begun, Usual, unheard
-from gilder.azure.settling import Product, removed
+from gilder.azure.settling import FOREIGN, OTHER, Product, Which, anyone, removed
 from gilder.azure.words import word
 from gilder.model.errors import CloudError, NotFound
 from gilder.model.ids import ArmId
@@ -68,12 +68,13 @@ class VersionPlan:
     data_caching: Caching = Caching.READ_ONLY
     exclude_from_latest: bool = False
     shallow: bool = False
-    end_of_life: str | None = None
+    end_of_life: datetime | None = None
     encryption_set: ArmId | None = None
     """Encrypts the replicas of `location`; a set serves one region only."""
     tags: dict[str, str] = field(default_factory=dict)
     beside: ArmId | None = None
-    """As of an image's plan."""
+    replaces: str = ""
+    """These two as of an image's plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +125,23 @@ async def version_made(arm: Arm, version: ArmId) -> Product | None:
     found = await _read(arm, version)
     if found is None:
         return None
-    told = found.properties
-    os_disk = told.storage_profile.os_disk_image if told and told.storage_profile else None
-    source = os_disk.source.id if os_disk and os_disk.source else None
-    return Product(word(told.provisioning_state if told else None) or "Unknown", source or "")
+    if (told := found.properties) is None:
+        return Product("Unknown", "")
+    source = _source(told.storage_profile) if told.storage_profile else ""
+    moment = told.publishing_profile.published_date if told.publishing_profile else None
+    return Product(word(told.provisioning_state) or "Unknown", source, moment.isoformat() if moment else "")
+
+
+def _source(storage: models.GalleryImageVersionStorageProfile) -> str:
+    """What a version is made of. One of an image, a VM or another version shows that as the source of the whole, and then
+    its OS disk has a source without anything in it (recorded answers), which is why `is None` is asked for."""
+    os_disk, whole = storage.os_disk_image, storage.source
+    disk = os_disk.source if os_disk is not None else None
+    if disk is not None and disk.id:
+        return disk.id
+    if whole is not None:
+        return whole.id or whole.virtual_machine_id or whole.community_gallery_image_id or OTHER
+    return "" if disk is None else disk.uri or OTHER
 
 
 async def _read(arm: Arm, version: ArmId) -> models.GalleryImageVersion | None:
@@ -139,9 +153,11 @@ async def _read(arm: Arm, version: ArmId) -> models.GalleryImageVersion | None:
         return None
 
 
-async def _state(arm: Arm, version: ArmId, made_of: ArmId | None) -> str:
+async def _state(arm: Arm, version: ArmId, which: Which) -> str:
     made = await version_made(arm, version)
-    return made.state if made and (made_of is None or made.of(made_of)) else ""
+    if made is None:
+        return ""
+    return made.state if which(made) else FOREIGN
 
 
 def _facts(version: ArmId, found: models.GalleryImageVersion) -> VersionFacts:
@@ -202,7 +218,7 @@ def _body(plan: VersionPlan) -> models.GalleryImageVersion:
     if plan.shallow:
         publishing.replication_mode = models.ReplicationMode.SHALLOW
     if plan.end_of_life is not None:
-        publishing.end_of_life_date = datetime.fromisoformat(plan.end_of_life)
+        publishing.end_of_life_date = plan.end_of_life
     storage = models.GalleryImageVersionStorageProfile(
         os_disk_image=models.GalleryOSDiskImage(
             host_caching=plan.caching.value, source=models.GalleryDiskImageSource(id=str(plan.snapshot))
@@ -240,17 +256,19 @@ async def publish_version(
     plan: VersionPlan,
     tell: Callable[[Sequence[RegionProgress]], None] = lambda regions: None,
     begun: Begun = unheard,
+    waiting: Callable[[str], None] = lambda what: None,
 ) -> None:
     """Publish a version and wait until it is replicated to every region; raises CloudError.
 
-    `tell` hears of the replication from time to time, `begun` of the operation.
+    `tell` hears of the replication from time to time, `begun` of the operation, `waiting` of the time in which Azure lets it
+    wait.
     """
     versions = arm.client(plan.id.subscription).gallery_image_versions
     what = Creation(
         id=plan.id,
         begin=versions.begin_create_or_update,
         body=_body(plan),
-        state=lambda: _state(arm, plan.id, plan.snapshot),
+        state=lambda: _state(arm, plan.id, lambda made: made.of(plan.snapshot)),
         usual=Usual.PUBLISH_VERSION,
         doing=f"publishing the image version {'/'.join(plan.id.names)}",
     )
@@ -258,7 +276,7 @@ async def publish_version(
     async with anyio.create_task_group() as group:
         group.start_soon(_watch, arm, plan.id, tell)
         try:
-            await created(arm, what, begun)
+            await created(arm, what, begun, waiting)
         except CloudError as error:
             failure = error
         group.cancel_scope.cancel()
@@ -286,13 +304,13 @@ async def _watch(arm: Arm, version: ArmId, tell: Callable[[Sequence[RegionProgre
             last = now
 
 
-async def delete_version(arm: Arm, version: ArmId, made_of: ArmId | None = None) -> None:
-    """Delete a version if it is there; raises CloudError. With `made_of`, only one of that snapshot.
+async def delete_version(arm: Arm, version: ArmId, which: Which = anyone) -> bool:
+    """Delete a version if it is there and is the one that is meant; False when another is there. Raises CloudError.
 
     One that is still being replicated refuses that (409), so its end is waited for first.
     """
     begin = arm.client(version.subscription).gallery_image_versions.begin_delete
-    await removed(arm, version, begin, lambda: _state(arm, version, made_of), Usual.PUBLISH_VERSION)
+    return await removed(arm, version, begin, lambda: _state(arm, version, which), Usual.PUBLISH_VERSION)
 
 
 def misfit(definition: Definition, generation: str, architecture: str = "") -> str | None:

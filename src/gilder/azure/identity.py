@@ -7,6 +7,7 @@ anew, and what it keeps cannot stand between a refused token and a new one.
 from __future__ import annotations
 
 import logging
+import string
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,7 @@ AZ_PATIENCE = 60
 # secrets, and a second time. Programs that set up logging hear of them all the same.
 logging.getLogger("azure").addHandler(logging.NullHandler())
 
+_OF_TENANTS = frozenset(string.ascii_letters + string.digits + "-.")
 _Make = Callable[[], Awaitable[AsyncSupportsTokenInfo]]
 
 
@@ -106,7 +108,7 @@ class _Maker:
     def _application(self) -> tuple[str, str]:
         """Tenant and client id. Raises UserError where they cannot be ones."""
         tenant, client = self.auth.tenant_id or "", self.auth.client_id or ""
-        if not tenant or not all(letter.isalnum() or letter in "-." for letter in tenant):
+        if not tenant or not all(letter in _OF_TENANTS for letter in tenant):
             raise UserError(f"tenant_id {tenant!r} cannot be a tenant", hint="its id, or one of its domains")
         return tenant, client
 
@@ -122,7 +124,8 @@ class _Maker:
                 f"client_cert_path: cannot read {path}: {error.strerror}", hint=_CERTIFICATE_HINT
             ) from error
         except (ValueError, TypeError) as error:
-            raise UserError(f"client_cert_path: {path} {_unusable(error)}", hint=_CERTIFICATE_HINT) from error
+            why = _unusable(error, locked=not password)
+            raise UserError(f"client_cert_path: {path} {why}", hint=_CERTIFICATE_HINT) from error
 
     async def _assertion(self) -> AsyncSupportsTokenInfo:
         assertion = await assertion_of(self.auth.client_jwt or "")()
@@ -130,7 +133,7 @@ class _Maker:
 
     async def _oidc(self) -> AsyncSupportsTokenInfo:
         url, token = self.auth.oidc_request_url or "", self.auth.oidc_request_token or ""
-        assertion = await requested_assertion(url, token, tls_context(self.cloud))
+        assertion = await requested_assertion(url, token, self.cloud.exchange_audience, tls_context(self.cloud))
         return ClientAssertionCredential(*self._application(), lambda: assertion, **self._service())
 
     async def _azure_cli(self) -> AsyncSupportsTokenInfo:
@@ -160,11 +163,14 @@ _CERTIFICATE_HINT = (
 )
 
 
-def _unusable(error: Exception) -> str:
-    """Why a certificate's file cannot be used, without what it holds."""
+def _unusable(error: Exception, *, locked: bool) -> str:
+    """Why a certificate's file cannot be used, without what it holds; `locked` where there is no password to open it."""
     text = str(error)
-    if isinstance(error, TypeError) or "password" in text.lower():
-        return "cannot be opened with this client_cert_password"
     if "RSA" in text:
         return "has no RSA key"
-    return "holds no certificate with its private key, or client_cert_password is wrong"
+    if isinstance(error, TypeError):
+        return f"is {'' if locked else 'not '}encrypted, and client_cert_password is {'not ' if locked else ''}given"
+    if "password" in text.lower():
+        return "cannot be opened with this client_cert_password"
+    missing = "needs client_cert_password" if locked else "client_cert_password is wrong"
+    return f"holds no certificate with its private key, or {missing}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from azure.mgmt.compute import models
@@ -10,7 +10,7 @@ from azure.mgmt.compute import models
 from gilder.azure.arm import Arm
 from gilder.azure.creating import Creation, created
 from gilder.azure.operations import Begun, Usual, unheard
-from gilder.azure.settling import Product, removed
+from gilder.azure.settling import FOREIGN, OTHER, Product, Which, anyone, removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
@@ -47,6 +47,8 @@ class ImagePlan:
     tags: dict[str, str] = field(default_factory=dict)
     beside: ArmId | None = None
     """What the same build makes of the same snapshots besides, so that a recovery that knows of one knows of both."""
+    replaces: str = ""
+    """The mark of what is deleted to make room for it, so that a recovery knows that from what others make meanwhile."""
 
 
 async def platform_version(arm: Arm, subscription: str, location: str, image: PlatformImage) -> PlatformVersion:
@@ -106,18 +108,23 @@ def _body(plan: ImagePlan) -> models.Image:
     return models.Image(location=plan.location, tags=dict(plan.tags), properties=properties)
 
 
-async def create_image(arm: Arm, plan: ImagePlan, begun: Begun = unheard) -> None:
-    """Make a managed image and wait until it is there; raises CloudError. `begun` hears of the operation."""
+async def create_image(
+    arm: Arm, plan: ImagePlan, begun: Begun = unheard, waiting: Callable[[str], None] = lambda what: None
+) -> None:
+    """Make a managed image and wait until it is there; raises CloudError.
+
+    `begun` hears of the operation, `waiting` of the time in which Azure lets it wait.
+    """
     images = arm.client(plan.id.subscription).images
     what = Creation(
         id=plan.id,
         begin=images.begin_create_or_update,
         body=_body(plan),
-        state=lambda: _state(arm, plan.id, plan.snapshot),
+        state=lambda: _state(arm, plan.id, lambda made: made.of(plan.snapshot)),
         usual=Usual.CREATE_IMAGE,
         doing=f"creating the image {plan.id.name}",
     )
-    await created(arm, what, begun)
+    await created(arm, what, begun, waiting)
 
 
 async def image_made(arm: Arm, image: ArmId) -> Product | None:
@@ -128,20 +135,30 @@ async def image_made(arm: Arm, image: ArmId) -> Product | None:
     except NotFound:
         return None
     told = found.properties
-    os_disk = told.storage_profile.os_disk if told and told.storage_profile else None
-    source = os_disk.snapshot.id if os_disk and os_disk.snapshot else None
-    return Product(word(told.provisioning_state if told else None) or "Unknown", source or "")
+    return Product(word(told.provisioning_state if told else None) or "Unknown", _source(told) if told else "")
 
 
-async def _state(arm: Arm, image: ArmId, made_of: ArmId | None = None) -> str:
+def _source(told: models.ImageProperties) -> str:
+    """What an image is made of. One that was captured from a disk or a VM shows that, and no snapshot (recorded answers)."""
+    os_disk = told.storage_profile.os_disk if told.storage_profile else None
+    machine = told.source_virtual_machine
+    if os_disk is None:
+        return "" if machine is None else machine.id or OTHER
+    made_of = os_disk.snapshot or os_disk.managed_disk or machine
+    return (made_of.id if made_of else os_disk.blob_uri) or OTHER
+
+
+async def _state(arm: Arm, image: ArmId, which: Which) -> str:
     made = await image_made(arm, image)
-    return made.state if made and (made_of is None or made.of(made_of)) else ""
+    if made is None:
+        return ""
+    return made.state if which(made) else FOREIGN
 
 
-async def delete_image(arm: Arm, image: ArmId, made_of: ArmId | None = None) -> None:
-    """Delete a managed image if it is there; raises CloudError. With `made_of`, only one of that snapshot.
+async def delete_image(arm: Arm, image: ArmId, which: Which = anyone) -> bool:
+    """Delete a managed image if it is there and is the one that is meant; False when another is there. Raises CloudError.
 
     One that is still being created refuses that (409), so its end is waited for first.
     """
     begin = arm.client(image.subscription).images.begin_delete
-    await removed(arm, image, begin, lambda: _state(arm, image, made_of), Usual.CREATE_IMAGE)
+    return await removed(arm, image, begin, lambda: _state(arm, image, which), Usual.CREATE_IMAGE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,15 +43,15 @@ async def _listed(pages: AsyncIterable[models.Disk | models.Snapshot]) -> list[L
     return [_labelled(one) async for one in pages]
 
 
-async def read_labelled(arm: Arm, resource: ArmId) -> Labelled | None:
-    """A disk or snapshot as it is now, None when it is gone."""
+async def read_labelled(arm: Arm, resource: ArmId, *, patient: bool = True) -> Labelled | None:
+    """A disk or snapshot as it is now, None when it is gone. Who is not `patient` hears of throttling at once."""
     client, at = arm.client(resource.subscription), (resource.resource_group, resource.name)
 
     async def read() -> models.Disk | models.Snapshot:
         return await (client.disks.get(*at) if resource.is_type("disks") else client.snapshots.get(*at))
 
     try:
-        return _labelled(await arm.ask(f"reading {resource.name}", read))
+        return _labelled(await arm.ask(f"reading {resource.name}", read, patient=patient))
     except NotFound:
         return None
 
@@ -63,10 +63,20 @@ def _labelled(found: models.Disk | models.Snapshot) -> Labelled:
     return Labelled(ArmId.parse(found.id or ""), dict(found.tags or {}), created, attached_to, size or 0)
 
 
-async def relabel(arm: Arm, resource: ArmId, changed: Mapping[str, str]) -> None:
-    """Set tags of a disk or snapshot and keep its others; nothing happens when it is gone. Raises CloudError."""
-    now = await read_labelled(arm, resource)
-    if now is None:
+Where = Callable[[Mapping[str, str]], bool]
+"""Whether a resource with these tags is meant."""
+
+
+async def relabel(
+    arm: Arm, resource: ArmId, changed: Mapping[str, str], where: Where = lambda tags: True, *, patient: bool = True
+) -> None:
+    """Set tags of a disk or snapshot and keep its others; raises CloudError.
+
+    Nothing happens when it is gone, or when what has its name now is not meant. Who is not `patient` hears of throttling at
+    once, as Throttled.
+    """
+    now = await read_labelled(arm, resource, patient=patient)
+    if now is None or not where(now.tags):
         return
     # A PATCH replaces all tags (Azure: Disks - Update), also those that a policy has added meanwhile.
     tags = {**now.tags, **changed}
@@ -77,7 +87,8 @@ async def relabel(arm: Arm, resource: ArmId, changed: Mapping[str, str]) -> None
         else (client.snapshots.begin_update, models.SnapshotUpdate(tags=tags))
     )
     try:
-        operation = await arm.change(f"renewing the lease of {resource.name}", begin, *at, body)
+        doing = f"renewing the lease of {resource.name}"
+        operation = await arm.change(doing, begin, *at, body, patient=patient)
         await arm.finished(resource.subscription, operation, looks(Usual.DELETE))
     except NotFound:
         return

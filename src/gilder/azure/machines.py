@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from azure.core import MatchConditions
 from azure.mgmt.compute import models
@@ -128,7 +129,7 @@ async def update_disks(
         managed = models.ManagedDiskParameters(id=str(a.disk))
         kept.append(models.DataDisk(lun=a.lun, create_option="Attach", caching=a.caching.value, managed_disk=managed))
     storage.data_disks = kept
-    match = {"etag": found.etag, "match_condition": MatchConditions.IfNotModified} if found.etag else {}
+    match: dict[str, Any] = {"etag": found.etag, "match_condition": MatchConditions.IfNotModified} if found.etag else {}
     doing = f"updating the VM {seen.id.name}"
     return await arm.change(
         doing,

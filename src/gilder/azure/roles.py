@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 _OWN = re.compile(r"does not have authorization to perform action '([^']+)' over scope '([^']+)'")
 _LINKED = re.compile(
-    r"does not have permission to perform action(?:\(s\))? '([^']+)' on the linked scope\(s\) '([^']+)'"
+    r"does not have permission to perform action(?:\(s\))? '([^']+)' on the (?:'\d+' )?linked scope\(s\) '([^']+)'"
 )
 _OBJECT = re.compile(r"with object id '([^']+)'")
 _GROUP = re.compile(r"(/subscriptions/[^/]+(?:/resourceGroups/[^/]+)?)", re.IGNORECASE)

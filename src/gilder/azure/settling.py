@@ -9,9 +9,9 @@ from typing import Any
 
 import anyio
 
-from gilder.azure.arm import Arm
+from gilder.azure.arm import PASSING, Arm
 from gilder.azure.operations import Usual, looks
-from gilder.model.errors import Conflict, NotFound
+from gilder.model.errors import Conflict, NotFound, OperationFailed
 from gilder.model.ids import ArmId
 
 _UNSETTLED = ("Creating", "Updating", "Deleting")
@@ -19,23 +19,46 @@ _UNSETTLED = ("Creating", "Updating", "Deleting")
 
 _WORDS = {"disks": "disk", "snapshots": "snapshot", "images": "image", "versions": "image version"}
 
-_LOOK_AGAIN = (0.5, 1.0, 2.0)
+OTHER = "something else"
+"""The source of an image (version) that is made neither of a snapshot nor of anything else that has an id."""
+
+MAY_SUCCEED_AGAIN = {*PASSING, "OperationPreempted"}
+"""Codes of a failed operation after which the same request may succeed (Azure calls the first of them retryable itself)."""
+
+LOOK_AGAIN = (0.5, 1.0, 2.0)
 """Seconds between looks for what may be there although a look does not show it yet."""
 
 _TRIES = 5
 """How often a deletion is sent that meets another change."""
 
 
+FOREIGN = "somebody else's"
+"""What a look at a resource says instead of its provisioning state when one is there, and not the one that is looked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Product:
-    """An image (version) as it is: its provisioning state, and the id of what its OS disk is made of ("": unknown)."""
+    """An image (version) as it is.
+
+    Attributes:
+        state: its provisioning state.
+        source: what its OS disk is made of: the id of a snapshot, of a disk, of another image, …; `OTHER` for what has no
+            id; "" only while the service shows no source at all.
+        published: when it was published, "" where the service does not tell (it does for image versions).
+    """
 
     state: str
     source: str
+    published: str = ""
 
     def of(self, snapshot: ArmId) -> bool:
         """Whether it is, or for all that is known may be, made of this snapshot."""
         return self.source.lower() in ("", str(snapshot).lower())
+
+    @property
+    def mark(self) -> str:
+        """By what it is known again, as far as it can be."""
+        return f"{self.source} {self.published}".lower()
 
     @property
     def settled(self) -> bool:
@@ -43,17 +66,27 @@ class Product:
         return self.state not in (*_UNSETTLED, "Migrating")
 
 
-async def settled(state: Callable[[], Awaitable[str]], usual: Usual) -> bool:
-    """Wait until nothing changes a resource any more; False when there is no such resource.
+Which = Callable[[Product], bool]
+"""Whether an image (version) is the one that is meant."""
 
-    `state` reads its provisioning state, "" for none; `usual` is how long what may be under way takes.
+
+def anyone(product: Product) -> bool:
+    """Whichever it is."""
+    return True
+
+
+async def settled(state: Callable[[], Awaitable[str]], usual: Usual) -> str:
+    """Wait until nothing changes a resource any more; its state then.
+
+    `state` reads its provisioning state, "" for none and `FOREIGN` for another one; `usual` is how long what may be under
+    way takes.
     """
     for wait in looks(usual):
         now = await state()
         if now not in _UNSETTLED:
-            return now != ""
+            return now
         await anyio.sleep(wait)
-    return True
+    raise AssertionError("looks never end")
 
 
 async def removed(
@@ -64,8 +97,10 @@ async def removed(
     usual: Usual,
     *,
     ours_by_name: bool = False,
-) -> None:
-    """Delete a resource if it is there, once nothing else changes it; raises CloudError.
+) -> bool:
+    """Delete a resource if it is there, once nothing else changes it; False when one is there that is not meant.
+
+    Raises CloudError.
 
     `begin` is the SDK's call, `state` and `usual` are as for `settled`. A change that the state did not show, such as a
     deletion that another process began a moment ago, refuses this one (409) and is waited for as well.
@@ -75,28 +110,33 @@ async def removed(
     """
     doing = f"deleting the {_WORDS.get(id_.types[-1].lower(), 'resource')} {id_.name}"
     for tries in itertools.count(1):
-        if not ours_by_name and not await _surely_there(state, usual):
-            return
+        if not ours_by_name and (seen := await surely(state, usual)) in ("", FOREIGN):
+            return not seen
         if ours_by_name and tries > 1:
             await settled(state, usual)
         try:
             operation = await arm.change(doing, begin, id_.resource_group, *id_.names)
             await arm.finished(id_.subscription, operation, looks(Usual.DELETE))
         except NotFound:
-            return
+            return True
         except Conflict:
             if tries >= _TRIES:
                 raise
+        except OperationFailed as error:
+            if error.code not in MAY_SUCCEED_AGAIN or tries >= _TRIES:
+                raise
         else:
-            return
-        await anyio.sleep(0.5 * 2.0**tries)
-
-
-async def _surely_there(state: Callable[[], Awaitable[str]], usual: Usual) -> bool:
-    """Whether there is such a resource, looked for more than once."""
-    for pause in (*_LOOK_AGAIN, None):
-        if await settled(state, usual):
             return True
-        if pause is not None:
-            await anyio.sleep(pause)
-    return False
+        await anyio.sleep(0.5 * 2.0**tries)
+    raise AssertionError("the loop has no end")
+
+
+async def surely(state: Callable[[], Awaitable[str]], usual: Usual) -> str:
+    """The state of a resource once it is settled, looked for more than once before it counts as not there."""
+    seen = ""
+    for pause in (*LOOK_AGAIN, None):
+        seen = await settled(state, usual)
+        if seen not in ("", FOREIGN) or pause is None:
+            break
+        await anyio.sleep(pause)
+    return seen

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.creating import Creation, created
 from gilder.azure.operations import Usual
-from gilder.azure.settling import removed
+from gilder.azure.settling import FOREIGN, removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound
 from gilder.model.ids import ArmId
+from gilder.model.tags import carries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +43,18 @@ async def take_snapshot(arm: Arm, plan: SnapshotPlan) -> None:
         id=plan.id,
         begin=snapshots.begin_create_or_update,
         body=body,
-        state=lambda: snapshot_state(arm, plan.id, plan.disk),
+        state=lambda: snapshot_state(arm, plan.id, plan.tags),
         usual=Usual.TAKE_SNAPSHOT,
         doing=doing,
     )
     await created(arm, what)
 
 
-async def snapshot_state(arm: Arm, snapshot: ArmId, disk: ArmId | None = None) -> str:
-    """The provisioning state of a snapshot, such as Succeeded or Updating; "" when there is none, or none of `disk`."""
+async def snapshot_state(arm: Arm, snapshot: ArmId, tags: Mapping[str, str] | None = None) -> str:
+    """The provisioning state of a snapshot, such as Succeeded or Updating; "" when there is none.
+
+    With `tags`, FOREIGN when it was made for another build than these name.
+    """
     snapshots = arm.client(snapshot.subscription).snapshots
     try:
         found = await arm.ask(
@@ -57,9 +63,8 @@ async def snapshot_state(arm: Arm, snapshot: ArmId, disk: ArmId | None = None) -
         )
     except NotFound:
         return ""
-    source = (found.properties.creation_data.source_resource_id or "") if found.properties else ""
-    if disk is not None and source.lower() != str(disk).lower():
-        return ""
+    if tags is not None and not carries(found.tags or {}, tags):
+        return FOREIGN
     return word(found.properties.provisioning_state if found.properties else None) or "Unknown"
 
 
@@ -68,11 +73,13 @@ async def snapshot_exists(arm: Arm, snapshot: ArmId) -> bool:
     return await snapshot_state(arm, snapshot) != ""
 
 
-async def delete_snapshot(arm: Arm, snapshot: ArmId) -> None:
+async def delete_snapshot(arm: Arm, snapshot: ArmId, tags: Mapping[str, str] | None = None) -> bool:
     """Delete a snapshot if it is there; raises CloudError.
 
-    One that is still being taken refuses that (409), so its end is waited for first.
+    With `tags`, only one that was made for the build that these name, False when another is there; without, whatever has
+    the name, which must be nobody else's. One that is still being taken refuses that (409), so its end is waited for first.
     """
     snapshots = arm.client(snapshot.subscription).snapshots
     begin, usual = snapshots.begin_delete, Usual.TAKE_SNAPSHOT
-    await removed(arm, snapshot, begin, lambda: snapshot_state(arm, snapshot), usual, ours_by_name=True)
+    state = partial(snapshot_state, arm, snapshot, tags)
+    return await removed(arm, snapshot, begin, state, usual, ours_by_name=tags is None)

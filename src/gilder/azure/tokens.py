@@ -17,6 +17,10 @@ MARGIN = 300.0
 for seconds would otherwise be asked for with every request."""
 PAUSE = 5.0
 """Seconds for which a refusal is not asked for again: many builds wait for the same answer."""
+LINGER = 5.0
+"""Seconds that anybody waits for the renewal of a token that still counts: a service that hangs must hold up nobody."""
+AGAIN = 30.0
+"""Seconds after which the renewal of a token that still counts is tried again."""
 MOMENT = 0.5
 """The same for an answer that did not come, or was "later": those who waited for it share it, then one tries again."""
 
@@ -50,10 +54,12 @@ class SharedToken:
 
     async def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
         """The token, renewed when it nears its end; raises what `ask` raises."""
-        async with self._lock:
-            if self._token is not None and self._now() < self._good_until:
+        if self._left() > LINGER:
+            with anyio.move_on_after(LINGER):
+                return await self._shared(scopes[0])
+            if self._token is not None:
                 return self._token
-            return await self._renewed(scopes[0])
+        return await self._shared(scopes[0])
 
     async def get_token(
         self,
@@ -75,21 +81,33 @@ class SharedToken:
         if self._asked_at <= asked_before:
             self._token = None
 
+    def _left(self) -> float:
+        """Seconds for which the token that is there still counts; 0 without one."""
+        return max(0.0, self._token.expires_on - self._now()) if self._token is not None else 0.0
+
+    async def _shared(self, scope: str) -> AccessTokenInfo:
+        async with self._lock:
+            if self._token is not None and self._now() < self._good_until:
+                return self._token
+            if self._refusal is not None and self._now() < self._refusal[0]:
+                raise self._refusal[1]
+            return await self._renewed(scope)
+
     async def _renewed(self, scope: str) -> AccessTokenInfo:
-        now = self._now()
-        if self._refusal is not None and now < self._refusal[0]:
-            raise self._refusal[1]
+        began = self._now()
         try:
             token = await self._ask(scope)
         except GilderError as error:
-            if self._token is not None and now < self._token.expires_on:
-                self._good_until = min(self._token.expires_on, now + PAUSE)
+            if self._token is not None and self._left() > 0:
                 return self._token
             passing = isinstance(error, Throttled | Unreachable)
             self._refusal = (self._now() + (MOMENT if passing else PAUSE), error)
             raise
-        self._token, self._refusal, self._asked_at = token, None, now
-        life = token.expires_on - now
+        finally:  # also when nobody waits for the answer any more; what comes in time replaces it
+            if self._token is not None:
+                self._good_until = min(self._token.expires_on, self._now() + AGAIN)
+        self._token, self._refusal, self._asked_at = token, None, began
+        life = token.expires_on - began
         renewal = token.expires_on - min(MARGIN, life / 5)
         self._good_until = min(renewal, token.refresh_on or renewal)
         return token

@@ -12,6 +12,7 @@ import anyio
 from gilder.build.manifest import Entry, add_in_turn, artifact_id
 from gilder.build.site import Site
 from gilder.build.story import Story
+from gilder.host.hearing import lingering
 from gilder.model.deadlines import duration_told
 from gilder.model.errors import GilderError, HostError
 from gilder.model.events import Stage
@@ -27,18 +28,19 @@ async def post_processed(spec: BuildSpec, source: str, artifacts: Sequence[ArmId
     """Run the chains. One that fails ends there, the others run all the same; then raises HostError with every reason."""
     if not spec.post_processors:
         return
-    context = ProvisionContext(
-        build=spec.name,
-        run=site.run,
-        device="",
-        mount_path=Path(),
-        data={"SourceImageName": source},
-        say=story.say,
-        on_line=story.output,
-    )
     failed: list[str] = []
     limit = story.hourglass.limit(Stage.POST_PROCESS)
-    with story.telling(Stage.POST_PROCESS):
+    with story.telling(Stage.POST_PROCESS), lingering() as left_running:
+        context = ProvisionContext(
+            build=spec.name,
+            run=site.run,
+            device="",
+            mount_path=Path(),
+            data={"SourceImageName": source},
+            say=story.say,
+            on_line=story.output,
+            lingering=left_running,
+        )
         with anyio.move_on_after(limit) as scope:
             for chain in spec.post_processors:
                 failed += await _chain(chain, artifacts, site, context)

@@ -47,6 +47,36 @@ class Entry:
             self._limiter.release_on_behalf_of(self)
 
 
+class WorkPlace:
+    """A build's place among those that work on this machine's CPUs."""
+
+    def __init__(self, limits: Limits, story: Story) -> None:
+        self._limits = limits
+        self._story = story
+        self._taken = False
+
+    async def take(self) -> None:
+        """Wait for the place."""
+        await self._limits.take_work(self, self._story)
+        self._taken = True
+
+    def give_back(self) -> None:
+        """Leave the place to another; once is enough."""
+        if self._taken:
+            self._taken = False
+            self._limits.give_work_back(self)
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """Leave the place to another while inside, and wait for one again afterwards.
+
+        For waits that need no CPU: builds that wait for each other would keep all others from working.
+        """
+        self.give_back()
+        yield
+        await self.take()
+
+
 class Limits:
     """How many builds may hold a slot or a disk ahead of one, and how many may work on this machine's CPUs."""
 
@@ -62,12 +92,17 @@ class Limits:
         self._turn = anyio.Lock()
         self._left = anyio.Event()
         self.slots: int | None = None
-        """Data disks that the VM can take from this run; None while that is not known."""
+        """Data disks that the VM can take from this run, those included that it has; None while that is not known."""
 
-    def slots_known(self, free: int) -> None:
-        """The VM takes `free` disks more."""
-        self.slots = free
-        self._entered.total_tokens = max(1, free + min(free, _AHEAD))
+    def slots_known(self, ours: int) -> None:
+        """The VM has room for `ours` data disks of this run, those included that it has; told again whenever that changes."""
+        self.slots = ours
+        self._entered.total_tokens = max(1, ours + min(ours, _AHEAD))
+
+    @property
+    def places(self) -> int:
+        """How many builds work here at a time: as many as are good for crowded CPUs, or more where these have time."""
+        return max(self._when_crowded, self._working.borrowed_tokens)
 
     @asynccontextmanager
     async def entered(self, story: Story) -> AsyncIterator[Entry]:
@@ -81,9 +116,17 @@ class Limits:
             entry.leave()
 
     @asynccontextmanager
-    async def working(self, story: Story) -> AsyncIterator[None]:
+    async def working(self, story: Story) -> AsyncIterator[WorkPlace]:
         """Have a place among those that work on this machine."""
-        place = object()
+        place = WorkPlace(self, story)
+        await place.take()
+        try:
+            yield place
+        finally:
+            place.give_back()
+
+    async def take_work(self, place: object, story: Story) -> None:
+        """Wait until one more build may work here; undone by `give_work_back`."""
         with story.waiting("this machine's CPUs" if self._full() or self._turn.locked() else ""):
             async with self._turn:
                 while self._full():
@@ -91,12 +134,12 @@ class Limits:
                         await self._left.wait()
                 self._working.acquire_on_behalf_of_nowait(place)
                 self._may_begin -= 1
-        try:
-            yield
-        finally:
-            self._working.release_on_behalf_of(place)
-            self._left.set()
-            self._left = anyio.Event()
+
+    def give_work_back(self, place: object) -> None:
+        """One build less works here."""
+        self._working.release_on_behalf_of(place)
+        self._left.set()
+        self._left = anyio.Event()
 
     def _full(self) -> bool:
         working = self._working.borrowed_tokens

@@ -98,6 +98,12 @@ VERSION_DESTINATION = _role(
         "locations/capsOperations/read": "to wait for it",
     },
 )
+DOCTOR = Role(
+    "gilder doctor",
+    "the resource groups above",
+    {"Microsoft.Authorization/permissions/read": "which of these actions the identity has"},
+)
+"""What no build needs, and the check before it does."""
 ROLES = (
     SIZES,
     MACHINE,
@@ -107,6 +113,7 @@ ROLES = (
     ENCRYPTION,
     IMAGE_DESTINATION,
     VERSION_DESTINATION,
+    DOCTOR,
 )
 _TEMPORARY = {"disks", "snapshots", "diskOperations"}
 """Parts of the actions that are needed wherever the temporary disk or snapshot is."""
@@ -117,14 +124,14 @@ def needs_of_machine(machine: Machine) -> tuple[Need, ...]:
     return Need(SIZES, f"/subscriptions/{machine.id.subscription}"), Need(MACHINE, group_of(machine.id))
 
 
-def needs_of(spec: BuildSpec, machine: Machine) -> tuple[Need, ...]:
-    """What this build needs on this VM."""
+def needs_of(spec: BuildSpec, machine: Machine, subscription: str = "") -> tuple[Need, ...]:
+    """What this build needs on this VM; `subscription` is that of galleries which name none (that of the VM if empty)."""
     found = [*needs_of_machine(machine), *_of_source(spec, machine)]
     if spec.disk_encryption_set_id is not None:
         found.append(Need(ENCRYPTION, str(spec.disk_encryption_set_id)))
     found.extend(Need(_elsewhere(), group_of(resource)) for resource in _chosen(spec))
     if not spec.skip_create_image:
-        found.extend(_of_destinations(spec, machine))
+        found.extend(_of_destinations(spec, subscription or machine.id.subscription))
     return tuple(found)
 
 
@@ -150,11 +157,11 @@ def _of_source(spec: BuildSpec, machine: Machine) -> Iterator[Need]:
             return
 
 
-def _of_destinations(spec: BuildSpec, machine: Machine) -> Iterator[Need]:
+def _of_destinations(spec: BuildSpec, subscription: str) -> Iterator[Need]:
     if spec.image_resource_id is not None:
         yield Need(IMAGE_DESTINATION, group_of(spec.image_resource_id))
     if spec.shared_image_destination is not None:
-        version = spec.shared_image_destination.version_id(spec.auth.subscription_id or machine.id.subscription)
+        version = spec.shared_image_destination.version_id(subscription)
         yield Need(VERSION_DESTINATION, str(_gallery(version)))
 
 

@@ -149,19 +149,25 @@ async def _version(
     wanted = spec.shared_image_destination
     if wanted is None or spec.skip_create_image:
         return None, frozenset()
-    version = wanted.version_id(spec.auth.subscription_id or site.machine.id.subscription)
+    version = wanted.version_id(site.gallery_subscription(spec))
     replaced = await checked_version(version, found, site)
+    regions = regions_with(site.machine.location, wanted.target_regions)
+    if wanted.replication_mode == "Shallow" and len(regions) > 1:
+        raise Refused(
+            f"with replication_mode Shallow there is a replica in {site.machine.location}, where this VM is, and no other",
+            hint="leave target_regions out, or replication_mode",
+        )
     plan = VersionPlan(
         id=version,
         location=site.machine.location,
         snapshot=snapshot,
-        regions=regions_with(site.machine.location, wanted.target_regions),
+        regions=regions,
         caching=spec.os_disk_cache_type,
         data_snapshots=data,
         data_caching=spec.data_disk_cache_type,
         exclude_from_latest=wanted.exclude_from_latest,
         shallow=wanted.replication_mode == "Shallow",
-        end_of_life=wanted.end_of_life_date,
+        end_of_life=wanted.end_of_life,
         encryption_set=spec.disk_encryption_set_id,
         tags=spec.tags,
     )
@@ -215,4 +221,4 @@ def _name(site: Site, spec: BuildSpec, what: str) -> str:
     """A name no other build has: two builds of one second must not share a disk."""
     clean = re.sub(r"[^0-9A-Za-z_.-]+", "-", spec.name).strip("-_.")
     tail = f"-{site.serial(spec.name)}-{what}"
-    return f"gilder-{site.run}-{clean}"[: _LONGEST_NAME - len(tail)].rstrip("-_.") + tail
+    return f"{site.prefix}{clean}"[: _LONGEST_NAME - len(tail)].rstrip("-_.") + tail

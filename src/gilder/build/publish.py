@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import anyio
-from pydantic import TypeAdapter
 
-from gilder.azure.galleries import RegionProgress, VersionPlan, delete_version, publish_version
-from gilder.azure.images import ImagePlan, create_image, delete_image
+from gilder.azure.galleries import RegionProgress
 from gilder.azure.operations import Begun, Operation
 from gilder.build.plan import BuildPlan
+from gilder.build.products import (
+    ProductPlan,
+    create_product,
+    delete_product,
+    kind_of,
+    plan_text,
+    product_made,
+    remedy_of,
+)
 from gilder.build.site import Site
 from gilder.build.story import Story
 from gilder.model.errors import GilderError
@@ -19,7 +27,8 @@ from gilder.model.events import Stage
 from gilder.model.ids import ArmId
 from gilder.runtime.release import Ledger, Release, undone_on_failure
 
-_PLANS: TypeAdapter[ImagePlan | VersionPlan] = TypeAdapter(ImagePlan | VersionPlan)
+_GOING_WELL = ("replicating", "completed")
+"""States of a region that its percentage tells as well."""
 
 _DELETING = 900.0
 """Seconds for removing what could not be finished."""
@@ -34,16 +43,12 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
     errors: list[GilderError] = []
     wanted = _wanted(plan)
     story.hourglass.images_to_come = len(wanted)
+    # Of two, one goes on while the other waits.
+    waiting = story.waits_for if len(wanted) == 1 else _unheard
 
-    async def make(thing: ImagePlan | VersionPlan) -> None:
+    async def make(thing: ProductPlan) -> None:
         try:
-            if thing.id in plan.replaces:
-                await _make_room(thing, site, story)
-            match thing:
-                case ImagePlan():
-                    await _image(thing, site, ledger, story)
-                case VersionPlan():
-                    await _version(thing, site, ledger, story)
+            await _made(thing, site, ledger, story, waiting, replacing=thing.id in plan.replaces)
             done.append(thing.id)
         except GilderError as error:
             errors.append(error)
@@ -64,7 +69,11 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
     return tuple(thing.id for thing in wanted)
 
 
-def _wanted(plan: BuildPlan) -> list[ImagePlan | VersionPlan]:
+def _unheard(what: str) -> None:
+    """A wait that is not told."""
+
+
+def _wanted(plan: BuildPlan) -> list[ProductPlan]:
     """What to make. Of two, each names the other: a crash may come when only one of them is in the journal, and recovery must
     not take that one for the whole build."""
     image, version = plan.image, plan.version
@@ -73,61 +82,62 @@ def _wanted(plan: BuildPlan) -> list[ImagePlan | VersionPlan]:
     return [thing for thing in (image, version) if thing is not None]
 
 
-def plan_text(plan: ImagePlan | VersionPlan) -> str:
-    """A plan as text, by which recovery can publish what a crash interrupted."""
-    return _PLANS.dump_json(plan).decode()
+async def _made(
+    plan: ProductPlan, site: Site, ledger: Ledger, story: Story, waiting: Callable[[str], None], *, replacing: bool
+) -> None:
+    """Make one thing, written down before anything happens to it or to what it replaces."""
+    old = await product_made(site.arm, plan) if replacing else None
+    if old is not None:
+        plan = replace(plan, replaces=old.mark)
+    begun = False
 
-
-def plan_from(text: str) -> ImagePlan | VersionPlan:
-    """The plan that a text describes; raises ValueError if it is none."""
-    return _PLANS.validate_json(text)
-
-
-async def _make_room(thing: ImagePlan | VersionPlan, site: Site, story: Story) -> None:
-    """Delete what `-force` replaces: as late as can be, so that a build which fails earlier costs nothing.
-
-    Before the new one is noted in the journal: a crash in between must not let recovery take the old one for it.
-    """
-    story.say(f"replacing {thing.id}, as -force asks")
-    await (delete_image if isinstance(thing, ImagePlan) else delete_version)(site.arm, thing.id)
-
-
-async def _image(plan: ImagePlan, site: Site, ledger: Ledger, story: Story) -> None:
-    image = plan.id
-    remedy = f"az image delete --ids {image}"
-    undo = Release(
-        "image",
-        image.name,
-        remedy,
-        lambda: delete_image(site.arm, image, made_of=plan.snapshot),
-        _DELETING,
-        str(image),
-        plan_text(plan),
-    )
-    async with undone_on_failure(ledger, undo):
-        await create_image(site.arm, plan, _noting(ledger, image))
-        story.hourglass.image_made()
-
-
-async def _version(plan: VersionPlan, site: Site, ledger: Ledger, story: Story) -> None:
-    version = plan.id
-    remedy = f"az sig image-version delete --ids {version}"
-    undo = Release(
-        "image version",
-        version.name,
-        remedy,
-        lambda: delete_version(site.arm, version, made_of=plan.snapshot),
-        _DELETING,
-        str(version),
-        plan_text(plan),
-    )
+    async def undo() -> None:
+        if begun:  # before, there can only be what somebody else made, be it of a snapshot of the same name
+            await delete_product(site.arm, plan, lambda made: made.of(plan.snapshot))
 
     def tell(regions: Sequence[RegionProgress]) -> None:
-        story.say("replication: " + ", ".join(f"{r.region} {r.state.lower()} {r.percent} %" for r in regions))
+        story.say(replicated(regions))
 
-    async with undone_on_failure(ledger, undo):
-        await publish_version(site.arm, plan, tell, _noting(ledger, version))
+    how = Release(kind_of(plan), plan.id.name, remedy_of(plan), undo, _DELETING, str(plan.id), plan_text(plan))
+    async with undone_on_failure(ledger, how):
+        if old is not None:
+            await _make_room(plan, site, story)
+        begun = True
+        with _owning_up(story, f"what {plan.id} was before is gone, as -force asked" if old is not None else ""):
+            await create_product(site.arm, plan, _noting(ledger, plan.id), tell, waiting)
         story.hourglass.image_made()
+
+
+def replicated(regions: Sequence[RegionProgress]) -> str:
+    """How far a replication is. What it waits for comes first: a board has no room for everything."""
+    ordered = sorted(regions, key=lambda region: (region.percent, region.region))
+    return "replicated " + ", ".join(
+        f"{r.percent} % {r.region}" + ("" if r.state.lower() in _GOING_WELL else f" ({r.state.lower()})")
+        for r in ordered
+    )
+
+
+async def _make_room(plan: ProductPlan, site: Site, story: Story) -> None:
+    """Delete what `-force` replaces: as late as can be, so that a build which fails earlier costs nothing.
+
+    The journal knows of the new one by now: after a crash in between, recovery publishes it from its snapshot.
+    """
+    story.say(f"replacing {plan.id}, as -force asks")
+    with _owning_up(story, f"what {plan.id} was before may be gone, as -force asked"):
+        await delete_product(site.arm, plan)
+
+
+@contextmanager
+def _owning_up(story: Story, loss: str) -> Iterator[None]:
+    """Say what is lost when what is done inside does not end well; "" is nothing."""
+    try:
+        yield
+    except BaseException as error:
+        if loss and isinstance(error, GilderError):
+            error.message = f"{error.message}; {loss}"
+        elif loss:
+            story.say(loss)
+        raise
 
 
 def _noting(ledger: Ledger, resource: ArmId) -> Begun:

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 from gilder.build.after import post_processed
 from gilder.build.limits import Entry
-from gilder.build.plan import planned
+from gilder.build.plan import BuildPlan, planned
 from gilder.build.publish import publish
 from gilder.build.site import Site
 from gilder.build.story import Story, told
@@ -15,6 +15,7 @@ from gilder.build.work import Job, Workplace, on_this_machine
 from gilder.model.events import Stage
 from gilder.model.ids import ArmId
 from gilder.model.spec import BuildSpec, Caching
+from gilder.runtime.locks import Turns
 from gilder.runtime.release import Ledger
 from gilder.slots import Announcement, Disk, Place, Slot, place_for
 
@@ -22,7 +23,9 @@ from gilder.slots import Announcement, Disk, Place, Slot, place_for
 async def build_image(
     spec: BuildSpec, site: Site, ledger: Ledger, story: Story, workplace: Workplace = on_this_machine
 ) -> tuple[ArmId, ...]:
-    """Build one image and return what was published. `workplace` is where the disk is worked on.
+    """Build one image and return what the user asked for: what was published, and what `skip_cleanup` lets stay.
+
+    `workplace` is where the disk is worked on.
 
     Raises GilderError. However it ends, what it made is given back, or is a residue in `ledger`.
     """
@@ -33,9 +36,17 @@ async def build_image(
             for remark in plan.remarks:
                 story.say(remark)
             job = Job(spec, plan, site, ledger, story)
-            artifacts = await _from_plan(job, entry, attach_to_come, workplace)
+            artifacts = await _from_plan(job, entry, attach_to_come, workplace) + _kept(spec, plan)
     await post_processed(spec, plan.source, artifacts, site, story)
     return artifacts
+
+
+def _kept(spec: BuildSpec, plan: BuildPlan) -> tuple[ArmId, ...]:
+    if not spec.skip_cleanup:
+        return ()
+    disks = (plan.disk.id, *(one.disk.id for one in plan.data))
+    snapshots = (plan.snapshot.id, *(one.snapshot.id for one in plan.data))
+    return disks if spec.skip_create_image else disks + snapshots
 
 
 async def _from_plan(job: Job, entry: Entry, attach_to_come: Announcement, workplace: Workplace) -> tuple[ArmId, ...]:
@@ -75,8 +86,8 @@ async def _worked(job: Job, place: Place, attach_to_come: Announcement, workplac
             slot = await place.slot()
         await story.pause(Stage.ATTACH)
         with story.ending_in_its_stage():
-            async with site.limits.working(story):
-                await work(job, slot)
+            async with site.limits.working(story) as work_place:
+                await work(job, slot, Turns(site.turns, story.waits_for, work_place.aside))
     with story.ending_in_its_stage():
         # The kernel's word that nobody holds it, in whatever namespace: the snapshot of a mounted disk is broken.
         await site.devices.wait_free(slot.device, within=10.0)

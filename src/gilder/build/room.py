@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from gilder.azure.disks import disk_facts
+from gilder.azure.disks import of_gilder
 from gilder.azure.machines import max_data_disks, vm_view
 from gilder.build.site import Site
 from gilder.model.errors import Refused
-from gilder.model.tags import RUN
 
 
 async def checked_room(site: Site) -> None:
@@ -26,12 +25,8 @@ async def _looked(site: Site) -> bool:
         )
     if len(vm.disks) < most:
         return True
-    for entry in vm.disks:
-        if entry.leaving or entry.disk is None:
-            return True
-        facts = await disk_facts(site.arm, entry.disk)
-        if facts is None or RUN in facts.tags:  # every temporary disk has the tag, and will be detached some day
-            return True
+    if any(entry.leaving for entry in vm.disks) or await of_gilder(site.arm, vm):
+        return True
     raise Refused(
         f"this VM is full: its size {vm.size} takes {most} data disks and it has {len(vm.disks)}, none of them gilder's",
         hint="detach one (az vm disk detach), or resize this VM",

@@ -59,16 +59,24 @@ class Story:
         self._judging = anyio.Lock()
         self.stage: Stage | None = None
         """The stage begun last."""
+        self.began: float | None = None
+        """When its first stage did."""
         self.failed_at: Stage | None = None
         self.timings: list[Timing] = []
         self.published: tuple[ArmId, ...] = ()
         """All that the build was to make, once it is there."""
         self._wait: tuple[str, float] | None = None
 
+    @property
+    def seconds(self) -> float:
+        """How long it has taken since its first stage began; the queue before that is no part of it."""
+        return 0.0 if self.began is None else anyio.current_time() - self.began
+
     @contextmanager
     def telling(self, stage: Stage, detail: str = "") -> Iterator[None]:
         """Be in a stage while inside."""
         start = anyio.current_time()
+        self.began = start if self.began is None else self.began
         self.stage = stage
         self._sink(StageStarted(build=self.build, at=start, stage=stage, detail=detail))
         ok = False

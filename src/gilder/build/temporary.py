@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -54,11 +54,20 @@ def _deletion(site: Site, plan: DiskPlan, story: Story, *, keep: bool) -> Releas
             story.say(f"the disk stays, as skip_cleanup asks: {plan.id}")
             return
         with story.telling(Stage.CLEAN_UP, f"deleting the disk {plan.id.name}"):
-            await delete_disk(site.arm, plan.id)
+            if not await delete_disk(site.arm, plan.id, _whose(site, plan)):
+                story.say(f"the disk {plan.id} that is there was made by somebody else, and stays")
 
     # What shall stay must not be removed by a recovery either.
     handle = "" if keep else str(plan.id)
     return Release("disk", plan.id.name, f"az disk delete --ids {plan.id}", delete, _DELETING, handle)
+
+
+def _whose(site: Site, plan: DiskPlan | SnapshotPlan) -> Mapping[str, str] | None:
+    """By what a resource is known as this build's when it is to be deleted. None: its name says enough.
+
+    A name that the user chose may be another's: taken after it was found free, or by a run on another machine.
+    """
+    return None if site.chose(plan.id) else plan.tags
 
 
 def _leased(site: Site, plan: DiskPlan | SnapshotPlan, *, keep: bool) -> dict[str, str]:
@@ -99,13 +108,14 @@ class Snapshots:
         with self._ledger.patience.bounded(_DELETING):
             async with anyio.create_task_group() as group:
                 for plan in self._plans:
-                    group.start_soon(self._try_to_delete, plan.id)
+                    group.start_soon(self._try_to_delete, plan)
 
-    async def _try_to_delete(self, snapshot: ArmId) -> None:
+    async def _try_to_delete(self, plan: SnapshotPlan) -> None:
         with suppress(GilderError):
-            await self._delete(snapshot)
+            await self._delete(plan)
 
-    async def _delete(self, snapshot: ArmId) -> None:
+    async def _delete(self, plan: SnapshotPlan) -> None:
+        snapshot = plan.id
         await self._site.leases.ended(snapshot)
         if snapshot not in self._there:
             return
@@ -113,16 +123,18 @@ class Snapshots:
             self._story.say(f"the snapshot stays, as skip_cleanup asks: {snapshot}")
             return
         with self._story.telling(Stage.CLEAN_UP, f"deleting the snapshot {snapshot.name}"):
-            await delete_snapshot(self._site.arm, snapshot)
+            if not await delete_snapshot(self._site.arm, snapshot, _whose(self._site, plan)):
+                self._story.say(f"the snapshot {snapshot} that is there was made by somebody else, and stays")
         self._there.discard(snapshot)
 
-    def deletion(self, snapshot: ArmId) -> Release:
+    def deletion(self, plan: SnapshotPlan) -> Release:
         """How one of them is given back."""
+        snapshot = plan.id
         return Release(
             "snapshot",
             snapshot.name,
             f"az snapshot delete --ids {snapshot}",
-            lambda: self._delete(snapshot),
+            lambda: self._delete(plan),
             _DELETING,
             "" if self._keep else str(snapshot),
             stays=lambda: "" if snapshot in self._there else None,
@@ -137,5 +149,5 @@ async def snapshots_of(
     snapshots = Snapshots(site, plans, ledger, story, keep=keep)
     async with AsyncExitStack() as held:
         for plan in plans:
-            await held.enter_async_context(releasing(ledger, snapshots.deletion(plan.id)))
+            await held.enter_async_context(releasing(ledger, snapshots.deletion(plan)))
         yield snapshots

@@ -13,7 +13,7 @@ from gilder.build.site import Site
 from gilder.build.story import Story, told
 from gilder.host.devices import flush, reread_partitions, wait_partition
 from gilder.host.growing import grow_filesystem, grow_partition
-from gilder.host.guest import Guest, copied_in, occupied, services_denied
+from gilder.host.guest import Guest, copied_in, occupied, secluded
 from gilder.host.lvm import activated
 from gilder.host.mounts import VOLUMES, extra_mounted, mounted
 from gilder.host.sandbox import Sandbox, sandbox
@@ -23,6 +23,7 @@ from gilder.model.spec import BuildSpec, Delayed
 from gilder.provision.commands import run_commands
 from gilder.provision.context import ProvisionContext
 from gilder.provision.run import provision
+from gilder.runtime.locks import Turns
 from gilder.runtime.release import Ledger
 from gilder.slots import Slot
 
@@ -38,8 +39,8 @@ class Job:
     story: Story
 
 
-LocalWork = Callable[[Job, Slot], Awaitable[None]]
-"""Works on a disk in its slot; when it returns, the disk is unmounted."""
+LocalWork = Callable[[Job, Slot, Turns], Awaitable[None]]
+"""Works on a disk in its slot, taking turns with others where it must; when it returns, the disk is unmounted."""
 
 Workplace = Callable[[BuildSpec, Ledger], AbstractAsyncContextManager[LocalWork]]
 """Has for one build what its work needs while inside, before there is a disk: so it is made ready while that is attached."""
@@ -51,6 +52,7 @@ class Bench(Job):
 
     slot: Slot
     box: Sandbox
+    turns: Turns
 
 
 @asynccontextmanager
@@ -58,8 +60,8 @@ async def on_this_machine(spec: BuildSpec, ledger: Ledger) -> AsyncIterator[Loca
     """Have a sandbox of this machine, in which is done what the template asks for."""
     async with sandbox(spec.name, ledger, wrapper=spec.command_wrapper) as box:
 
-        async def in_box(job: Job, slot: Slot) -> None:
-            await work(Bench(job.spec, job.plan, job.site, job.ledger, job.story, slot, box))
+        async def in_box(job: Job, slot: Slot, turns: Turns) -> None:
+            await work(Bench(job.spec, job.plan, job.site, job.ledger, job.story, slot, box, turns))
 
         yield in_box
 
@@ -68,9 +70,7 @@ async def work(bench: Bench) -> None:
     """Do what the template asks for on the disk in the slot; when this returns, the disk is unmounted."""
     spec, device = bench.spec, bench.slot.device
     await _pre_mount(bench)
-    waits = bench.story.waits_for
-    volumes = activated(device, bench.ledger, bench.site.turns, root_device=spec.lvm_root_device, waiting=waits)
-    async with volumes as volume:
+    async with activated(device, bench.ledger, bench.turns, root_device=spec.lvm_root_device) as volume:
         if spec.grow_root and volume is None:
             await grow_partition(device, spec.mount_partition)
         await _mounted_work(bench, volume)
@@ -104,8 +104,8 @@ async def _mounted_work(bench: Bench, volume: str | None) -> None:
         spec.mount_options,
         ledger=bench.ledger,
         manual=manual,
-        turns=bench.site.turns,
-        waiting=story.waits_for,
+        on_line=story.output,
+        turns=bench.turns,
     )
     async with told(story, Stage.MOUNT, Stage.UNMOUNT, root_mount, f"{root_device} at {at}") as root:
         await story.pause(Stage.MOUNT, bench.box.enter_hint)
@@ -129,12 +129,12 @@ async def _in_chroot(bench: Bench, guest: Guest, data: dict[str, str]) -> None:
 
 @asynccontextmanager
 async def _prepared(bench: Bench, guest: Guest) -> AsyncIterator[None]:
-    """A root that programs can be run in: with extra mounts, files of this machine, and no services started."""
+    """A root that programs can be run in: with extra mounts, files of this machine, and kept from the rest of it."""
     spec, ledger, say = bench.spec, bench.ledger, bench.story.say
     async with (
         extra_mounted(guest.box, guest.root, spec.chroot_mounts, ledger, minimal_dev=spec.minimal_dev, say=say),
         copied_in(guest, spec.copy_files, ledger, say=say),
-        services_denied(guest, ledger),
+        secluded(guest, ledger, say=say),
         occupied(guest, ledger, say=say),
     ):
         yield

@@ -28,14 +28,17 @@ class Asker:
     async def __call__(self, question: str) -> str | None:
         """What was typed, with its line end; "" at the end of the input, None when nobody can answer."""
         async with self._turn:
-            descriptor = sys.stdin.fileno()
-            if not _in_foreground(descriptor):
+            try:
+                descriptor = sys.stdin.fileno()
+                if not _in_foreground(descriptor):
+                    return None
+                for line in question.splitlines():
+                    self._say(line)
+                # Waited for, not read in a thread: a Ctrl-C must end the question, and the terminal gives whole lines.
+                await anyio.wait_readable(descriptor)
+                typed = os.read(descriptor, 4096).decode(errors="replace")
+            except (OSError, ValueError):  # the terminal is gone, or standard input was closed
                 return None
-            for line in question.splitlines():
-                self._say(line)
-            # Waited for, not read in a thread: a Ctrl-C must end the question, and the terminal gives whole lines.
-            await anyio.wait_readable(descriptor)
-            typed = os.read(descriptor, 4096).decode(errors="replace")
             self._entered()
             return typed
 

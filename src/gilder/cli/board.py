@@ -11,13 +11,16 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 
+from gilder.cli.forecast import remaining
 from gilder.cli.plain import seconds
-from gilder.cli.view import Row, State, View, remaining
+from gilder.cli.view import Row, State, View
 from gilder.model.gauges import Gauges
 
 _NAME_MOST = 32
 """Columns for a name; longer ones are cut in the middle, because names of a matrix differ at their ends."""
 _ELAPSED = 6
+_LOW = 6
+"""Lines of a terminal that is too low for a second line of totals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,13 @@ def render(view: View, now: float, width: int, height: int, symbols: Symbols = U
     """The board as at most `height` lines of at most `width` columns; the totals come last and are never left out."""
     if height < 1 or width < 1:
         return []
-    shown, hidden = _chosen(list(view.rows.values()), height - 1)
+    totals = _totals(view, now, width, symbols)[: 1 if height < _LOW else None]
+    shown, hidden = _chosen(list(view.rows.values()), height - len(totals))
     columns = _Columns.of(shown, now, width)
     lines = [_row(row, now, columns, symbols) for row in shown]
     if hidden:
         lines.append(_fit(f"{symbols.more} {_counted(hidden)} not shown", width, symbols))
-    return [*lines, _fit(_totals(view, now, width, symbols), width, symbols)]
+    return [*lines, *(_fit(line, width, symbols) for line in totals)]
 
 
 def _chosen(rows: list[Row], room: int) -> tuple[list[Row], list[Row]]:
@@ -116,25 +120,35 @@ def _doing(row: Row, now: float, width: int) -> str:
     return f"{row.stage}{since}"
 
 
-def _totals(view: View, now: float, width: int, symbols: Symbols) -> str:
+def _totals(view: View, now: float, width: int, symbols: Symbols) -> list[str]:
+    """How far the run is; then, in a line of its own where there is no room beside it, what the builds share."""
+    so_far = seconds(max(0.0, now - view.started))
     if all(row.state.over for row in view.rows.values()):
-        return f"{_counted(view.rows.values())} in {seconds(max(0.0, now - view.started))}"
+        return [f"{_counted(view.rows.values())} in {so_far}"]
     left = remaining(view, now) or 0.0
     end = f", about {seconds(left)} to go" if left >= 1 else ""
-    text = f"{_counted(view.rows.values())}, {seconds(max(0.0, now - view.started))} so far{end}"
-    slots, requests = _gauged(view.gauges)
-    for whole in (f"{text}{slots}{requests}", f"{text}{slots}", text):
-        if cell_len(whole) <= width:
-            return whole
     short = " ".join(f"{view.count(state)}{symbols.of(Row('', state))}" for state in State if view.count(state))
-    return f"{short} {seconds(max(0.0, now - view.started))}"
+    head = _widest(
+        [f"{_counted(view.rows.values())}, {so_far} so far{end}", f"{short} {so_far}{end}", f"{short} {so_far}"], width
+    )
+    shared = _gauged(view.gauges)
+    if not shared:
+        return [head]
+    together = f"{head}; {shared[0]}"
+    return [together] if cell_len(together) <= width else [head, _widest(shared, width)]
 
 
-def _gauged(gauges: Gauges) -> tuple[str, str]:
-    """What the builds share, as two ends of the totals: slots in use, and the requests that Azure still allows."""
-    slots = "" if gauges.slots is None else f"; {gauges.slots_used} of {gauges.slots} slots in use"
+def _gauged(gauges: Gauges) -> list[str]:
+    """What the builds share, in more words and in fewer: slots in use, and the requests that Azure still allows."""
+    slots = "" if gauges.slots is None else f"{gauges.slots_used} of {gauges.slots} slots"
     left = ", ".join(f"{count} {what}" for what, count in gauges.requests)
-    return slots, f"; Azure allows {left} more" if left else ""
+    long = [f"{slots} in use" if slots else "", f"Azure allows {left} more" if left else ""]
+    return ["; ".join(part for part in parts if part) for parts in (long, [slots, left])] if slots or left else []
+
+
+def _widest(texts: Sequence[str], width: int) -> str:
+    """The first that fits, else the last."""
+    return next((text for text in texts if cell_len(text) <= width), texts[-1])
 
 
 def _counted(rows: Iterable[Row]) -> str:

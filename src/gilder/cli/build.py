@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,14 @@ import click
 from gilder.cli.asking import has_terminal
 from gilder.cli.durations import Duration, StageDuration, deadlines_of
 from gilder.cli.embedded import Lease, leased
-from gilder.cli.flags import PackerCommand
+from gilder.cli.flags import PackerCommand, machine_readable_option
 from gilder.cli.look import Look
 from gilder.cli.main import FAILED
 from gilder.cli.places import CLOUD_STATE, JOURNAL, cloud_options, journal_option, log_dir_option
 from gilder.cli.templates import Templates, template_options
 from gilder.model.deadlines import Deadlines
 from gilder.model.errors import Refused, UserError
+from gilder.runtime.naming import new_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +83,7 @@ Examples:
 )
 @click.option("--color/--no-color", default=True, help="Colours on a terminal. NO_COLOR switches them off too.")
 @click.option("--timestamp-ui", is_flag=True, help="Plain lines, each with its time in front.")
-@click.option(
-    "--machine-readable", is_flag=True, help="Progress and results on stdout, in Packer's format for programs."
-)
+@machine_readable_option("Progress and results on stdout, in Packer's format for programs.")
 @click.option("--force", is_flag=True, help="Replace images and image versions that exist already.")
 @click.option("--debug", is_flag=True, help="One build at a time, waiting for Enter after each step.")
 @log_dir_option("Each run makes a folder here, with a log of each build and events.jsonl.")
@@ -138,13 +135,14 @@ def command(
     look = _look(**others)
     if debug and not has_terminal():
         raise UserError("-debug needs a terminal: it waits for you after each step", hint="or use a sleep provisioner")
-    if templates.report(templates.loaded()):
+    templates = templates.with_secrets()
+    if templates.report(templates.loaded(), machine=look.machine):
         ctx.exit(FAILED)
     if os.geteuid() != 0:
         raise Refused(
             "gilder build must run as root: it mounts disks and enters chroots", hint="use: sudo -E gilder build …"
         )
-    run = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
+    run = new_run()
     options = BuildOptions(
         logs=log_dir / run,
         journal=journal,

@@ -57,7 +57,7 @@ def command(
     options = DoctorOptions(cloud == "local", cloud_state, log_dir, journal, force)
     state = ("--state", str(cloud_state))
     with leased(state) if options.local else nullcontext() as lease:
-        ctx.exit(_examined(templates, options, lease))
+        ctx.exit(_examined(templates.with_secrets(), options, lease))
 
 
 def _examined(templates: Templates, options: DoctorOptions, lease: Lease | None) -> int:

@@ -6,64 +6,82 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
+
 from gilder.cli.errand import Errand
-from gilder.engine import ALIVE, Recovered, Recovery, crashed_runs, site_on, turn_on
-from gilder.runtime.filelock import file_locked, is_unlocked
+from gilder.engine import Recovered, Recovery, site_on, turn_on
+from gilder.model.ids import ArmId
+from gilder.runtime.filelock import is_unlocked
 from gilder.runtime.journal import Journal, RunRecord, opened
+from gilder.runtime.living import ALIVE, crashed_runs, living
 
 _RUN = re.compile(r"[0-9A-Za-z_-]+")
 
 
-async def lives_here(path: Path) -> Callable[[str], str]:
-    """Says of a run's id why garbage collection must leave it alone: it lives on this machine, or can be recovered.
+async def lives_here(path: Path, vm: ArmId, alive: Path = ALIVE) -> Callable[[str], str]:
+    """Says of a run's id why garbage collection must leave it alone: it lives on this machine, or can be recovered here.
 
     `path` is a journal, which may be missing.
     """
     crashed: set[str] = set()
     if path.exists():
         async with opened(path) as journal:
-            crashed = {run.id for run in await crashed_runs(journal)}
+            crashed = {run.id for run in await crashed_runs(journal, alive) if run.was_on(vm)}
 
     def why(run: str) -> str:
         if run in crashed:
             return f"this machine's journal knows run {run}: gilder recover {run} finishes or removes it"
-        if _RUN.fullmatch(run) and not is_unlocked(ALIVE / run):  # not every tag is fit to be a file's name
-            return f"run {run} lives on this machine"
-        return ""
+        if not _RUN.fullmatch(run):  # not every tag is fit to be a file's name
+            return ""
+        try:
+            return "" if is_unlocked(alive / run) else f"run {run} lives on this machine"
+        except PermissionError:
+            return f"whether run {run} lives on this machine only root can see"
 
     return why
 
 
 async def earlier_runs_settled(journal: Journal, errand: Errand, *, first: bool) -> bool:
     """Say what earlier runs left on this VM, or with `first` recover them; False when that failed."""
-    runs = [run for run in await crashed_runs(journal) if run.vm.lower() == str(errand.machine.id).lower()]
+    runs = [run for run in await crashed_runs(journal) if run.was_on(errand.machine.id)]
     if not runs:
         return True
     if not first:
         for run in runs:
-            count = len(await journal.residues(run.id))
-            errand.tell(
-                f"run {run.id} ended without giving back {count} thing{'s' if count != 1 else ''}: gilder recover {run.id}"
-            )
+            errand.tell(crash_line(run.id, len(await journal.residues(run.id))))
         return True
     return await recovered(runs, journal, errand)
 
 
+def crash_line(run: str, held: int) -> str:
+    """That a run did not end by itself, and what to do; pure."""
+    if not held:
+        return f"run {run} was killed, and left nothing: gilder recover {run} closes its record"
+    return f"run {run} ended without giving back {held} thing{'s' if held != 1 else ''}: gilder recover {run}"
+
+
 async def recovered(runs: list[RunRecord], journal: Journal, errand: Errand) -> bool:
     """Recover these runs and say what was done; False when something is left."""
-    clean = True
     machine, tell = errand.machine, errand.tell
-    async with site_on(errand.cloud, errand.auth, machine, "recovery", tell) as site:
+    left: list[str] = []
+
+    async def recover(run: RunRecord) -> None:
         recovery = Recovery(site.arm, machine.id, journal, site.devices, turn_on(machine.id), tell)
-        for run in runs:
-            # The lock by which a run lives: while one recovery works on it, no other begins.
-            async with file_locked(ALIVE / run.id, ephemeral=True):
-                tell(f"recovering run {run.id}")
-                result = await recovery.recover(run)
-            for line in recovery_lines(result):
-                tell(line)
-            clean = clean and not result.left
-    return clean
+        # While one recovery works on a run, it lives, and no other begins.
+        async with living(run.id, journal.path):
+            tell(f"recovering run {run.id}")
+            result = await recovery.recover(run)
+        for line in (*([f"run {run.id}:"] if len(runs) > 1 else []), *recovery_lines(result)):
+            tell(line)
+        left.extend(result.left)
+
+    async with (
+        site_on(errand.cloud, errand.auth, machine, "recovery", tell) as site,
+        anyio.create_task_group() as group,
+    ):
+        for run in runs:  # side by side: the replication of one must not hold the slots of another
+            group.start_soon(recover, run)
+    return not left
 
 
 def recovery_lines(result: Recovered) -> list[str]:

@@ -6,14 +6,14 @@ import os
 import signal
 from types import FrameType
 
-from gilder.engine import STOPPING
+from gilder.engine import heeded
 
 _ENOUGH = 3
 """Signals that end the process all the same, as they do while builds run."""
 
 
 def hear_out() -> None:
-    """From now on let signals wait until the process ends, where nobody else hears them.
+    """From now on let signals wait until the process ends, where nobody else hears them; one that is ignored stays so.
 
     To be called before the builds are begun: a Ctrl-C a moment after their end took the summary and the exit status of a run
     that had ended well.
@@ -27,5 +27,5 @@ def hear_out() -> None:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
-    for number in STOPPING:
+    for number in heeded():
         signal.signal(number, hear)

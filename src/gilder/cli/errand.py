@@ -11,7 +11,7 @@ import click
 
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
-from gilder.cli.connection import found_cloud, login_of
+from gilder.cli.connection import Login, found_cloud
 from gilder.cli.embedded import Lease
 from gilder.cli.secrecy import environment_secrets, errors_hidden, login_secrets
 from gilder.model.spec import Auth
@@ -43,7 +43,7 @@ async def errand(lease: Lease | None) -> AsyncIterator[Errand]:
     for name in short:
         click.echo(f"warning: the value of {name} is too short to be hidden", err=True)
     with errors_hidden(redactor):
-        auth = await login_of(Auth(), lease, lambda text: click.echo(redactor.text(text), err=True))
+        auth = await Login(lease, lambda text: click.echo(redactor.text(text), err=True)).settled(Auth())
         cloud = await found_cloud(auth, lease)
     redactor, _ = Redactor.of(environment_secrets(os.environ) | login_secrets(auth))
     with errors_hidden(redactor):

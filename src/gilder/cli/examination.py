@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
-from gilder.cli.connection import found_cloud, login_of
+from gilder.cli.connection import Login, found_cloud
 from gilder.cli.doctor import DoctorOptions
 from gilder.cli.embedded import Lease
 from gilder.cli.findings import Findings
 from gilder.cli.secrecy import secrets_of
-from gilder.cli.session import facts_of, shared_auth
 from gilder.cli.templates import Templates
-from gilder.engine import site_on
+from gilder.engine import shared_auth, site_on
 from gilder.engine.checkup import checked, journal_checked, site_checked
 from gilder.host import fitness
 from gilder.model.errors import GilderError
@@ -46,9 +45,8 @@ class Examination:
         sound = self._template(loaded)
         specs = loaded.builds if sound else ()
         try:
-            given = shared_auth(specs) if specs else Auth()
-            auth = await login_of(given, self.lease, lambda text: self.findings.tell(good("credentials", text)))
-            await self._cloud(auth, specs)
+            login = Login(self.lease, lambda text: self.findings.tell(good("credentials", text)))
+            await self._cloud(login, await login.settled(shared_auth(specs)), specs)
         except GilderError as error:
             self.findings.tell(bad("credentials", error.message, error.hint or ""))
 
@@ -67,9 +65,12 @@ class Examination:
 
     async def _journal(self) -> None:
         path = self.options.journal
+        space = fitness.space("the journal", path.parent, _LOGS)
+        if space.verdict is Verdict.BAD:
+            self.findings.tell(space)
         if not fitness.is_there(path):  # opening would make it
-            found = fitness.space("the journal", path.parent, _LOGS)
-            self.findings.tell(found if found.verdict is Verdict.BAD else good("journal", f"{path} will be made"))
+            if space.verdict is not Verdict.BAD:
+                self.findings.tell(good("journal", f"{path} will be made"))
             return
 
         async def check() -> Finding:
@@ -91,7 +92,7 @@ class Examination:
             self.findings.tell(good("template", f"{count} build{'s' if count != 1 else ''} in {self.templates.name}"))
         return not errors
 
-    async def _cloud(self, auth: Auth, specs: tuple[BuildSpec, ...]) -> None:
+    async def _cloud(self, login: Login, auth: Auth, specs: tuple[BuildSpec, ...]) -> None:
         machine: Machine | None = None
         cloud: Cloud | None = None
 
@@ -112,14 +113,14 @@ class Examination:
         if cloud is None or machine is None:
             self.findings.tell(unknown("VM, token and permissions", "not checked, for the VM is not known"))
             return
-        if specs:
-            specs = self._specs_here(machine)
+        if specs and (specs := self._specs_here(machine)):
+            auth = await login.settled(shared_auth(specs))
         async with site_on(cloud, auth, machine, "doctor", lambda text: None, log_in=False) as site:
             await site_checked(replace(site, force=self.options.force), specs, self.findings.tell)
 
     def _specs_here(self, machine: Machine) -> tuple[BuildSpec, ...]:
         """The builds, now that the VM is known: what a template asks of it may show other mistakes."""
-        loaded = self.templates.loaded(facts_of(machine))
+        loaded = self.templates.loaded(machine.facts)
         errors = self.templates.report(loaded)
         if errors:
             self.findings.tell(bad("template", f"{errors} mistakes, now that the VM is known", "see above"))

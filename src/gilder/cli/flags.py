@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
@@ -12,10 +13,15 @@ _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
 _WITHOUT_MEANING = (
-    *("warn-on-undeclared-var", "no-warn-undeclared-var", "evaluate-datasources", "syntax-only"),
+    *("warn-on-undeclared-var", "no-warn-undeclared-var", "evaluate-datasources"),
     *("ignore-prerelease-plugins", "use-sequential-evaluation", "skip-enforcement"),
 )
 """Switches of Packer's build and validate about plugins, HCL and HCP: scripts may go on giving them."""
+
+
+def machine_readable_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--machine-readable`, which Packer takes anywhere."""
+    return click.option("--machine-readable", is_flag=True, help=text)
 
 
 class PackerCommand(click.Command):

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from gilder.cli.plain import Blocks, plain_lines, seconds
+from gilder.cli.plain import Blocks, Flush, at_once, plain_lines, seconds
 from gilder.model.events import Event, Finished, OutputLine
 from gilder.model.gauges import Gauges
 
@@ -84,8 +84,14 @@ class FoldedLines:
     """A sink that prints what the builds do, without their output, and the log of each when it ends, folded."""
 
     def __init__(
-        self, echo: Callable[[str], None], speech: Dialect, log_of: Callable[[str], Iterable[str]], blocks: Blocks
+        self,
+        echo: Callable[[str], None],
+        speech: Dialect,
+        log_of: Callable[[str], Iterable[str]],
+        blocks: Blocks,
+        flush: Flush = at_once,
     ) -> None:
+        self.flush = flush
         self._echo = echo
         self._speech = speech
         self._log_of = log_of

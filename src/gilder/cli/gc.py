@@ -95,7 +95,7 @@ async def _collect_here(options: GcOptions, errand: Errand) -> int:
     from gilder.engine import Collector, Here, site_on, turn_on
 
     vm = errand.machine.id
-    here = Here(vm, await lives_here(options.journal))
+    here = Here(vm, await lives_here(options.journal, vm))
     async with site_on(errand.cloud, errand.auth, errand.machine, "gc", errand.tell) as site:
         collector = Collector(site.arm, here, site.devices, turn_on(vm))
         found = await collector.found(options.subscription or vm.subscription, options.groups or (vm.resource_group,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -83,16 +84,19 @@ def run_lines(one: Record, logs: Path) -> Iterator[str]:
     yield f"template  {one.run.template}"
     yield f"vm        {one.run.vm}"
     yield f"builds    {_counts(one)}"
+    begins = one.begins()
     for build in one.builds:
+        began = begins.get(build.name, build.started)
         end = build.finished if build.finished is not None else one.end
         where = f", while {build.stage}" if build.stage else ""
         status = "interrupted" if build.status == "running" and one.status == "interrupted" else build.status
         yield ""
-        yield f"{status:9} {build.name} after {seconds(max(0.0, end - build.started))}{where}"
+        yield f"{status:9} {build.name} after {seconds(max(0.0, end - began))}{where}"
         yield from (f"          {line}" for line in build.error.splitlines())
         yield from (f"          {artifact}" for artifact in build.artifacts)
-        if (log := log_file(logs / one.run.id, build.name)).exists():
-            yield f"          log: {log}"
+        with suppress(PermissionError):  # logs of another user
+            if (log := log_file(logs / one.run.id, build.name)).exists():
+                yield f"          log: {log}"
     if one.operations:
         yield ""
         yield "The cloud works on:" if one.status == "running" else "The cloud worked on, and may still:"

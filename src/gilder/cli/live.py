@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, redirect_stderr, suppress
 from dataclasses import replace
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -85,14 +87,15 @@ class LiveBoard:
                     await anyio.to_thread.run_sync(self._guarded, work, abandon_on_cancel=True)
             await anyio.sleep(INTERVAL)
 
-    def draw_now(self, patience: float = -1.0) -> None:
-        """Draw at once, unless the terminal is held for longer than `patience` seconds (-1: no limit)."""
-        if self.broken:
-            self._spill()
-            return
-        with suppress(_Broken):
-            work = self._prepared(anyio.current_time(), patience=patience)
-            self._guarded(work)
+    def flush(self, within: float) -> None:
+        """Draw at once, in a thread: the terminal may take nothing for longer. May be called from a signal handler."""
+        draw = self._spill
+        if not self.broken:
+            with suppress(_Broken):
+                draw = partial(self._guarded, self._prepared(anyio.current_time(), patience=within))
+        drawing = threading.Thread(target=draw, daemon=True)
+        drawing.start()
+        drawing.join(within)
 
     def close(self) -> None:
         """Leave only the totals standing."""
@@ -166,7 +169,7 @@ class _Above(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        self._board.draw_now(patience=1.0)
+        self._board.flush(1.0)
 
     def close(self) -> None:
         """Do nothing. Who collects garbage closes files, which flushes them: that drew a board when the event loop had ended,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from gilder.cli.plain import ended_line, plain_lines, spoken
+from gilder.cli.plain import Flush, at_once, ended_line, plain_lines, spoken
 from gilder.model.events import Event, Finished, LeftBehind, OutputLine
 from gilder.model.gauges import Gauges
 from gilder.model.ids import ArmId
@@ -27,7 +27,10 @@ def machine_line(moment: float, target: str, category: str, *arguments: str) -> 
 class MachineLines:
     """A sink that prints lines for machines."""
 
-    def __init__(self, echo: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, echo: Callable[[str], None], clock: Callable[[], float] = time.time, flush: Flush = at_once
+    ) -> None:
+        self.flush = flush
         self._echo = echo
         self._clock = clock
 

@@ -7,6 +7,8 @@ import gc
 import importlib
 import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
+from itertools import takewhile
 from typing import ClassVar
 
 import click
@@ -36,6 +38,14 @@ class LazyGroup(click.Group):
         "version": "gilder.cli.version:command",
     }
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's; what Packer takes before the command as well as after it is handed on to the command."""
+        before = list(takewhile(lambda argument: argument.startswith("-"), args))
+        command = args[len(before) : len(before) + 1]
+        moved = [argument for argument in before if argument in ("-machine-readable", "--machine-readable")]
+        kept = [argument for argument in before if argument not in moved]
+        return super().parse_args(ctx, [*kept, *command, *moved * len(command), *args[len(before) + 1 :]])
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.modules)
 
@@ -64,7 +74,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "-help", "--help"], "max_content_width": 110},
     epilog="Start with: gilder build --cloud local examples/quickstart.json",
 )
-@click.version_option(__version__, prog_name="gilder")
+@click.version_option(__version__, "-v", "-version", "--version", prog_name="gilder", message="%(prog)s %(version)s")
 def gilder() -> None:
     """Build Azure VM images on an Azure VM by the chroot method.
 
@@ -82,6 +92,8 @@ _SELDOM = 100_000
 def main() -> None:
     """Run the command line; never returns."""
     gc.set_threshold(_SELDOM, 20, 50)
+    if isinstance(sys.stdout, TextIOWrapper):  # what is no text in the terminal's encoding is told as stderr tells it
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = gilder.main(prog_name="gilder", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

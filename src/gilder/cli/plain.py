@@ -29,6 +29,10 @@ class Progress(Protocol):
         """A person has typed a line, which the terminal has shown."""
         ...
 
+    def flush(self, within: float) -> object:
+        """Wait until all is shown, for so many seconds at most. May be called from a signal handler."""
+        ...
+
 
 Blocks = Callable[[Finished], list[str]]
 """What else is printed when a build ends: the last lines of its log when it failed."""
@@ -99,12 +103,21 @@ _UNITS = (
 )
 
 
+Flush = Callable[[float], object]
+"""Waits until all is shown, for so many seconds at most."""
+
+
+def at_once(within: float) -> None:
+    """Where what is printed is shown at once."""
+
+
 class PlainLines:
     """A sink that prints plain lines, and after a failure its block."""
 
-    def __init__(self, echo: Callable[[str], None], blocks: Blocks = lambda event: []) -> None:
+    def __init__(self, echo: Callable[[str], None], blocks: Blocks = lambda event: [], flush: Flush = at_once) -> None:
         self._echo = echo
         self._blocks = blocks
+        self.flush = flush
 
     def __call__(self, event: Event) -> None:
         for line in plain_lines(event):

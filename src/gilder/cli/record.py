@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gilder.cli.places import ALIVE
 from gilder.model.errors import UserError
-from gilder.runtime.filelock import is_unlocked
+from gilder.model.events import WAITING_FOR
 from gilder.runtime.journal import (
     BuildRecord,
     Journal,
@@ -17,9 +16,9 @@ from gilder.runtime.journal import (
     ResidueRecord,
     RunRecord,
     TimingRecord,
-    boot_id,
-    opened,
+    opened_to_read,
 )
+from gilder.runtime.living import is_alive
 from gilder.template.spelling import did_you_mean
 
 
@@ -31,6 +30,8 @@ class Record:
     """
 
     run: RunRecord
+    lives: bool
+    """Whether its process is still there."""
     builds: tuple[BuildRecord, ...]
     timings: tuple[TimingRecord, ...] = ()
     residues: tuple[ResidueRecord, ...] = ()
@@ -39,7 +40,7 @@ class Record:
     @property
     def status(self) -> str:
         """How it stands; a run whose process is gone although it never finished was interrupted."""
-        return "interrupted" if self.run.status == "running" and not is_alive(self.run) else self.run.status
+        return "interrupted" if self.run.status == "running" and not self.lives else self.run.status
 
     @property
     def end(self) -> float:
@@ -50,37 +51,53 @@ class Record:
             return time.time()
         return max([self.run.started, *self.ends()])
 
+    def begins(self) -> dict[str, float]:
+        """When the first stage of each build began, of builds that are over: before that they were queued."""
+        found: dict[str, float] = {}
+        for timing in self.timings:
+            if not timing.stage.startswith(WAITING_FOR):
+                found[timing.build] = min(timing.started, found.get(timing.build, timing.started))
+        return found
+
     def ends(self) -> list[float]:
         """When something of it ended."""
         stages = [timing.started + timing.seconds for timing in self.timings]
         return stages + [build.finished for build in self.builds if build.finished is not None]
 
 
-def is_alive(run: RunRecord, alive: Path = ALIVE) -> bool:
-    """Whether the process of a run still lives: the machine was not restarted since, and its lock is held."""
-    if run.boot != boot_id():
-        return False
+def _lives(run: RunRecord, journal: Path) -> bool:
+    """Whether the process of a run still lives, as far as whoever asks may know."""
     try:
-        return not is_unlocked(alive / run.id)
+        return is_alive(run, journal)
     except PermissionError:  # not root: its process id must do, although it may be another's by now
         return Path(f"/proc/{run.pid}").exists()
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # in a folder that may not be looked into: opening it says so
+        return True
+
+
 async def records(path: Path) -> list[Record]:
     """All runs with their builds, the latest first; without stages and residues."""
-    if not path.exists():
+    if not _is_there(path):
         return []
-    async with opened(path) as journal:
-        return [Record(run, tuple(await journal.builds(run.id))) for run in reversed(await journal.runs())]
+    async with opened_to_read(path) as journal:
+        return [
+            Record(run, _lives(run, path), tuple(await journal.builds(run.id)))
+            for run in reversed(await journal.runs())
+        ]
 
 
 async def record(path: Path, name: str) -> Record:
     """The run that is meant by `name`: its id, a beginning of it, or `last`. Raises UserError."""
-    if not path.exists():
+    if not _is_there(path):
         raise UserError(
             f"there is no journal {path}", hint="name another with --journal; it is written by gilder build"
         )
-    async with opened(path) as journal:
+    async with opened_to_read(path) as journal:
         run = meant(await journal.runs(), name)
         return await _whole(journal, run)
 
@@ -88,6 +105,7 @@ async def record(path: Path, name: str) -> Record:
 async def _whole(journal: Journal, run: RunRecord) -> Record:
     return Record(
         run,
+        _lives(run, journal.path),
         tuple(await journal.builds(run.id)),
         tuple(await journal.timings(run.id)),
         tuple(await journal.residues(run.id)),

@@ -11,7 +11,7 @@ from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.main import BUILT, FAILED
 from gilder.cli.places import cloud_options, journal_option
-from gilder.model.errors import UserError
+from gilder.model.errors import Refused, UserError
 
 
 @click.command("recover", cls=PackerCommand, short_help="Finish or remove what killed runs left.")
@@ -45,8 +45,8 @@ def _recovered(run: str | None, journal: Path, lease: Lease | None) -> int:
 async def _recover(name: str | None, path: Path, lease: Lease | None) -> int:
     from gilder.cli.earlier import recovered
     from gilder.cli.errand import errand
-    from gilder.engine import crashed_runs
     from gilder.runtime.journal import opened
+    from gilder.runtime.living import crashed_runs
 
     async with opened(path) as journal:
         crashed = await crashed_runs(journal)
@@ -61,6 +61,14 @@ async def _recover(name: str | None, path: Path, lease: Lease | None) -> int:
             click.echo("nothing to recover")
             return BUILT
         async with errand(lease) as here:
-            clean = await recovered(runs, journal, here)
+            own = [run for run in runs if run.was_on(here.machine.id)]
+            for run in runs:
+                if run not in own:
+                    here.tell(
+                        f"run {run.id} was on the VM {run.vm}: recover it there, or when that is gone use gilder gc"
+                    )
+            if not own and name is not None:
+                raise Refused(f"run {name} was on another VM than this one, {here.machine.id}")
+            clean = await recovered(own, journal, here)
     click.echo("everything was recovered" if clean else "something is left: see above")
     return BUILT if clean else FAILED

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gilder.model.errors import GilderError
-from gilder.model.spec import Auth
+from gilder.model.spec import Auth, is_path
 from gilder.runtime.redaction import Redactor
 from gilder.template import Loaded
 
@@ -68,9 +68,12 @@ def _content(file: str) -> str:
 
 def written_secrets(text: str) -> list[str]:
     """The secrets that stand in a template itself, as its text spells them: read before the template is understood."""
-    found = [next(value for value in match.groups()[1:] if value is not None) for match in _WRITTEN.finditer(text)]
-    # A value with {{ is an expression: what it stands for is secret, not the expression.
-    return [value.strip() for value in found if "{{" not in value]
+    found = [
+        (match[1], next(value for value in match.groups()[1:] if value is not None).strip())
+        for match in _WRITTEN.finditer(text)
+    ]
+    # A value with {{ is an expression: what it stands for is secret, not the expression. Nor is the path of a file.
+    return [value for name, value in found if "{{" not in value and not (name == "client_jwt" and is_path(value))]
 
 
 def mistakes_redactor(loaded: Loaded, texts: Iterable[str], environment: Mapping[str, str]) -> Redactor:

@@ -15,7 +15,7 @@ from gilder.azure.metadata import Machine, this_machine
 from gilder.build import Attendance, OnError
 from gilder.cli.asking import Asker
 from gilder.cli.build import BuildOptions
-from gilder.cli.connection import found_cloud, login_of
+from gilder.cli.connection import Login, found_cloud
 from gilder.cli.earlier import earlier_runs_settled
 from gilder.cli.embedded import Lease
 from gilder.cli.ending import hear_out
@@ -29,13 +29,13 @@ from gilder.cli.secrecy import errors_hidden, login_secrets, open_files, secrets
 from gilder.cli.sinks import Together
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
-from gilder.engine import ALIVE, Run, RunOptions, Stopping, must_differ, signals_heard, site_on
-from gilder.model.errors import HostError, UserError
+from gilder.engine import Run, RunOptions, Stopping, must_differ, shared_auth, signals_heard, site_on
+from gilder.model.errors import HostError
 from gilder.model.outcomes import Outcome
-from gilder.model.spec import Auth, BuildSpec
-from gilder.model.vm import VmFacts
-from gilder.runtime.filelock import file_locked
+from gilder.model.spec import Auth
+from gilder.runtime.history import efforts
 from gilder.runtime.journal import Journal, opened
+from gilder.runtime.living import living
 from gilder.runtime.redaction import Redactor
 from gilder.template import Loaded
 
@@ -43,13 +43,14 @@ from gilder.template import Loaded
 async def build_all(templates: Templates, options: BuildOptions, lease: Lease | None) -> int:
     """Build everything that was asked for; returns the exit code."""
     start = anyio.current_time()
-    auth = await login_of(shared_auth(templates.loaded().builds), lease, _warn)
-    cloud = await found_cloud(auth, lease)
+    login = Login(lease, _warn)
+    cloud = await found_cloud(await login.settled(shared_auth(templates.loaded().builds)), lease)
     machine = await this_machine(cloud)
-    loaded = templates.loaded(facts_of(machine))
-    if templates.report(loaded):
+    loaded = templates.loaded(machine.facts)
+    if templates.report(loaded, machine=options.look.machine):
         return FAILED
-    must_differ(loaded.builds)
+    auth = await login.settled(shared_auth(loaded.builds))
+    must_differ(loaded.builds, auth, machine)
     redactor, short = Redactor.of(secrets_of(loaded, os.environ) | login_secrets(auth))
     warnings = [f"the value of {name} is too short to be hidden" for name in short]
     for warning in warnings + open_files(loaded, auth, templates.texts):
@@ -64,7 +65,7 @@ def _warn(text: str) -> None:
 
 async def _built(work: _Work, lease: Lease | None, start: float) -> int:
     options, hide = work.options, work.redactor.text
-    async with opened(options.journal, hide) as journal, file_locked(ALIVE / options.run, ephemeral=True):
+    async with opened(options.journal, hide) as journal, living(options.run, options.journal):
         here = Errand(work.cloud, work.auth, work.machine, work.redactor)
         if not await earlier_runs_settled(journal, here, first=options.recover):
             return FAILED
@@ -91,21 +92,21 @@ class _Work:
     ) -> tuple[list[Outcome], bool]:
         """Build, and show it; returns how each build ended and whether a signal stopped the run."""
         run, names = self.options.run, [spec.name for spec in self.loaded.builds]
-        usual = await journal.usual_seconds()
+        usual = efforts(await journal.last_timings())
         async with shown(self.options.look, names, usual, logs) as progress:
 
             def say(text: str) -> None:
                 progress.say(self.redactor.text(text))
 
             asker = Asker(say, progress.entered) if self.options.attended else None
-            policy = self._policy(asker)
-            stopping = Stopping(say)
+            policy = self._policy(asker, embedded=lease is not None)
+            stopping = Stopping(say, self.options.recovery, progress.flush)
             sink = Together({"logs": logs, "events.jsonl": events, "progress": progress}, say)
             with lease.heard_by(say) if lease else nullcontext():
                 site_of_run = site_on(self.cloud, self.auth, self.machine, run, say)
                 async with site_of_run as site:
-                    progress.watch(site.gauges)
                     work = Run(site, journal, sink, stopping, policy, self.redactor)
+                    progress.watch(work.gauges)
                     hear_out()
                     with signals_heard(stopping):
                         outcomes = await self._outcomes(work, journal, events, say)
@@ -125,10 +126,16 @@ class _Work:
         events.run("run-finished", run=run, ok=succeeded(outcomes))
         return outcomes
 
-    def _policy(self, asker: Asker | None) -> RunOptions:
+    def _policy(self, asker: Asker | None, *, embedded: bool) -> RunOptions:
         options = self.options
-        attendance = Attendance(OnError(options.on_error), options.debug, asker)
-        return RunOptions(options.parallel_builds, options.fail_fast, options.force, attendance, options.deadlines)
+        return RunOptions(
+            options.parallel_builds,
+            options.fail_fast,
+            options.force,
+            Attendance(OnError(options.on_error), options.debug, asker),
+            options.deadlines,
+            options.recovery if embedded else "",  # `az` does not reach the embedded cloud
+        )
 
 
 def _tell_results(work: _Work, logs: LogFiles, outcomes: Sequence[Outcome], took: float) -> None:
@@ -144,26 +151,3 @@ def _tell_results(work: _Work, logs: LogFiles, outcomes: Sequence[Outcome], took
         echo(line)
     if any(outcome.residues for outcome in outcomes):
         echo(f"           all of it: {options.recovery}")
-
-
-def shared_auth(specs: tuple[BuildSpec, ...]) -> Auth:
-    """The authentication of the run: one VM has one identity towards its own disk list. Raises UserError."""
-    first, *others = [spec.auth for spec in specs]
-    if any(auth != first for auth in others):
-        raise UserError(
-            "the builders of this template authenticate in different ways",
-            hint="give all of them the same authentication options, or build them in separate runs (-only)",
-        )
-    return first
-
-
-def facts_of(machine: Machine) -> VmFacts:
-    """What templates may ask about this VM."""
-    return VmFacts(
-        name=machine.name,
-        subscription_id=machine.id.subscription,
-        resource_group=machine.id.resource_group,
-        location=machine.location,
-        zone=machine.zone,
-        resource_id=str(machine.id),
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gilder.cli.machine import artifact_text
 from gilder.cli.plain import seconds
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome
 
@@ -37,10 +38,8 @@ def _one(outcome: Outcome, log: Path | None) -> list[str]:
     match outcome:
         case Built():
             lines = [f"built      {outcome.build} in {seconds(outcome.seconds)}"]
-            if outcome.artifacts:
-                lines.append("           Azure resources created:")
-            lines.extend(f"           {artifact}" for artifact in outcome.artifacts)
-            return lines
+            text = artifact_text(outcome.artifacts) if outcome.artifacts else ""
+            return [*lines, *(f"           {line}" for line in text.splitlines())]
         case Failed():
             lines = [f"failed     {outcome.build} after {seconds(outcome.seconds)}, while {outcome.stage}"]
             lines.extend(f"           {line}" for line in outcome.error.splitlines())

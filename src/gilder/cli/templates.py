@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any
 
 import click
 
+from gilder.cli.machine import machine_line
 from gilder.cli.secrecy import mistakes_redactor
 from gilder.model.diagnostics import Diagnostic, Severity, render
 from gilder.model.errors import UserError
 from gilder.model.vm import VmFacts
-from gilder.template import Inputs, Loaded, clashes, load, select, without
+from gilder.template import Inputs, Loaded, clashes, differing, is_chosen, is_hcl, load, not_fetched, select, without
 
 _NATIVE_KEYS = re.compile(r"^(matrix|defaults|overrides)\s*:", re.MULTILINE)
 """What tells a matrix file from other YAML in the same directory."""
@@ -62,6 +64,7 @@ def template_options(function: Callable[..., Any], *, required: bool = True) -> 
         inputs = Inputs(
             variables=dict(_pair(pair) for pair in variables),
             var_files=[(file, _text(file)) for file in var_files],
+            fetch=not_fetched,
         )
         files = tuple(file for name in template for file in _files(name))
         _each_once(files)
@@ -86,6 +89,8 @@ class Templates:
     inputs: Inputs
     only: Sequence[str] = ()
     except_: Sequence[str] = ()
+    _told: set[Diagnostic] = field(default_factory=set, repr=False)
+    """What was printed: read again, a template has the same warnings."""
 
     @property
     def name(self) -> str:
@@ -97,15 +102,32 @@ class Templates:
         """What the files say, by name."""
         return {file.name: file.text for file in self.files}
 
-    def each(self, vm: VmFacts | None = None) -> list[tuple[TemplateFile, Loaded]]:
-        """What each template means; without `vm`, placeholders stand for what only an Azure VM knows."""
-        inputs = replace(self.inputs, vm=vm)
-        return [(file, load(file.text, file=file.name, inputs=inputs)) for file in self.files]
-
     def loaded(self, vm: VmFacts | None = None) -> Loaded:
-        """What they mean together, less the builds that were not asked for. Nothing is left out when there are mistakes."""
-        parts = [loaded for _, loaded in self.each(vm)]
-        whole = Loaded(
+        """What they mean together, less the builds that were not asked for; of those, mistakes are but warnings.
+
+        Without `vm`, placeholders stand for what only an Azure VM knows.
+        """
+        chosen = functools.partial(is_chosen, only=self.only, except_=self.except_)
+        return self._chosen(self._whole(replace(self.inputs, vm=vm, chosen=chosen)))
+
+    def described(self) -> Loaded:
+        """The same as `loaded`, and no variable needs a value: what is made of one without stays as written."""
+        return replace(self, inputs=replace(self.inputs, values_required=False)).loaded()
+
+    def with_secrets(self) -> Templates:
+        """The same, with the values that they take out of stores of secrets."""
+        from gilder.cli.fetching import Fetcher  # here: who only looks at a template needs no network
+
+        return replace(self, inputs=replace(self.inputs, fetch=Fetcher(self.inputs.env)))
+
+    def structure(self) -> Loaded:
+        """Nothing but the mistakes in their structure."""
+        return self._whole(replace(self.inputs, syntax_only=True))
+
+    def _whole(self, inputs: Inputs) -> Loaded:
+        parts = [load(file.text, file=file.name, inputs=inputs) for file in self.files]
+        return Loaded(
+            names=tuple(name for part in parts for name in part.names),
             builds=tuple(spec for part in parts for spec in part.builds),
             diagnostics=tuple(dict.fromkeys(d for part in parts for d in part.diagnostics)),
             needs_vm=any(part.needs_vm for part in parts),
@@ -113,28 +135,32 @@ class Templates:
             sensitive=tuple(value for part in parts for value in part.sensitive),
             description="\n".join(part.description for part in parts if part.description),
             origins={name: origins for part in parts for name, origins in part.origins.items()},
+            cells={name: cell for part in parts for name, cell in part.cells.items()},
         )
-        return self._chosen(whole) if whole.ok else whole
 
     def _chosen(self, whole: Loaded) -> Loaded:
-        names = [spec.name for spec in whole.builds]
         after = [p.name or p.type for spec in whole.builds for chain in spec.post_processors for p in chain]
-        chosen, complaints = select(names, self.only, self.except_, after)
-        complaints += tuple(_twice(chosen))
+        chosen, complaints = select(whole.names, self.only, self.except_, after)
         builds = tuple(without(spec, self.except_) for spec in whole.builds if spec.name in chosen)
-        complaints += clashes(builds, whole.origins)
+        if not whole.ok:  # what is missing, is missing because of the mistakes
+            return replace(whole, builds=builds)
+        complaints += tuple(_twice(chosen))
+        complaints += clashes(builds, whole.origins) + differing(builds, whole.origins)
         return replace(whole, builds=builds, diagnostics=whole.diagnostics + complaints)
 
-    def report(self, loaded: Loaded) -> int:
-        """Print the diagnostics to stderr; returns how many errors there are."""
-        if not loaded.diagnostics:
-            return 0
+    def report(self, loaded: Loaded, *, machine: bool = False) -> int:
+        """Print the diagnostics, each once, to stderr or for machines to stdout; returns how many errors there are."""
+        news = [diagnostic for diagnostic in loaded.diagnostics if diagnostic not in self._told]
+        self._told.update(news)
         sources = dict(self.inputs.var_files) | self.texts
         hide = mistakes_redactor(loaded, sources.values(), os.environ).text
-        for diagnostic in loaded.diagnostics:
+        for diagnostic in news:
             text = sources.get(diagnostic.where.file) if diagnostic.where else None
-            for line in render(diagnostic, text):
-                click.echo(hide(line), err=True)
+            told = hide("\n".join(render(diagnostic, text)))
+            if machine:
+                kind = "error" if diagnostic.severity is Severity.ERROR else "say"
+                told = machine_line(time.time(), "", "ui", kind, told)
+            click.echo(told, err=not machine)
         return sum(d.severity is Severity.ERROR for d in loaded.diagnostics)
 
 
@@ -166,7 +192,11 @@ def _directory(folder: Path) -> Iterator[TemplateFile]:
     """The templates of a directory, by name: other JSON and YAML in it is passed over."""
     found = False
     for path in sorted(folder.iterdir()):
-        if path.suffix not in (".json", ".yaml", ".yml") or path.name.startswith(".") or not path.is_file():
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if is_hcl(path.name):
+            click.echo(f"{path}: HCL2, which gilder does not read, passed over", err=True)
+        if is_hcl(path.name) or path.suffix not in (".json", ".yaml", ".yml"):
             continue
         text = _text(str(path))
         if _is_template(path, text):

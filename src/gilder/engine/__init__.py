@@ -1,14 +1,13 @@
 """Many images: admission, limits, order, signals, outcomes."""
 
-from gilder.engine.connection import site_on, turn_on
+from gilder.engine.connection import arm_on, site_for, site_on, turn_on
 from gilder.engine.gc import Collected, Collector, Here, Judged
-from gilder.engine.login import cloud_of, settled
-from gilder.engine.recovery import ALIVE, Recovered, Recovery, crashed_runs
+from gilder.engine.login import cloud_of, settled, shared_auth
+from gilder.engine.recovery import Recovered, Recovery
 from gilder.engine.run import Run, RunOptions, must_differ
-from gilder.engine.signals import STOPPING, Stopping, signals_heard
+from gilder.engine.signals import STOPPING, Stopping, heeded, signals_heard
 
 __all__ = [
-    "ALIVE",
     "STOPPING",
     "Collected",
     "Collector",
@@ -19,11 +18,14 @@ __all__ = [
     "Run",
     "RunOptions",
     "Stopping",
+    "arm_on",
     "cloud_of",
-    "crashed_runs",
+    "heeded",
     "must_differ",
     "settled",
+    "shared_auth",
     "signals_heard",
+    "site_for",
     "site_on",
     "turn_on",
 ]

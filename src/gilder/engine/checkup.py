@@ -7,18 +7,19 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
+from gilder.azure.arm import Arm
 from gilder.azure.machines import vm_view
 from gilder.azure.roles import Missing
 from gilder.azure.standing import answered, caller, lacking, permissions_on
 from gilder.build import Site
 from gilder.build.permissions import needs_of, needs_of_machine, together
 from gilder.build.plan import planned
-from gilder.engine.recovery import crashed_runs
 from gilder.engine.run import must_differ
 from gilder.model.errors import Denied, GilderError
 from gilder.model.findings import Finding, Verdict, bad, good, unknown
 from gilder.model.spec import BuildSpec
 from gilder.runtime.journal import Journal
+from gilder.runtime.living import crashed_runs
 
 Tell = Callable[[Finding], None]
 
@@ -31,14 +32,21 @@ _SLASHES = 2
 """Slashes in the id of a subscription."""
 
 
-async def checked(subject: str, check: Callable[[], Awaitable[Finding]], *, within: float = WITHIN) -> Finding:
-    """Make one check; its error is a bad finding."""
+async def checked(
+    subject: str, check: Callable[[], Awaitable[Finding]], *, within: float = WITHIN, arm: Arm | None = None
+) -> Finding:
+    """Make one check; its error is a bad finding, or where it is still tried again then, what `arm` was told last."""
+    if arm is not None:
+        arm.last_refusal = None
     with anyio.move_on_after(within):
         try:
             return await check()
         except GilderError as error:
             return bad(subject, error.message, error.hint or "")
-    return bad(subject, f"no answer within {within:g} s", "check the network, proxies and firewalls of this machine")
+    last = arm.last_refusal if arm is not None else None
+    text = f"no answer within {within:g} s" + (f" that helps: {last.message}" if last else "")
+    hint = last.hint if last else None
+    return bad(subject, text, hint or "check the network, proxies and firewalls of this machine")
 
 
 async def site_checked(
@@ -54,14 +62,14 @@ async def site_checked(
         name = f"object id {found.object_id}" if found.object_id else "an identity that the token does not name"
         return good("token", f"signed in as {name}, for {found.lasts / 60:.0f} min")
 
-    token = await checked("token", identity)
+    token = await checked("token", identity, arm=site.arm)
     tell(token)
     if token.verdict is not Verdict.GOOD:
         for subject in ("requests", "VM", "permissions", *(f"build {spec.name}" for spec in specs)):
             tell(unknown(subject, "not checked without a token"))
         return
-    tell(await checked("requests", lambda: _requests(site, clock)))
-    tell(await checked("VM", lambda: _machine(site)))
+    tell(await checked("requests", lambda: _requests(site, clock), arm=site.arm))
+    tell(await checked("VM", lambda: _machine(site), arm=site.arm))
     await _permissions(site, specs, who, tell)
     await _builds(site, specs, tell)
 
@@ -76,7 +84,8 @@ async def _requests(site: Site, clock: Callable[[], float]) -> Finding:
     if used_up:
         return bad("requests", f"none left of {', '.join(used_up)}", "wait some minutes, or stop who uses them up")
     left = ", ".join(f"{left} {name}" for name, left in answer.left.items())
-    return good("requests", f"left: {left}" if left else "Azure names no limits")
+    told = f"left for reading the VM: {left}; what is left for changes, Azure tells only with a change"
+    return good("requests", told if left else "Azure names no limits")
 
 
 async def _machine(site: Site) -> Finding:
@@ -95,7 +104,8 @@ async def _machine(site: Site) -> Finding:
 
 async def _permissions(site: Site, specs: Sequence[BuildSpec], who: str, tell: Tell) -> None:
     """A line for each scope. What a subscription must permit is tried by the checks that read it."""
-    needs = [need for spec in specs for need in needs_of(spec, site.machine)] or needs_of_machine(site.machine)
+    needs = [need for spec in specs for need in needs_of(spec, site.machine, site.gallery_subscription(spec))]
+    needs = needs or [*needs_of_machine(site.machine)]
     for scope, actions in together(needs).items():
         if scope.count("/") == _SLASHES:
             continue
@@ -106,14 +116,15 @@ async def _permissions(site: Site, specs: Sequence[BuildSpec], who: str, tell: T
         ) -> Finding:
             return await _permitted(site, subject, scope, actions, who)
 
-        tell(await checked(subject, permitted))
+        tell(await checked(subject, permitted, arm=site.arm))
 
 
 async def _permitted(site: Site, subject: str, scope: str, actions: Sequence[str], who: str) -> Finding:
     try:
         held = await permissions_on(site.arm, scope.split("/")[2], scope)
     except Denied:
-        return unknown(subject, f"this identity may not read what it may do on {scope}")
+        remedy = 'builds do not need it; docs/permissions.md, "For gilder doctor", has the role that lets it look'
+        return unknown(subject, f"this identity may not read what it may do on {scope}", remedy)
     missing = lacking(actions, held)
     if missing:
         advice = Missing(tuple(missing), (scope,) * len(missing), who).advice()
@@ -126,7 +137,7 @@ async def _builds(site: Site, specs: Sequence[BuildSpec], tell: Tell) -> None:
     if not specs:
         return
     try:
-        must_differ(specs)
+        must_differ(specs, site.auth, site.machine)
     except GilderError as error:
         tell(bad("builds", error.message, error.hint or ""))
     for spec in specs:
@@ -137,7 +148,7 @@ async def _builds(site: Site, specs: Sequence[BuildSpec], tell: Tell) -> None:
             remarks = "".join(f"; {remark}" for remark in found.remarks)
             return good(f"build {spec.name}", f"{found.source} -> {', '.join(made) or 'nothing'}{remarks}")
 
-        tell(await checked(f"build {spec.name}", plan))
+        tell(await checked(f"build {spec.name}", plan, arm=site.arm))
 
 
 async def journal_checked(journal: Journal) -> Finding:

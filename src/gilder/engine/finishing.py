@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum, auto
+from functools import partial
 from urllib.parse import urlsplit
 
 import anyio
 
 from gilder.azure.arm import Arm
-from gilder.azure.galleries import VersionPlan, delete_version, publish_version, version_made
-from gilder.azure.images import ImagePlan, create_image, delete_image, image_made
+from gilder.azure.images import ImagePlan
 from gilder.azure.operations import Begun, Operation, Usual, looks
-from gilder.azure.settling import Product
+from gilder.azure.settling import LOOK_AGAIN, Product, surely
 from gilder.azure.snapshots import snapshot_state
+from gilder.build.products import ProductPlan, create_product, delete_product, product_made, snapshots_of
 from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, Throttled, Unreachable
 
 _MAY_PASS = (Throttled, Unreachable, Denied, Conflict)
 """Refusals after which another recovery may succeed; any other is the cloud's last word."""
+
+_PATIENCE = 6 * 3600.0
+"""Seconds after which something that the cloud still works on is left to another recovery: twenty times what is usual."""
 
 _LOOK_EVERY = 60.0
 """Seconds between looks at a resource while its operation is followed."""
@@ -34,36 +38,52 @@ class End(Enum):
 
 
 async def finish(
-    arm: Arm, plan: ImagePlan | VersionPlan, operations: Sequence[Operation], begun: Begun, say: Callable[[str], None]
+    arm: Arm,
+    plan: ProductPlan,
+    tags: Mapping[str, str],
+    operations: Sequence[Operation],
+    begun: Begun,
+    say: Callable[[str], None],
 ) -> End:
-    """Finish an image (version), or remove what of it there is; `operations` are those known to have begun.
+    """Finish an image (version), or remove what of it there is.
+
+    `tags` are those of the build's snapshots; `operations` are those known to have begun.
 
     Raises CloudError when neither can be done now: then another call may do it, as long as the snapshot is there.
     """
-    await _followed(arm, plan, operations, say)
-    product = await _settled(arm, plan)
-    if product is not None and not product.of(plan.snapshot):
-        return End.NOT_OURS
-    if product is not None and product.state == "Succeeded":
-        return End.PUBLISHED
-    await _removed(arm, plan)
-    if not await _snapshots_there(arm, plan):
-        return End.REMOVED
+    deadline = anyio.current_time() + _PATIENCE
+    with anyio.move_on_after(_PATIENCE):
+        await _followed(arm, plan, operations, say)
+    product = await _settled(arm, plan, deadline)
+    old = product is not None and not operations and product.mark == plan.replaces
+    if product is not None and not old:
+        if not product.of(plan.snapshot):
+            return End.NOT_OURS
+        if product.state == "Succeeded":
+            return End.PUBLISHED
+        await _removed(arm, plan)
+    if not await _snapshots_there(arm, plan, tags):
+        if plan.replaces and not old:
+            say(f"what {plan.id} was before is gone, as -force asked, and so is the snapshot of what was to replace it")
+        return End.NOT_OURS if old else End.REMOVED
+    if old:
+        say(f"replacing {plan.id.name}, as -force asked")
+        await delete_product(arm, plan, lambda made: made.mark == plan.replaces)
     say(f"publishing {plan.id.name} from its snapshot")
     try:
-        await _made(arm, plan, begun)
+        await create_product(arm, plan, begun)
     except _MAY_PASS:
         raise
     except CloudError as error:
         say(f"{plan.id.name} cannot be published: {error.message}")
+        if plan.replaces:
+            say(f"what {plan.id} was before is gone, as -force asked")
         await _removed(arm, plan)
         return End.REMOVED
     return End.PUBLISHED
 
 
-async def _followed(
-    arm: Arm, plan: ImagePlan | VersionPlan, operations: Sequence[Operation], say: Callable[[str], None]
-) -> None:
+async def _followed(arm: Arm, plan: ProductPlan, operations: Sequence[Operation], say: Callable[[str], None]) -> None:
     """Wait for what has begun. How it ended is seen on the resource: the record of an operation is kept for a day only."""
     if operations:
         with anyio.CancelScope() as scope:
@@ -73,19 +93,22 @@ async def _followed(
                 group.cancel_scope.cancel()
 
 
-async def _watch(arm: Arm, plan: ImagePlan | VersionPlan, following: anyio.CancelScope) -> None:
-    """End the following when the cloud works on the resource no more: an address that does not answer would hold it up."""
+async def _watch(arm: Arm, plan: ProductPlan, following: anyio.CancelScope) -> None:
+    """End the following when the cloud works on the resource no more: an address that does not answer would hold it up.
+
+    Two looks must show it, for one may be stale.
+    """
+    ended = 0
     while True:
         await anyio.sleep(_LOOK_EVERY)
         with suppress(CloudError):
-            product = await _product(arm, plan)
-            if product is None or product.settled:
+            product = await product_made(arm, plan)
+            ended = ended + 1 if product is None or product.settled else 0
+            if ended > 1:
                 following.cancel()
 
 
-async def _ends(
-    arm: Arm, plan: ImagePlan | VersionPlan, operations: Sequence[Operation], say: Callable[[str], None]
-) -> None:
+async def _ends(arm: Arm, plan: ProductPlan, operations: Sequence[Operation], say: Callable[[str], None]) -> None:
     usual = Usual.CREATE_IMAGE if isinstance(plan, ImagePlan) else Usual.PUBLISH_VERSION
     for operation in operations:
         if not _at_home(arm, operation):
@@ -105,33 +128,34 @@ def _at_home(arm: Arm, operation: Operation) -> bool:
     return host == home or host.endswith(f".{home}")
 
 
-async def _settled(arm: Arm, plan: ImagePlan | VersionPlan) -> Product | None:
-    """What was being published, once the cloud works on it no more; None when there is nothing."""
+async def _settled(arm: Arm, plan: ProductPlan, deadline: float) -> Product | None:
+    """What was being published, once the cloud works on it no more; None when there is nothing.
+
+    Nothing must be seen more than once: the request for it may have come right before the crash, and not show yet.
+    """
+    again = iter(LOOK_AGAIN)
     while True:
-        product = await _product(arm, plan)
-        if product is None or product.settled:
+        product = await product_made(arm, plan)
+        if product is not None and product.settled:
             return product
-        await anyio.sleep(5 if isinstance(plan, ImagePlan) else 20)
+        pause = next(again, None) if product is None else 5.0 if isinstance(plan, ImagePlan) else 20.0
+        if pause is None:
+            return None
+        if product is not None and anyio.current_time() > deadline:
+            raise Conflict(f"the cloud still works on {plan.id.name} ({product.state}); recover it when that has ended")
+        await anyio.sleep(pause)
 
 
-async def _product(arm: Arm, plan: ImagePlan | VersionPlan) -> Product | None:
-    return await (image_made if isinstance(plan, ImagePlan) else version_made)(arm, plan.id)
+async def _snapshots_there(arm: Arm, plan: ProductPlan, tags: Mapping[str, str]) -> bool:
+    """Whether all that it is made of is there and whole, and is this build's: names that users chose come again.
 
-
-async def _snapshots_there(arm: Arm, plan: ImagePlan | VersionPlan) -> bool:
-    for snapshot in (plan.snapshot, *plan.data_snapshots.values()):
-        if await snapshot_state(arm, snapshot) != "Succeeded":
+    What is not there is looked for again: after one stale look the image would be given up, and its snapshot deleted.
+    """
+    for snapshot in snapshots_of(plan):
+        if await surely(partial(snapshot_state, arm, snapshot, tags), Usual.TAKE_SNAPSHOT) != "Succeeded":
             return False
     return True
 
 
-async def _made(arm: Arm, plan: ImagePlan | VersionPlan, begun: Begun) -> None:
-    match plan:
-        case ImagePlan():
-            await create_image(arm, plan, begun)
-        case VersionPlan():
-            await publish_version(arm, plan, begun=begun)
-
-
-async def _removed(arm: Arm, plan: ImagePlan | VersionPlan) -> None:
-    await (delete_image if isinstance(plan, ImagePlan) else delete_version)(arm, plan.id, plan.snapshot)
+async def _removed(arm: Arm, plan: ProductPlan) -> None:
+    await delete_product(arm, plan, lambda made: made.of(plan.snapshot))

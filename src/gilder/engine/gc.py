@@ -6,7 +6,6 @@ Nothing is deleted that is not wholly tagged as gilder's, whose lease still runs
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,6 +19,7 @@ from gilder.build.leases import KEPT, LEASE, TERM
 from gilder.model.errors import GilderError, Refused
 from gilder.model.ids import ArmId
 from gilder.model.tags import BUILD, CREATED, HOST, RUN
+from gilder.runtime.filelock import Turn
 from gilder.slots.devices import SlotDevices
 from gilder.slots.leftovers import detach_leftovers
 
@@ -121,9 +121,7 @@ def _age(since: timedelta) -> str:
 class Collector:
     """Finds garbage and removes it, from this VM."""
 
-    def __init__(
-        self, arm: Arm, here: Here, devices: SlotDevices, turn: Callable[[], AbstractAsyncContextManager[None]]
-    ) -> None:
+    def __init__(self, arm: Arm, here: Here, devices: SlotDevices, turn: Turn) -> None:
         self._arm = arm
         self._here = here
         self._devices = devices
@@ -170,22 +168,27 @@ class Collector:
     async def _detached(self, resources: Sequence[ArmId]) -> list[ArmId]:
         """Detach what this VM still lists; returns what is free. A device in use keeps its disk."""
         still = [now for resource in resources if (now := await self._still(resource)) is not None]
-        attached = [one.id for one in still if one.attached_to]
-        refused: dict[ArmId, GilderError] = {}
+        attached = {one.id: one.tags for one in still if one.attached_to}
+        refused: dict[ArmId, str] = {}
         if attached:
             try:
-                refused = await detach_leftovers(self._arm, self._here.vm, self._devices, attached, self._turn)
+                done = await detach_leftovers(self._arm, self._here.vm, self._devices, attached, self._turn)
+                refused = {disk: error.message for disk, error in done.refused.items()}
+                refused |= dict.fromkeys(done.foreign, "its tags have changed")
             except GilderError as error:
-                refused = dict.fromkeys(attached, error)
-        self._left += [(disk, error.message) for disk, error in refused.items()]
+                refused = dict.fromkeys(attached, error.message)
+        self._left += refused.items()
         return [one.id for one in still if one.id not in refused]
 
     async def _delete(self, resource: ArmId, limit: anyio.CapacityLimiter) -> None:
         async with limit:
             try:
-                if await self._still(resource) is None:
+                if (now := await self._still(resource)) is None:
                     return
-                await (delete_disk if resource.is_type("disks") else delete_snapshot)(self._arm, resource)
+                delete = delete_disk if resource.is_type("disks") else delete_snapshot
+                if not await delete(self._arm, resource, now.tags):
+                    self._left.append((resource, "its tags have changed"))
+                    return
             except GilderError as error:
                 if not await self._gone(resource):  # it may have gone although the answer was lost
                     self._left.append((resource, error.message))

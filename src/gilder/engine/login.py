@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from gilder.azure.cloud import Cloud, discovered_cloud, named_cloud
-from gilder.azure.denials import AZ_HINT
 from gilder.azure.methods import Method, method_of, with_environment
 from gilder.azure.tenants import tenant_of
-from gilder.host.run import output
-from gilder.model.errors import CommandFailed, Denied, UserError
-from gilder.model.spec import Auth
+from gilder.engine.azure_cli import account, registered_cloud
+from gilder.model.clouds import known_cloud
+from gilder.model.errors import UserError
+from gilder.model.spec import Auth, BuildSpec
 
 _LOGGING_IN = (Method.SECRET, Method.CERTIFICATE, Method.ASSERTION, Method.OIDC)
+
+
+def shared_auth(specs: Sequence[BuildSpec]) -> Auth:
+    """The authentication of a run: one VM has one identity towards its own disk list. Raises UserError.
+
+    Without a subscription_id where the builds name different ones: each has its own.
+    """
+    first, *others = [spec.auth for spec in specs] or [Auth()]
+    if any(first.differences(auth) for auth in others):
+        raise UserError(
+            "the builders of this template authenticate in different ways",
+            hint="give all of them the same authentication options, or build them in separate runs (-only)",
+        )
+    if any(auth.subscription_id != first.subscription_id for auth in others):
+        return Auth(**first.model_dump(exclude_unset=True, exclude={"subscription_id"}))
+    return first
 
 
 async def settled(auth: Auth, environment: Mapping[str, str], say: Callable[[str], None]) -> Auth:
@@ -25,21 +39,23 @@ async def settled(auth: Auth, environment: Mapping[str, str], say: Callable[[str
     complete = with_environment(auth, environment)
     if method_of(complete) is not Method.AZURE_CLI:
         return complete
-    ignored = [name for name in ("client_id", "client_secret", "client_cert_path", "client_jwt", "oidc_request_url",
-                                 "object_id", "tenant_id", "subscription_id") if getattr(complete, name)]  # fmt: skip
+    given = [name for name in Auth.model_fields if name in complete.model_fields_set and getattr(complete, name)]
+    ignored = [name for name in given if name != "use_azure_cli_auth"]
     if ignored:
         say(f"use_azure_cli_auth: {', '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} ignored")
-    account = await _account()
-    return Auth(use_azure_cli_auth=True, metadata_host=complete.metadata_host, **account)
+    return Auth(use_azure_cli_auth=True, **await account())
 
 
 async def cloud_of(auth: Auth) -> Cloud:
-    """The cloud that (settled) options mean: described by `metadata_host`, or known by name.
+    """The cloud that (settled) options mean: known by name, described by `metadata_host`, or registered with `az`.
 
-    Raises UserError for an unknown name, Refused when the host describes no cloud.
+    Raises UserError for an unknown name, Refused when the host describes no such cloud, Denied when `az` knows none.
     """
+    if auth.use_azure_cli_auth and known_cloud(auth.cloud_environment_name) is None:
+        return await registered_cloud(auth.cloud_environment_name)
     if auth.metadata_host:
-        return await discovered_cloud(auth.metadata_host)
+        named = "cloud_environment_name" in auth.model_fields_set
+        return await discovered_cloud(auth.metadata_host, auth.cloud_environment_name if named else "")
     return named_cloud(auth.cloud_environment_name)
 
 
@@ -51,27 +67,3 @@ async def with_tenant(auth: Auth, cloud: Cloud, subscription: str) -> Auth:
     if auth.tenant_id or method_of(auth) not in _LOGGING_IN:
         return auth
     return auth.model_copy(update={"tenant_id": await tenant_of(auth.subscription_id or subscription, cloud)})
-
-
-async def _account() -> dict[str, str]:
-    """Cloud, subscription and tenant of the account that `az` has marked as default."""
-    command = ["az", "account", "show", "--output", "json"]
-    try:
-        # az finds its login by HOME and AZURE_CONFIG_DIR, and its way out by the variables of proxies.
-        text = await output(command, env={**os.environ, "AZURE_CORE_NO_COLOR": "true"}, timeout=60)
-    except CommandFailed as error:
-        if error.status == 127:
-            raise UserError(
-                "use_azure_cli_auth: there is no program `az`", hint="install the Azure CLI (package azure-cli)"
-            ) from error
-        last = next((line for line in error.tail if line.strip()), "it says nothing")
-        raise Denied(f"use_azure_cli_auth: `az account show` fails: {last}", hint=AZ_HINT) from error
-    try:
-        told = json.loads(text)
-        return {
-            "subscription_id": str(told["id"]),
-            "tenant_id": str(told["tenantId"]),
-            "cloud_environment_name": str(told["environmentName"]),
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise Denied("use_azure_cli_auth: `az account show` printed no account", hint=AZ_HINT) from error

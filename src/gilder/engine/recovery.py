@@ -5,31 +5,29 @@ Everything is done by observation, so that it may be interrupted and done again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
 
 from gilder.azure.arm import Arm
 from gilder.azure.disks import delete_disk
-from gilder.azure.galleries import VersionPlan
-from gilder.azure.images import ImagePlan
 from gilder.azure.operations import Begun, Operation
 from gilder.azure.snapshots import delete_snapshot
-from gilder.build.publish import plan_from
+from gilder.build.leases import Leases, renewed
+from gilder.build.products import plan_from, snapshots_of
 from gilder.engine.finishing import End, finish
 from gilder.model.errors import GilderError
 from gilder.model.ids import ArmId
-from gilder.runtime.filelock import is_unlocked
-from gilder.runtime.journal import Journal, ResidueRecord, RunRecord, boot_id
+from gilder.model.tags import of_build
+from gilder.runtime.filelock import Turn
+from gilder.runtime.journal import Journal, ResidueRecord, RunRecord
 from gilder.slots.devices import SlotDevices
-from gilder.slots.leftovers import detach_leftovers
+from gilder.slots.leftovers import Detached, detach_leftovers
 
-ALIVE = Path("/run/gilder/runs")
-"""Where each run holds a lock while it lives; the kernel drops it when the process dies, whatever its number becomes."""
-
+Delete = Callable[[Arm, ArmId, Mapping[str, str]], Awaitable[bool]]
+"""Deletes a resource that carries these tags; False when what is there does not."""
 
 _PRODUCTS = ("image", "image version")
 """Kinds of what a build is for; everything else is temporary."""
@@ -45,23 +43,6 @@ class Recovered:
     left: tuple[str, ...]
 
 
-async def crashed_runs(journal: Journal, alive: Path = ALIVE) -> list[RunRecord]:
-    """The runs that ended without giving everything back, oldest first; runs that still live are not among them."""
-    holding = {residue.run for residue in await journal.residues()}
-    return [
-        run
-        for run in await journal.runs()
-        if (run.id in holding or run.status == "running") and not is_alive(run, alive)
-    ]
-
-
-def is_alive(run: RunRecord, alive: Path = ALIVE) -> bool:
-    """Whether the process of a run still lives on this machine."""
-    if run.boot != boot_id():
-        return False
-    return not is_unlocked(alive / run.id)
-
-
 class Recovery:
     """Recovers the runs of one journal, with the identity and on the VM that they had."""
 
@@ -71,7 +52,7 @@ class Recovery:
         vm: ArmId,
         journal: Journal,
         devices: SlotDevices,
-        turn: Callable[[], AbstractAsyncContextManager[None]],
+        turn: Turn,
         say: Callable[[str], None],
     ) -> None:
         self._arm = arm
@@ -84,23 +65,26 @@ class Recovery:
         self._removed: list[str] = []
         self._left: list[str] = []
         self._needed: set[ArmId] = set()
+        self._unreadable: set[str] = set()
+        """Builds of which it is not known what they were to make, and of what."""
 
     async def recover(self, run: RunRecord) -> Recovered:
         """Finish or remove everything that a dead run holds; what cannot be is named and stays in the journal."""
         residues = await self._journal.residues(run.id)
         self._published, self._removed, self._left = [], [], []
-        self._needed = set()
+        self._needed, self._unreadable = set(), set()
         of = {kind: [r for r in residues if r.kind == kind] for kind in {r.kind for r in residues}}
+        leases = Leases(self._arm, run.id)
         # A replication may take an hour; slots and disks are given back meanwhile.
-        async with anyio.create_task_group() as group:
+        async with renewed(leases), anyio.create_task_group() as group:
             for residue in (*of.get("image", ()), *of.get("image version", ())):
-                group.start_soon(self._publish, residue)
+                group.start_soon(self._publish, residue, leases)
             group.start_soon(self._disks, of.get("attachment", []), of.get("disk", []))
         await self._snapshots(of.get("snapshot", []))
         await self._close(run, {residue.build for residue in residues if residue.kind in _PRODUCTS})
         return Recovered(run.id, tuple(self._published), tuple(self._removed), tuple(self._left))
 
-    async def _publish(self, residue: ResidueRecord) -> None:
+    async def _publish(self, residue: ResidueRecord, leases: Leases) -> None:
         """Follow, resume or remove an image (version) that was being published."""
 
         def say(text: str) -> None:
@@ -109,13 +93,17 @@ class Recovery:
         try:
             plan = plan_from(residue.data)
         except ValueError as error:
+            self._unreadable.add(residue.build)
             await self._stays(residue, f"its record cannot be read: {error}")
             return
         say(f"looking at the {residue.kind} {residue.name}")
+        for snapshot in snapshots_of(plan):  # the crash may be so long ago that others take them for garbage
+            leases.taken_over(snapshot)
         try:
-            end = await finish(self._arm, plan, await self._operations(residue), self._noting(residue), say)
+            operations, begun = await self._operations(residue), self._noting(residue)
+            end = await finish(self._arm, plan, _tags(residue), operations, begun, say)
         except GilderError as error:
-            self._needed |= _snapshots_of(plan)
+            self._needed |= set(snapshots_of(plan))
             await self._stays(residue, error.message)
             return
         match end:
@@ -125,8 +113,7 @@ class Recovery:
             case End.REMOVED:
                 await self._gone(residue)
             case End.NOT_OURS:
-                say(f"the {residue.kind} {residue.name} that is there now was made by somebody else, and stays")
-                await self._journal.released(residue.id)
+                await self._foreign(residue)
 
     async def _operations(self, residue: ResidueRecord) -> list[Operation]:
         """The operations that were begun on a resource, oldest first."""
@@ -152,45 +139,73 @@ class Recovery:
         """Delete snapshots, but none of which an image is still to be made."""
         free = []
         for residue in residues:
-            if ArmId.parse(residue.handle) in self._needed:
+            if ArmId.parse(residue.handle) in self._needed or residue.build in self._unreadable:
                 await self._stays(residue, "an image is still to be made of it")
             else:
                 free.append(residue)
-        await self._all(free, delete_snapshot)
-
-    async def _detach(self, residues: Sequence[ResidueRecord]) -> None:
-        by_disk = {ArmId.parse(residue.handle): residue for residue in residues}
-        if not by_disk:
-            return
-        try:
-            refused = await detach_leftovers(self._arm, self._vm, self._devices, list(by_disk), self._turn)
-        except GilderError as error:
-            refused = dict.fromkeys(by_disk, error)
-        for disk, residue in by_disk.items():
-            if (why := refused.get(disk)) is not None:
-                await self._stays(residue, why.message)
-            else:
-                await self._gone(residue)
+        why = await self._all(free, delete_snapshot)
+        for residue in free:
+            if residue.id in why:
+                await self._stays(residue, why[residue.id].message)
 
     async def _disks(self, attachments: Sequence[ResidueRecord], disks: Sequence[ResidueRecord]) -> None:
-        await self._detach(attachments)
-        await self._all(disks, delete_disk)
+        """Detach and delete disks. Whether one is attached is asked of all: an earlier recovery may have seen wrongly that
+        it was not, and have closed the record of its attachment."""
+        residues = [*attachments, *disks]
+        if not residues:
+            return
+        free, why = await self._detached(residues)
+        why |= await self._all(free, delete_disk)
+        for residue in residues:
+            if residue.id in why:
+                await self._stays(residue, why[residue.id].message)
 
-    async def _all(self, residues: Sequence[ResidueRecord], delete: Callable[[Arm, ArmId], Awaitable[None]]) -> None:
+    async def _detached(self, residues: Sequence[ResidueRecord]) -> tuple[list[ResidueRecord], dict[int, GilderError]]:
+        """Detach the disks that these are about; the disks that are free, and by number what could not be done, and why."""
+        wanted = {ArmId.parse(residue.handle): _tags(residue) for residue in residues}
+        try:
+            found = await detach_leftovers(self._arm, self._vm, self._devices, wanted, self._turn)
+        except GilderError as error:
+            found = Detached(dict.fromkeys(wanted, error), frozenset())
+        free, why = [], {}
+        for residue in residues:
+            disk = ArmId.parse(residue.handle)
+            if (refusal := found.refused.get(disk)) is not None:
+                why[residue.id] = refusal
+            elif disk in found.foreign:
+                await self._foreign(residue)
+            elif residue.kind == "attachment":
+                await self._gone(residue)
+            else:
+                free.append(residue)
+        return free, why
+
+    async def _all(self, residues: Sequence[ResidueRecord], delete: Delete) -> dict[int, GilderError]:
+        """Delete these; by number what could not be deleted, and why."""
+        why: dict[int, GilderError] = {}
+
+        async def remove(residue: ResidueRecord) -> None:
+            try:
+                gone = await delete(self._arm, ArmId.parse(residue.handle), _tags(residue))
+            except GilderError as error:
+                why[residue.id] = error
+            else:
+                await (self._gone if gone else self._foreign)(residue)
+
         async with anyio.create_task_group() as group:
             for residue in residues:
-                group.start_soon(self._remove, residue, delete)
-
-    async def _remove(self, residue: ResidueRecord, delete: Callable[[Arm, ArmId], Awaitable[None]]) -> None:
-        try:
-            await delete(self._arm, ArmId.parse(residue.handle))
-        except GilderError as error:
-            await self._stays(residue, error.message)
-        else:
-            await self._gone(residue)
+                group.start_soon(remove, residue)
+        return why
 
     async def _gone(self, residue: ResidueRecord) -> None:
         self._removed.append(f"{residue.kind} {residue.name}")
+        await self._journal.released(residue.id)
+
+    async def _foreign(self, residue: ResidueRecord) -> None:
+        """Leave a thing alone that this build did not make: names that users chose are used again."""
+        self._say(
+            f"{residue.build}: the {residue.kind} {residue.name} that is there now is not of this build, and stays"
+        )
         await self._journal.released(residue.id)
 
     async def _stays(self, residue: ResidueRecord, why: str) -> None:
@@ -224,6 +239,6 @@ def _all_of(products: Sequence[ResidueRecord]) -> set[str]:
     return found
 
 
-def _snapshots_of(plan: ImagePlan | VersionPlan) -> set[ArmId]:
-    """What an image (version) is made of."""
-    return {plan.snapshot, *plan.data_snapshots.values()}
+def _tags(residue: ResidueRecord) -> dict[str, str]:
+    """By what a thing is known that its build made."""
+    return of_build(residue.run, residue.build)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 import anyio
 
@@ -17,15 +20,37 @@ from gilder.runtime.release import MemoryLedger, Patience
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask to stop."""
 
+
+def heeded() -> tuple[signal.Signals, ...]:
+    """Those of them that this process was not started to ignore: nohup(1) and jobs in the background of a script want so."""
+    return tuple(number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN)
+
+
 HURRIED = 15.0
 """Seconds that each release may still take after the second signal."""
 
 
-class Stopping:
-    """The state of being stopped, shared by a run's builds."""
+_LAST_WORDS = 2.0
+"""Seconds for what is said before leaving to be shown; a terminal that was stopped never shows it."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+
+def flushed(within: float) -> None:
+    """Have standard error shown, if that takes no longer."""
+    flushing = threading.Thread(target=sys.stderr.flush, daemon=True)
+    flushing.start()
+    flushing.join(within)
+
+
+class Stopping:
+    """The state of being stopped, shared by a run's builds. `recovery` is the command that finishes what is left behind."""
+
+    def __init__(
+        self, say: Callable[[str], None], recovery: str = "", flush: Callable[[float], object] = flushed
+    ) -> None:
         self._say = say
+        self._recovery = recovery
+        self._flush = flush
+        self._heard = 0
         self._scopes: list[anyio.CancelScope] = []
         self._ledgers: list[MemoryLedger] = []
         self._hurries: list[Callable[[], None]] = []
@@ -48,6 +73,12 @@ class Stopping:
         """Name what this ledger holds when leaving in haste."""
         self._ledgers.append(ledger)
 
+    def heard(self, name: str) -> None:
+        """Count a signal as it comes, in its handler. The third leaves there: the event loop may be stuck."""
+        self._heard += 1
+        if self._heard > 2:
+            self._leave(name)
+
     def signalled(self, name: str) -> None:
         """Take one step further: stop, hurry, leave."""
         self.signals += 1
@@ -61,17 +92,27 @@ class Stopping:
             for call in self._hurries:
                 call()
         else:
-            self._say(f"{name}: leaving; this is left behind:")
-            for ledger in self._ledgers:
-                for entry in ledger.held:
-                    self._say(f"  {entry}; remove it with: {entry.remedy}")
-            sys.stderr.flush()
-            os._exit(1)
+            self._leave(name)
+
+    def _leave(self, name: str) -> NoReturn:
+        # Whatever the signal came into the middle of, and however stuck that is, the kernel ends it then.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(math.ceil(2 * _LAST_WORDS))
+        self._say(f"{name}: leaving; this is left behind:")
+        held = [entry for ledger in self._ledgers for entry in ledger.held]
+        for entry in held:
+            self._say(f"  {entry}; remove it with: {entry.remedy}")
+        if held and self._recovery:
+            self._say(f"  all of it: {self._recovery}")
+        self._flush(_LAST_WORDS)
+        os._exit(1)
 
 
 @contextmanager
 def signals_heard(stopping: Stopping) -> Iterator[None]:
-    """Hear SIGINT, SIGTERM and SIGHUP while inside an event loop; what heard them before does so again afterwards.
+    """Hear the signals that ask to stop while inside an event loop; what heard them before does so again afterwards.
+
+    One that is ignored stays so.
 
     Not by the event loop's own handlers: when those are removed, the system's way with a signal is back for a moment, and one
     that came then ended gilder before its summary.
@@ -79,9 +120,11 @@ def signals_heard(stopping: Stopping) -> Iterator[None]:
     loop = asyncio.get_running_loop()
 
     def hear(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stopping.signalled, signal.Signals(number).name)
+        name = signal.Signals(number).name
+        stopping.heard(name)
+        loop.call_soon_threadsafe(stopping.signalled, name)
 
-    before = {number: signal.signal(number, hear) for number in STOPPING}
+    before = {number: signal.signal(number, hear) for number in heeded()}
     try:
         yield
     finally:

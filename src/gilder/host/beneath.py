@@ -106,7 +106,7 @@ class Root:
             finally:
                 os.close(fd)
 
-    def create(self, path: str, data: bytes, mode: int) -> None:
+    def create(self, path: str, data: bytes, mode: int, mtime_ns: int | None = None) -> os.stat_result:
         """Put a new file at `path`; what was there (a link, not what it leads to) is replaced."""
         with self.parent(path) as (directory, name):
             unlink(directory, name)
@@ -114,7 +114,11 @@ class Root:
             fd = os.open(name, flags, 0o600, dir_fd=directory)
             with open(fd, "wb") as file:
                 file.write(data)
+                file.flush()  # a later write would change the time again
                 os.fchmod(fd, mode)
+                if mtime_ns is not None:
+                    os.utime(fd, ns=(mtime_ns, mtime_ns))
+                return os.fstat(fd)
 
 
 def unlink(directory: int, name: str) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gilder.host.run import run
 from gilder.model.errors import CommandFailed
-from gilder.runtime.locks import KeyedLocks
+from gilder.runtime.locks import Turns
 from gilder.runtime.release import closing
 
 
@@ -60,9 +60,7 @@ def btrfs_refuses_clones(release: str) -> bool:
 
 
 @asynccontextmanager
-async def own_turn(
-    found: Filesystem, device_path: str, turns: KeyedLocks, waiting: Callable[[str], None]
-) -> AsyncIterator[None]:
+async def own_turn(found: Filesystem, device_path: str, turns: Turns) -> AsyncIterator[None]:
     """Hold the right to mount a filesystem, where its clones must wait; returns at once for all others.
 
     A btrfs device is forgotten by the kernel at the end, for else it takes it for a second device of the next clone.
@@ -78,5 +76,5 @@ async def own_turn(
             return
 
     keys = [f"btrfs {found.uuid}"] if btrfs_refuses_clones(os.uname().release) else []
-    async with turns.held(*keys, waiting=waiting), closing(forget, within=10):
+    async with turns.held(*keys), closing(forget, within=10):
         yield

@@ -62,14 +62,18 @@ def _listed(missing: Mapping[str, list[str]]) -> str:
 
 
 async def namespaces() -> Finding:
-    """Whether a build's own mount, PID, UTS and IPC namespaces can be made: by making some."""
+    """Whether a build's own mount, PID, UTS and IPC namespaces can be made, and mounted in: by doing so."""
     spaces = ["--mount", "--pid", "--uts", "--ipc", "--propagation=slave", "--fork", "--kill-child"]
-    done = await run(["setpriv", "--pdeathsig=KILL", "unshare", *spaces, "--", "true"], check=False, timeout=30)
+    # What the keeper of a sandbox mounts; some containers allow the one and not the other.
+    mounts = ["sh", "-c", "mount -t proc proc /proc && mount -t tmpfs none /tmp"]
+    done = await run(["setpriv", "--pdeathsig=KILL", "unshare", *spaces, "--", *mounts], check=False, timeout=30)
     if done.status == 0:
-        return good("namespaces", "mount, PID, UTS and IPC namespaces can be made")
-    said = next((line for line in reversed(done.tail) if line.strip()), f"status {done.status}")
+        return good("namespaces", "mount, PID, UTS and IPC namespaces can be made, and mounted in")
+    # mount(8) adds to every error where there may be more.
+    told = [line.strip() for line in done.tail if line.strip() and "dmesg(1)" not in line]
+    said = told[-1] if told else f"status {done.status}"
     remedy = "run as root, on a machine and not in a container without privileges; util-linux must be 2.33 or later"
-    return bad("namespaces", f"none can be made: {said}", remedy)
+    return bad("namespaces", f"none can be made and mounted in: {said}", remedy)
 
 
 async def kernel() -> Finding:

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gilder.host.run import Completed, OnLine
+from gilder.host.hearing import OnLine
+from gilder.host.run import Completed
 from gilder.host.sandbox import KEEPER, FileRefused, Sandbox
 from gilder.model.errors import CommandFailed, HostError
 from gilder.runtime.release import Ledger, Release, releasing
@@ -29,16 +30,33 @@ _HANDED_ON = (
 )
 """What a guest gets of gilder's environment, the proxies in capitals too. Not more: it holds Azure credentials."""
 
-_POLICY = "/usr/sbin/policy-rc.d"
-_DENY = b"#!/bin/sh\n# No services are started while this image is built.\nexit 101\n"
-"""101: action forbidden by policy (invoke-rc.d(8))."""
+_SECLUSION = (
+    # 101: action forbidden by policy (invoke-rc.d(8)).
+    (
+        "/usr/sbin/policy-rc.d",
+        "/usr/sbin",
+        b"#!/bin/sh\n# No services are started while this image is built.\nexit 101\n",
+        0o755,
+    ),
+    # update-grub runs it where /etc/default/grub wants that; it mounts every disk in sight, other builds' among them.
+    (
+        "/usr/bin/os-prober",
+        "/usr/bin/os-prober",
+        b"#!/bin/sh\n# While this image is built, the disks in sight are none of its own.\nexit 0\n",
+        0o755,
+    ),
+    # Against an os-prober that is installed or upgraded meanwhile. Read after /etc/default/grub, last of its directory.
+    ("/etc/default/grub.d/zz-gilder.cfg", "/etc/default/grub.d", b"GRUB_DISABLE_OS_PROBER=true\n", 0o644),
+)
+"""What is lent to a guest so that its packages leave this machine alone: path, what must be there for it, content, mode."""
 
 
 def guest_environment() -> dict[str, str]:
     """What programs in a guest are given unless told otherwise."""
     handed_on = {name for word in _HANDED_ON for name in (word, word.upper())}
     passed = {name: value for name, value in os.environ.items() if name in handed_on}
-    return {"PATH": _PATH, "HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", **passed}
+    root = {"PATH": _PATH, "HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh"}
+    return {**root, "GRUB_DISABLE_OS_PROBER": "true", **passed}
 
 
 class Guest:
@@ -71,8 +89,8 @@ class Guest:
     ) -> Completed:
         """Run a program, or a text by the guest's /bin/sh, in a chroot inside the sandbox (as `gilder.host.run.run`).
 
-        `env` is the whole environment (None: `guest_environment`). What a script leaves running lives on until the
-        sandbox's processes are ended, unless not `linger`.
+        `env` is the whole environment (None: `guest_environment`). What a script leaves running lives on, and is heard,
+        until the sandbox's processes are ended, unless not `linger`.
         """
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
         return await self.box.run(
@@ -136,9 +154,10 @@ async def copied_in(
 ) -> AsyncIterator[None]:
     """Hold copies of host files in the guest, each at the same path; what was there comes back exactly afterwards.
 
+    Where the guest itself has replaced, rewritten or removed such a copy meanwhile, that stays, and `say` hears of it.
     Raises HostError when a file cannot be read here or its directory is missing there.
     """
-    async with _lending(guest, "files copied into", ledger) as token:
+    async with _lending(guest, "files copied into", ledger, say) as token:
         for file in files:
             if say:
                 say(file)
@@ -152,24 +171,29 @@ async def copied_in(
 
 
 @asynccontextmanager
-async def services_denied(guest: Guest, ledger: Ledger) -> AsyncIterator[None]:
-    """Hold a policy-rc.d that keeps package scripts from starting services on this machine, where /usr/sbin is there."""
-    async with _lending(guest, "policy-rc.d in", ledger) as token:
-        if await guest.exists("/usr/sbin"):
-            data = base64.b64encode(_DENY).decode()
-            await guest.box.ask(
-                "lend", root=str(guest.root), path=_POLICY, token=token, data=data, source=None, mode=0o755
-            )
+async def secluded(guest: Guest, ledger: Ledger, *, say: Callable[[str], None] | None = None) -> AsyncIterator[None]:
+    """Hold what keeps the guest's packages from this machine: they start no services here, and look for no systems on its
+    disks. As `copied_in`, each where its directory (or the program whose place it takes) is there."""
+    async with _lending(guest, "policy-rc.d and the like in", ledger, say) as token:
+        for path, needs, text, mode in _SECLUSION:
+            if await guest.exists(needs):
+                data = base64.b64encode(text).decode()
+                await guest.box.ask(
+                    "lend", root=str(guest.root), path=path, token=token, data=data, source=None, mode=mode
+                )
         yield
 
 
 @asynccontextmanager
-async def _lending(guest: Guest, what: str, ledger: Ledger) -> AsyncIterator[str]:
+async def _lending(guest: Guest, what: str, ledger: Ledger, say: Callable[[str], None] | None) -> AsyncIterator[str]:
     """Hold files lent to the guest under the token that is yielded; all go back when the block ends."""
     token = f"gilder-{secrets.token_hex(6)}"
 
     async def undo() -> None:
-        await guest.box.ask("give_back", root=str(guest.root), token=token)
+        stays = await guest.box.ask("give_back", root=str(guest.root), token=token)
+        for path, deed in stays.items():
+            if say:
+                say(f"{path} was {deed} during provisioning, and stays so")
 
     remedy = f"do not use the disk: the original files are beside theirs, with {token} in their names"
     lent = Release(what, str(guest.root), remedy, undo, within=60, goes_with=str(guest.box), must=True)

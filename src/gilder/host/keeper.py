@@ -1,4 +1,6 @@
-"""The program that gilder runs inside a sandbox: `keeper.py keep VOLUMES NAME`, its process 1, or `keeper.py carry WORK`.
+"""The program that gilder runs inside a sandbox.
+
+`keeper.py keep VOLUMES NAME MARK`, its process 1 (name and mark are for who looks at processes), or `keeper.py carry WORK`.
 
 It is run by path with `python -I -S`, and finds the package that it belongs to beside itself.
 """

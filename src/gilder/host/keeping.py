@@ -45,6 +45,7 @@ class Loan:
         self.path = path
         self._token = token
         self._had_original = False
+        self._lent: tuple[int, ...] | None = None
         self._times_before: tuple[int, int] | None = None
         self._times_lent: tuple[int, int] | None = None
 
@@ -61,21 +62,38 @@ class Loan:
                 os.rename(name, self._aside(name), src_dir_fd=directory, dst_dir_fd=directory)
                 self._had_original = True
             self._times_before = before
-            root.create(self.path, data, mode)
+            # Of a second ago: the clock of filesystems is coarse, and a write that follows at once has to show.
+            self._lent = _mark(root.create(self.path, data, mode, time.time_ns() - 10**9))
             self._times_lent = _times(directory)
 
-    def give_back(self, root: Root) -> None:
-        """Put back what was there. The directory's times are put back too unless somebody else changed it since."""
+    def give_back(self, root: Root) -> str | None:
+        """Put back what was there, unless the guest has replaced, rewritten or removed the lent file: then that stays.
+
+        Such a deed is returned: "changed" or "removed". The directory's times are put back too unless somebody else
+        changed it since.
+        """
         if self._times_before is None:
-            return
+            return None
         with root.parent(self.path) as (directory, name):
             now = _times(directory)
-            if self._had_original:
+            found = lstat(directory, name)
+            untouched = self._lent is None or (found is not None and _mark(found) == self._lent)
+            if not untouched:
+                unlink(directory, self._aside(name))
+            elif self._had_original:
                 os.rename(self._aside(name), name, src_dir_fd=directory, dst_dir_fd=directory)
             else:
                 unlink(directory, name)
             os.utime(f"/proc/self/fd/{directory}", ns=self._times_before if now == self._times_lent else now)
         self._times_before = None
+        if untouched or (found is None and not self._had_original):
+            return None
+        return "removed" if found is None else "changed"
+
+
+def _mark(found: os.stat_result) -> tuple[int, ...]:
+    """By what a file is known again that nobody has written to; who only changes its mode or owner does not write."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _times(directory: int) -> tuple[int, int]:
@@ -174,17 +192,23 @@ class Keeper:
         with Root(root) as inside:
             loan.lend(inside, content, 0o644 if mode is None else mode)
 
-    def give_back(self, root: str, token: str) -> None:
-        """End the loans of a token, the last first; all are tried before the first error is told."""
+    def give_back(self, root: str, token: str) -> dict[str, str]:
+        """End the loans of a token, the last first; all are tried before the first error is told.
+
+        What the guest did at their paths, where that stays: "changed" or "removed".
+        """
         failed: OSError | None = None
+        stays: dict[str, str] = {}
         with Root(root) as inside:
             for loan in reversed(self._loans.pop(token, [])):
                 try:
-                    loan.give_back(inside)
+                    if deed := loan.give_back(inside):
+                        stays[loan.path] = deed
                 except OSError as error:
                     failed = failed or error
         if failed:
             raise failed
+        return stays
 
     def processes(self) -> list[str]:
         """The names of all processes but this one, zombies aside."""

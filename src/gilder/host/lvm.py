@@ -9,7 +9,7 @@ The programs run outside of the build's sandbox: LVM and udev meet at System V s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from gilder.host.devices import BlockDevice, holders_of, is_free, partition, par
 from gilder.host.filesystems import filesystem, filesystems
 from gilder.host.run import output, run
 from gilder.model.errors import Busy, CommandFailed, DeviceMissing, Refused
-from gilder.runtime.locks import KeyedLocks
+from gilder.runtime.locks import Turns
 from gilder.runtime.release import Ledger, Release, releasing
 
 _NO_ROOT = frozenset("sSvVtTeEiIlLdDpP")
@@ -49,10 +49,9 @@ async def volume_paths(device: BlockDevice) -> list[str]:
 async def activated(
     device: BlockDevice,
     ledger: Ledger,
-    turns: KeyedLocks,
+    turns: Turns,
     *,
     root_device: str | None = None,
-    waiting: Callable[[str], None] = lambda what: None,
     mapper: Path = Path("/sys/class/block"),
 ) -> AsyncIterator[str | None]:
     """Hold a disk's volume groups active; yields the path of the root volume, None for a disk without LVM.
@@ -69,7 +68,7 @@ async def activated(
     own = ["--devices", ",".join(paths)]
     listed = await output(["pvs", *own, "--noheadings", "--separator", ",", "-o", "pv_name,vg_name"])
     groups = sorted({group for line in listed.splitlines() if (group := line.strip().rpartition(",")[2])})
-    async with turns.held(*(f"volume group {group}" for group in groups), waiting=waiting):
+    async with turns.held(*(f"volume group {group}" for group in groups)):
         if taken := sorted(set(groups) & _active_groups(mapper)):
             raise Refused(
                 f"the volume group {taken[0]} of {device.path} has the name of one that is active on this machine",

@@ -20,7 +20,7 @@ from gilder.host.holders import file_holders
 from gilder.host.sandbox import VOLUMES, FileRefused, Sandbox
 from gilder.model.errors import Busy, CommandFailed, HostError, Refused
 from gilder.model.spec import ChrootMount
-from gilder.runtime.locks import KeyedLocks
+from gilder.runtime.locks import KeyedLocks, Turns
 from gilder.runtime.release import Ledger, Release, releasing
 
 __all__ = ["VOLUMES", "extra_mounted", "mounted"]
@@ -28,7 +28,7 @@ __all__ = ["VOLUMES", "extra_mounted", "mounted"]
 Say = Callable[[str], None]
 
 
-_TURNS = KeyedLocks()
+_TURNS = Turns(KeyedLocks())
 """Those of this process."""
 
 
@@ -45,15 +45,15 @@ async def mounted(
     *,
     ledger: Ledger,
     manual: str | None = None,
+    on_line: Callable[[str, str], None] | None = None,
     within: float = 600.0,
-    turns: KeyedLocks | None = None,
-    waiting: Say = _unheard,
+    turns: Turns = _TURNS,
 ) -> AsyncIterator[Path]:
     """Hold `device_path` (a partition or logical volume) mounted at `at` inside the sandbox; yields `at`.
 
     `manual` is the rendered `manual_mount_command`: a shell runs it, with the mount path appended, and it makes its mount
-    point itself. `within` is how many seconds the unmount may take; it writes everything that was not yet written. `turns`
-    are for filesystems whose clones cannot be mounted at once; `waiting` is told when this one waits.
+    point itself; `on_line` hears what it prints. `within` is how many seconds the unmount may take; it writes everything
+    that was not yet written. `turns` are for filesystems whose clones cannot be mounted at once.
 
     When the block ends the sandbox's processes are ended, then everything at and beneath `at` is unmounted. Raises
     CommandFailed when it cannot be mounted, Refused when something is mounted there already, ReleaseFailed (caused by
@@ -69,7 +69,7 @@ async def mounted(
     found = await filesystem(device_path) if manual is None else Filesystem("", "")
     remedy = f"{box.enter_hint} -c 'umount -R {at}'"
     async with (
-        own_turn(found, device_path, turns or _TURNS, waiting),
+        own_turn(found, device_path, turns),
         releasing(
             ledger, Release("mount", f"{device_path} at {at}", remedy, undo, within, goes_with=str(box), must=True)
         ),
@@ -77,7 +77,9 @@ async def mounted(
         # Also for a manual command: nobody but this build sees where its mount point has to be.
         await box.ask("make_directory", path=str(at))
         if manual is not None:
-            await box.run(["/bin/sh", "-c", f"{manual} {at}"], where="manual_mount_command")
+            # As all commands of the template on this machine: with the user's environment, and what it starts goes on.
+            line, env = ["/bin/sh", "-c", f"{manual} {at}"], dict(os.environ)
+            await box.run(line, env=env, on_line=on_line, where="manual_mount_command", linger=True)
         else:
             words = [word for option in options_for(found, options) for word in ("-o", option)]
             await box.run(box.wrapped(["mount", *words, device_path, str(at)]))

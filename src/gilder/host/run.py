@@ -7,27 +7,22 @@ gone, cancelled or not.
 
 from __future__ import annotations
 
-import codecs
 import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-from anyio.abc import ByteReceiveStream, Process
+from anyio.abc import Process
 
+from gilder.host.hearing import Hearing, Lingering, OnLine
 from gilder.model.errors import CommandFailed, CommandTimedOut, HostError
 
-OnLine = Callable[[str, str], None]
-"""Called with each line that a program prints, without its line end, and its stream: stdout or stderr."""
-
 TAIL_LINES = 40
-LONGEST_LINE = 64 * 1024
-"""Characters; a longer line is cut into pieces, so that a program without line ends cannot fill the memory."""
 TERM_GRACE = 5.0
 """Seconds between TERM and KILL."""
 KILL_PATIENCE = 30.0
@@ -36,8 +31,10 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _UNTIL_STOPPED = 250
 """Looks, 2 ms apart, for a process that was told to stop."""
 
-_SILENCE = 0.15
-"""Seconds without a line, seen twice, after which the output of an ended program counts as complete."""
+_LAST_WORDS = (0.3, 2.0)
+"""Seconds without a word after which the output of an ended program counts as complete, and how long that is waited for."""
+_LAST_WORDS_OF_A_FAILURE = (3.0, 10.0)
+"""Longer, for its error message may still be on its way through a filter (`exec > >(filter)`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +62,13 @@ async def run(
     valid: Sequence[int] = (0,),
     timeout: float | None = None,
     where: str = "",
-    linger: bool = False,
+    linger: Lingering | None = None,
 ) -> Completed:
     """Run a program to its end.
 
     `prefix` (such as an `nsenter` line) comes before `argv` but not into messages. `env` is the whole environment (None:
-    `tool_environment`). `timeout` is in seconds. What the program left running in its session is ended too, unless
-    `linger`: then it keeps running, and what it prints from then on is not heard.
+    `tool_environment`). `timeout` is in seconds. What the program left running in its session is ended too, unless there
+    is a `linger`: then it keeps running, and `on_line` hears what it prints until that is closed.
 
     Raises CommandFailed when `check` and the status is not among `valid`, or when the program cannot be started
     (status 127), CommandTimedOut after `timeout`, and HostError when a process of it cannot be ended.
@@ -83,20 +80,34 @@ async def run(
         if on_line is not None:
             on_line(text, stream)
 
-    process = await start([*prefix, *argv], argv, env=env, cwd=cwd, talks=stdin is not None, where=where)
+    hearing = Hearing(heard)
+    process = await start(
+        [*prefix, *argv], argv, env=env, cwd=cwd, talks=stdin is not None, where=where, hearing=hearing
+    )
     try:
-        with anyio.move_on_after(timeout) as limit:
-            await _talk(process, stdin, heard)
+        with hearing.checked():
+            timed_out = await _talk(process, stdin, hearing, timeout)
     except BaseException as error:
+        hearing.mute()
         if stuck := await end(process, entered=bool(prefix)):
             error.add_note(f"these cannot be ended, they wait in the kernel: {', '.join(stuck)}")
+        hearing.close()
         raise
-    if (limit.cancelled_caught or not linger) and (stuck := await end(process, entered=bool(prefix))):
-        raise HostError(f"{argv[0]} left processes that cannot be ended, they wait in the kernel: {', '.join(stuck)}")
-    if limit.cancelled_caught:
+    if linger is not None and not timed_out:
+        linger.keep(hearing)
+        await process.aclose()
+    else:
+        hearing.mute()
+        stuck = await end(process, entered=bool(prefix))
+        hearing.close()
+        if stuck:
+            raise HostError(
+                f"{argv[0]} left processes that cannot be ended, they wait in the kernel: {', '.join(stuck)}"
+            )
+    if timed_out:
         raise CommandTimedOut(argv, timeout or 0.0, tuple(tail), where=where)
     status = process.returncode
-    assert status is not None, "_talk returns after the program has ended"
+    assert status is not None, "it has ended"
     if check and status not in valid:
         raise CommandFailed(argv, status, tuple(tail), where=where)
     return Completed(status, tuple(tail))
@@ -134,21 +145,24 @@ async def start(
     cwd: str | None = None,
     talks: bool = False,
     where: str = "",
+    hearing: Hearing | None = None,
 ) -> Process:
     """Start a program in a session of its own and return at once; whoever calls this must `end` it.
 
-    `shown` is what messages say of it. `talks` gives it a pipe as stdin. Raises CommandFailed (status 127) if it cannot
-    be started.
+    `shown` is what messages say of it. `talks` gives it a pipe as stdin. What it prints goes to `hearing`, closed already
+    if this raises, or is the caller's to read. Raises CommandFailed (status 127) if it cannot be started.
     """
     process: Process | None = None
+    ends: tuple[int, ...] = ()
     # Shielded: a cancellation while the event loop is making the process would lose what it has started.
     with anyio.CancelScope(shield=True):
         try:
+            stdout, stderr = ends = await hearing.open() if hearing else (subprocess.PIPE, subprocess.PIPE)
             process = await anyio.open_process(
                 line,
                 stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=stdout,
+                stderr=stderr,
                 env=tool_environment() if env is None else env,
                 cwd=cwd,
                 start_new_session=True,
@@ -156,42 +170,27 @@ async def start(
         except OSError as error:
             hint = f"is {line[0]} installed?" if isinstance(error, FileNotFoundError) else None
             raise CommandFailed(shown, 127, (str(error),), where=where, hint=hint) from error
+        finally:
+            if hearing:
+                for each in ends:
+                    os.close(each)
+                if process is None:
+                    hearing.close()
     assert process is not None, "the shield lets no cancellation through"
     return process
 
 
-async def _talk(process: Process, stdin: bytes | None, heard: OnLine) -> None:
-    """Feed and hear a program until it has ended and said everything."""
-    last = anyio.current_time()
-    open_pipes = 2
-
-    def noted(text: str, stream: str) -> None:
-        nonlocal last
-        last = anyio.current_time()
-        heard(text, stream)
-
-    async def listen(pipe: ByteReceiveStream | None, stream: str) -> None:
-        nonlocal open_pipes
-        assert pipe is not None
-        await _lines(pipe, lambda text: noted(text, stream))
-        open_pipes -= 1
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(listen, process.stdout, "stdout")
-        group.start_soon(listen, process.stderr, "stderr")
-        if stdin is not None:
-            group.start_soon(_feed, process, stdin)
-        await process.wait()
-        # The pipes close when the last writer goes; a daemon left behind may hold them for ever.
-        silences = 0
-        while open_pipes and silences < 2:
-            before = last
-            for _ in range(15):
-                await anyio.sleep(_SILENCE / 15)
-                if not open_pipes:
-                    break
-            silences = silences + 1 if last == before else 0
-        group.cancel_scope.cancel()
+async def _talk(process: Process, stdin: bytes | None, hearing: Hearing, timeout: float | None) -> bool:
+    """Feed and hear a program until it has ended and, so far as one can know, has said everything; True after a timeout."""
+    with anyio.move_on_after(timeout) as limit:
+        async with anyio.create_task_group() as group:
+            if stdin is not None:
+                group.start_soon(_feed, process, stdin)
+            await process.wait()
+            group.cancel_scope.cancel()
+    if not limit.cancelled_caught:
+        await hearing.last_words(*(_LAST_WORDS if process.returncode == 0 else _LAST_WORDS_OF_A_FAILURE))
+    return limit.cancelled_caught
 
 
 async def _feed(process: Process, data: bytes) -> None:
@@ -201,23 +200,6 @@ async def _feed(process: Process, data: bytes) -> None:
         await process.stdin.send(data)
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):
         await process.stdin.aclose()
-
-
-async def _lines(pipe: ByteReceiveStream, line: Callable[[str], None]) -> None:
-    """Cut a stream into lines; what is not UTF-8 becomes U+FFFD."""
-    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-    rest = ""
-    try:
-        async for chunk in pipe:
-            *whole, rest = (rest + decode(chunk)).split("\n")
-            for text in whole:
-                line(_shown(text))
-            while len(rest) > LONGEST_LINE:
-                line(rest[:LONGEST_LINE])
-                rest = rest[LONGEST_LINE:]
-    finally:
-        if rest := rest + decode(b"", True):
-            line(_shown(rest))
 
 
 async def end(process: Process, grace: float | None = None, *, entered: bool = False) -> list[str]:
@@ -309,8 +291,3 @@ def _members(group: int) -> set[int]:
         if its_group == str(group) and (state not in "ZX" or parent == str(group)):
             found.add(int(process.name))
     return found
-
-
-def _shown(line: str) -> str:
-    """What a terminal would show of a line in the end: progress bars write over themselves with carriage returns."""
-    return line.rstrip("\r").rpartition("\r")[2]

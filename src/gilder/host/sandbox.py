@@ -23,7 +23,8 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from gilder.host.run import Completed, OnLine, end, output, run, start
+from gilder.host.hearing import Lingering, OnLine
+from gilder.host.run import Completed, end, output, run, start
 from gilder.model.errors import HostError
 from gilder.model.spec import Delayed
 from gilder.runtime.release import Ledger, Release, closing, releasing
@@ -58,6 +59,8 @@ class Sandbox:
         self._answers = BufferedByteReceiveStream(process.stdout)
         self._numbers = itertools.count(1)
         self._turn = anyio.Lock()
+        self.lingering = Lingering()
+        """Hears what is left running inside."""
 
     @property
     def prefix(self) -> tuple[str, ...]:
@@ -95,7 +98,7 @@ class Sandbox:
         where: str = "",
         linger: bool = False,
     ) -> Completed:
-        """As `gilder.host.run.run`, inside."""
+        """As `gilder.host.run.run`, inside; what `linger`s is heard until it is ended."""
         return await run(
             argv,
             prefix=self.prefix,
@@ -106,7 +109,7 @@ class Sandbox:
             valid=valid,
             timeout=timeout,
             where=where,
-            linger=linger,
+            linger=self.lingering if linger else None,
         )
 
     async def output(self, argv: Sequence[str], *, valid: Sequence[int] = (0,), where: str = "") -> str:
@@ -122,7 +125,9 @@ class Sandbox:
 
         Returns, when none is left, the names of those that were there. Raises HostError if one cannot be ended.
         """
-        return list(await self.ask("end_processes", grace=grace))
+        ended = list(await self.ask("end_processes", grace=grace))
+        await self.lingering.last_words()
+        return ended
 
     @asynccontextmanager
     async def file(self, name: str, data: bytes, mode: int) -> AsyncIterator[str]:
@@ -201,7 +206,9 @@ class Sandbox:
         with anyio.move_on_after(5):
             await self._process.wait()
         # `unshare` takes its child with it (--kill-child).
-        if stuck := await end(self._process, grace=0):
+        stuck = await end(self._process, grace=0)
+        self.lingering.close()
+        if stuck:
             raise HostError(f"processes in {self} wait in the kernel and cannot be ended: {', '.join(stuck)}")
 
 
@@ -213,7 +220,9 @@ async def sandbox(
 
     To be entered from the main thread: the keeper dies with the thread that started it. Raises HostError.
     """
-    keeper = [*KEEPER, "keep", str(volumes), name]
+    # For the remedy: a build of another run may have the same name, and as a pattern, debian-1 is debian-12 too.
+    mark = secrets.token_hex(4)
+    keeper = [*KEEPER, "keep", str(volumes), name, mark]
     spaces = ["--mount", "--pid", "--uts", "--ipc", "--propagation=slave", "--fork", "--kill-child"]
     process: Process | None = None
     box: Sandbox | None = None
@@ -224,7 +233,7 @@ async def sandbox(
         elif process is not None and (stuck := await end(process, grace=0)):
             raise HostError(f"the programs that make {name}'s sandbox cannot be ended: {', '.join(stuck)}")
 
-    remedy = f"pkill -KILL -f {shlex.quote(f'keeper.py keep {volumes} {name}')}"
+    remedy = f"pkill -KILL -f 'keeper.py keep .* {mark}$'"
     async with releasing(ledger, Release("sandbox", name, remedy, undo, within=30)):
         process = await start(
             ["setpriv", "--pdeathsig=KILL", "unshare", *spaces, "--", *keeper], ["unshare", *spaces], talks=True

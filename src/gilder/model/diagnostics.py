@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
+
+LINE_END = re.compile(r"\r\n|\r|\n")
+"""What ends a line to an editor; U+2028 and its like may stand inside a text."""
+_WIDEST = 110
+"""Characters of a line that are shown: templates may be minified."""
 
 
 class Severity(StrEnum):
@@ -39,12 +46,31 @@ def render(diagnostic: Diagnostic, source: str | None) -> list[str]:
     where = diagnostic.where
     place = f"{where.file}:{where.line}:{where.column}: " if where else ""
     lines = [f"{place}{diagnostic.severity}: {diagnostic.summary}"]
-    text = source.splitlines() if source is not None else []
+    text = LINE_END.split(source) if source is not None else []
     if where and 0 < where.line <= len(text):
         row = text[where.line - 1].expandtabs(1)
-        end = where.end_column if where.end_line == where.line else len(row) + 1
+        end = where.end_column - 1 if where.end_line == where.line else len(row)
+        shown, carets = _marked(row, where.column - 1, end)
         gutter = f"{where.line:>5} | "
-        lines.append(gutter + row)
-        lines.append(" " * (len(gutter) - 2) + "| " + " " * (where.column - 1) + "^" * max(1, end - where.column))
+        lines += [gutter + shown, " " * (len(gutter) - 2) + "| " + carets]
     lines.extend(f"  hint: {line}" for line in diagnostic.detail.splitlines() if line)
     return lines
+
+
+def _marked(row: str, start: int, end: int) -> tuple[str, str]:
+    """What is worth showing of a line, and carets for what stands below its characters start..end."""
+    first, last = 0, len(row)
+    if last > _WIDEST:
+        first = max(0, min(start - _WIDEST // 3, last - _WIDEST))
+        last = first + _WIDEST
+    before, after = "…" * (first > 0), "…" * (last < len(row))
+    space = " " * (len(before) + _columns(row[first:start]))
+    return before + row[first:last] + after, space + "^" * max(1, _columns(row[start : min(end, last)]))
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return sum(
+        0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 1 + (unicodedata.east_asian_width(c) in ("W", "F"))
+        for c in text
+    )

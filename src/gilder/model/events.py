@@ -32,6 +32,10 @@ WAITING_FOR = "waiting for "
 """How the record of a wait begins, where that of a stage has the stage: `waiting for a slot on the VM`."""
 
 
+THROTTLED = "Azure, which throttles this"
+"""What a build waits for when Azure allows no request of its kind for now."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something happened to the build named; `at` is monotonic time in seconds (anyio.current_time)."""

@@ -16,7 +16,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One checked thing. `remedy` says what to do about a bad one."""
+    """One checked thing. `remedy` says what to do about one that is not good."""
 
     subject: str
     verdict: Verdict
@@ -34,6 +34,6 @@ def bad(subject: str, text: str, remedy: str) -> Finding:
     return Finding(subject, Verdict.BAD, text, remedy)
 
 
-def unknown(subject: str, why: str) -> Finding:
-    """It could not be checked."""
-    return Finding(subject, Verdict.UNKNOWN, why)
+def unknown(subject: str, why: str, remedy: str = "") -> Finding:
+    """It could not be checked; with `remedy`, what would let it be."""
+    return Finding(subject, Verdict.UNKNOWN, why, remedy)

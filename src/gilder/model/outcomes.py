@@ -1,4 +1,7 @@
-"""How a build ended: a value per image, so that one failure is not everyone's."""
+"""How a build ended: a value per image, so that one failure is not everyone's.
+
+`seconds` count from its first stage; how long it was queued before depends on the other builds.
+"""
 
 from __future__ import annotations
 

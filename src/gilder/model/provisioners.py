@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from gilder.model.base import Delayed, Spec
+
+_SOME = Field(min_length=1)
+"""A list that is left out rather than empty: an empty one in a template means the default, as in Packer."""
 
 
 class Wrap(Spec):
@@ -27,7 +30,7 @@ class ShellProvisioner(Spec):
 
     type: Literal["shell"] = "shell"
     wrap: Wrap = Wrap()
-    inline: tuple[Delayed, ...] | None = None
+    inline: Annotated[tuple[Delayed, ...] | None, _SOME] = None
     """Lines that together are one script."""
     scripts: tuple[str, ...] = ()
     """Scripts, by absolute paths of this machine; `script` for one."""
@@ -35,9 +38,9 @@ class ShellProvisioner(Spec):
     """What begins an inline script; left out where the lines bring their own."""
     binary: bool = False
     """Whether scripts are copied as they are; else their lines end as Unix has it."""
-    environment_vars: tuple[str, ...] = ()
+    environment_vars: tuple[Delayed, ...] = ()
     """Variables, each `NAME=VALUE`."""
-    env: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, Delayed] = Field(default_factory=dict)
     """Variables by name; they win over `environment_vars`."""
     env_var_format: str | None = None
     """How a variable is written: `%s='%s' `, in a file `export %s='%s'\\n`."""
@@ -53,7 +56,7 @@ class ShellProvisioner(Spec):
     """Folder and name at once."""
     skip_clean: bool = False
     """Whether scripts stay in the image."""
-    valid_exit_codes: tuple[int, ...] = (0,)
+    valid_exit_codes: Annotated[tuple[int, ...], _SOME] = (0,)
     """The statuses that are no failure."""
     pause_after: float = 0.0
     """How long to wait afterwards, in seconds."""
@@ -82,7 +85,7 @@ class ShellLocal(Spec):
 
     type: Literal["shell-local"] = "shell-local"
     wrap: Wrap = Wrap()
-    inline: tuple[Delayed, ...] | None = None
+    inline: Annotated[tuple[Delayed, ...] | None, _SOME] = None
     """Lines that together are one script, or `command` for one line."""
     scripts: tuple[str, ...] = ()
     """Scripts, by absolute paths; `script` for one."""
@@ -90,16 +93,16 @@ class ShellLocal(Spec):
     """What begins an inline script."""
     environment_vars: tuple[Delayed, ...] = ()
     """Variables, each `NAME=VALUE`."""
-    env: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, Delayed] = Field(default_factory=dict)
     """Variables by name; they win over `environment_vars`."""
     env_var_format: str | None = None
     """How a variable is written."""
-    execute_command: tuple[Delayed, ...] | None = None
+    execute_command: Annotated[tuple[Delayed, ...] | None, _SOME] = None
     """The command: `.Vars`, `.Script`, `.Command`; one word alone is a command line.
     None: /bin/sh -c "{{.Vars}} {{.Script}}"."""
     only_on: tuple[str, ...] = ()
     """Names of operating systems (`linux`); runs everywhere when empty."""
-    valid_exit_codes: tuple[int, ...] = (0,)
+    valid_exit_codes: Annotated[tuple[int, ...], _SOME] = (0,)
     """The statuses that are no failure."""
 
 

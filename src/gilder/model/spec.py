@@ -5,11 +5,13 @@ Names, types and defaults follow the builder's documentation; options that gilde
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from gilder.model.base import Delayed as Delayed
 from gilder.model.base import Spec as Spec
@@ -109,6 +111,17 @@ DEFAULT_CHROOT_MOUNTS = (
 )
 
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))?", re.ASCII)
+
+
+def moment(text: str) -> datetime:
+    """The moment that a text in RFC 3339 names, or the beginning (UTC) of a day; raises ValueError for what is none."""
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError(f"{text!r} is no date in RFC 3339")
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 class TargetRegion(Spec):
     """A region that a gallery image version is replicated to."""
 
@@ -141,9 +154,25 @@ class GalleryDestination(Spec):
     exclude_from_latest: bool = False
     """Whether `latest` never means this version."""
     replication_mode: Literal["Full", "Shallow"] = "Full"
-    """`Shallow` publishes in less than a minute, for tests: one region and replica, no copy."""
+    """`Shallow` publishes in less than a minute, for tests: no copy, so one replica in the VM's region and no other."""
     end_of_life_date: str | None = None
     """The date from which users are warned, in RFC 3339."""
+
+    @field_validator("end_of_life_date")
+    @classmethod
+    def _names_a_moment(cls, text: str | None) -> str | None:
+        if text is not None:
+            moment(text)
+        return text
+
+    def model_post_init(self, context: Any) -> None:
+        if self.replication_mode == "Shallow" and [r.replicas for r in self.target_regions] not in ([], [1]):
+            raise ValueError("with replication_mode Shallow there is one replica in one region")
+
+    @property
+    def end_of_life(self) -> datetime | None:
+        """The moment from which users are warned."""
+        return moment(self.end_of_life_date) if self.end_of_life_date else None
 
     def version_id(self, subscription: str) -> ArmId:
         """The id of the version; `subscription` counts where the template names none."""
@@ -152,11 +181,21 @@ class GalleryDestination(Spec):
         return ArmId(self.subscription or subscription, self.resource_group, "Microsoft.Compute", types, names)
 
 
+_PATH = re.compile(r"(?!eyJ)(?:\.{0,2}/.*|[\w.-]+/[\w./ -]*|[\w.-]+\.(?:jwt|token|txt))")
+"""What looks like a file's name and not like a token: those begin with `eyJ`, and have no slash (RFC 7515)."""
+
+
+def is_path(client_jwt: str) -> bool:
+    """Whether this names a file. What is neither sure to be a path nor a token is taken for a secret."""
+    return _PATH.fullmatch(client_jwt) is not None
+
+
 class Auth(Spec):
     """Who gilder is towards Azure; everything empty means the managed identity of the VM."""
 
     cloud_environment_name: str = "Public"
-    """The cloud: Public, China or USGovernment, also in long forms such as AzureUSGovernmentCloud."""
+    """The cloud: Public, China or USGovernment, also in long forms such as AzureUSGovernmentCloud; with `metadata_host`, the
+    name that the host gives it."""
     metadata_host: str | None = None
     """The host that describes another cloud: `https://HOST/metadata/endpoints`."""
     client_id: str | None = None
@@ -182,12 +221,19 @@ class Auth(Spec):
     use_azure_cli_auth: bool = False
     """Whether the login of the Azure CLI is used, and every other option of this section ignored."""
 
+    def differences(self, other: Auth) -> list[str]:
+        """The options that make `other` another login; subscription_id is but the default of a gallery's subscription."""
+        if self.use_azure_cli_auth and other.use_azure_cli_auth:
+            return []  # everything else is ignored
+        names = (name for name in type(self).model_fields if name != "subscription_id")
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
     @property
     def secrets(self) -> dict[str, str]:
         """The values that must never be shown, by option. The path of a file with an assertion is none of them."""
         hidden = [name for name, field in type(self).model_fields.items() if not field.repr]
         found = {name: value for name in hidden if (value := getattr(self, name))}
-        if found.get("client_jwt", "").startswith(("/", "./", "../")):
+        if is_path(found.get("client_jwt", "")):
             del found["client_jwt"]
         return found
 
@@ -224,12 +270,12 @@ class BuildSpec(Spec):
     chroot_mounts: tuple[ChrootMount, ...] = DEFAULT_CHROOT_MOUNTS
     """What is mounted inside the root: lists of type (or `bind`), source and directory; an empty list means nothing."""
     copy_files: tuple[str, ...] = ()
-    """Files of this machine that are in the root while it is provisioned; what was there comes back. The default is
-    /etc/resolv.conf, and nothing with from_scratch."""
+    """Files of this machine that are in the root while it is provisioned; what was there comes back, unless a provisioner
+    replaces, rewrites or removes such a file itself. The default is /etc/resolv.conf, and nothing with from_scratch."""
     lvm_root_device: str | None = None
     """The logical volume with the root; without it, a volume named like a root is found on a disk with LVM."""
 
-    os_disk_size_gb: int | None = None
+    os_disk_size_gb: Annotated[int | None, Field(ge=1)] = None
     """Size of the OS disk in GiB, not below that of the source; without it as the source. Required with from_scratch."""
     os_disk_storage_account_type: DiskSku = DiskSku.STANDARD_LRS
     """Storage type of the temporary OS disk, and of the OS disk in a managed image."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gilder.host.run import OnLine
+from gilder.host.hearing import Lingering, OnLine
 
 
 def _unheard(text: str) -> None:
@@ -23,7 +23,7 @@ class ProvisionContext:
 
     `data` holds further values for templates (`SourceImageName` …). `say` tells something worth telling, `on_line` a
     line that a program printed, with its stream. `wait_for_person` shows a text and returns when a person has agreed; None
-    where there is nobody to ask.
+    where there is nobody to ask. `lingering` hears what scripts leave running that are in no sandbox, which does so itself.
     """
 
     build: str
@@ -35,6 +35,7 @@ class ProvisionContext:
     say: Callable[[str], None] = _unheard
     on_line: OnLine = _unheard_line
     wait_for_person: Callable[[str], Awaitable[None]] | None = None
+    lingering: Lingering | None = None
 
     def template_data(self) -> dict[str, str]:
         """The values for templates in provisioners: those of `data`, and the build's own."""

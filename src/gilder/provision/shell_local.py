@@ -34,8 +34,7 @@ async def run_shell_local(
         context.say(f"Skipping shell-local: it is only for {', '.join(spec.only_on)}")
         return
     data = context.template_data()
-    pairs = [pair.render(data) for pair in spec.environment_vars]
-    words = joined(variables(pairs, spec.env, context), spec.env_var_format or IN_LINE)
+    words = joined(variables(spec.environment_vars, spec.env, context), spec.env_var_format or IN_LINE)
     inline = "".join(f"{line.render(data)}\n" for line in spec.inline or ())
     async with _scripts(spec, inline, box) as scripts:
         for name, path in scripts:
@@ -64,7 +63,7 @@ async def _run_one(
         env={**os.environ, **extra},
         on_line=context.on_line,
         check=False,
-        linger=True,
+        linger=box.lingering if box else context.lingering,
     )
     if done.status not in spec.valid_exit_codes:
         raise ScriptFailed(name, done.status, spec.valid_exit_codes, done.tail)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from gilder.model.base import Delayed
 from gilder.model.errors import UserError
 from gilder.provision.context import ProvisionContext
 
@@ -14,16 +15,18 @@ IN_FILE = "export %s='%s'\n"
 """The format of one variable in a file of its own."""
 
 
-def variables(pairs: Sequence[str], env: Mapping[str, str], context: ProvisionContext) -> dict[str, str]:
+def variables(pairs: Sequence[Delayed], env: Mapping[str, Delayed], context: ProvisionContext) -> dict[str, str]:
     """The variables for a script, sorted: the build's own, then the `pairs` (name=value), then `env`, the later ones
-    winning; quotes are escaped for a single-quoted word. Raises UserError for a pair without equals sign."""
+    winning; quotes are escaped for a single-quoted word. Raises UserError for a pair without equals sign, and for a
+    text that cannot be rendered."""
+    data = context.template_data()
     given = {"PACKER_BUILD_NAME": context.build, "PACKER_BUILDER_TYPE": context.builder_type}
-    for pair in pairs:
+    for pair in (text.render(data) for text in pairs):
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise UserError(f"Environment variable not in format 'key=value': {pair}")
         given[name] = value
-    given |= env
+    given |= {name: value.render(data) for name, value in env.items()}
     return {name: given[name].replace("'", "'\"'\"'") for name in sorted(given)}
 
 

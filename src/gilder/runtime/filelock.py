@@ -1,40 +1,81 @@
-"""A lock between processes of one machine."""
+"""Locks between processes of one machine."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 
 
+def nobody() -> None:
+    """Whom nothing needs to be told."""
+
+
+class Turn(Protocol):
+    """Makes a block in which no other gilder process of this machine does the same; `busy` is told once when one does."""
+
+    def __call__(self, busy: Callable[[], None] = nobody) -> AbstractAsyncContextManager[None]:
+        """The block."""
+        ...
+
+
+_LONGEST_PAUSE = 0.2
+"""Seconds between two tries: as long may a lock lie free while somebody wants it."""
+
+
+def lock_now(path: Path) -> int | None:
+    """Take the exclusive lock on `path` if nobody has it; returns the descriptor that holds it until closed.
+
+    The kernel drops it when the process dies. Raises OSError when the file cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
 @asynccontextmanager
-async def file_locked(path: Path, *, ephemeral: bool = False) -> AsyncIterator[None]:
-    """Hold an exclusive lock on `path` while inside; the kernel drops it when the process dies.
+async def file_locked(path: Path, *, ephemeral: bool = False, busy: Callable[[], None] = nobody) -> AsyncIterator[None]:
+    """Hold an exclusive lock on `path` while inside; `busy` is told once when somebody else has it.
 
     It is asked for again and again instead of waited for: a blocking flock in a thread could not be cancelled.
     An `ephemeral` lock is one that nobody waits for (they only look whether it is held): its file goes with it.
     Raises OSError when the file cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    pause = 0.01
+    while (descriptor := lock_now(path)) is None:
+        busy()
+        busy = nobody
+        await anyio.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
     try:
-        pause = 0.01
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await anyio.sleep(pause)
-                pause = min(pause * 1.5, 0.5)
         yield
     finally:
         if ephemeral:
             path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+@asynccontextmanager
+async def in_line(path: Path, *, busy: Callable[[], None] = nobody) -> AsyncIterator[None]:
+    """Hold the lock on `path` as `file_locked` does, but let whoever waits for it go first.
+
+    A process that gives a lock back and wants it again at once would always get it, for the others are asleep between two
+    tries. So the right to be the next is a lock of its own, and who waits has it already.
+    """
+    async with AsyncExitStack() as turn:
+        async with file_locked(path.with_suffix(".next"), busy=busy):
+            await turn.enter_async_context(file_locked(path, busy=busy))
+        yield
 
 
 def is_unlocked(path: Path) -> bool:

@@ -19,40 +19,13 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from gilder.model.errors import HostError, Refused
+from gilder.model.errors import HostError
+from gilder.runtime.journal_file import prepared, to_read, to_write
 from gilder.runtime.release import closing
 
 T = TypeVar("T")
 
 DEFAULT_PATH = Path("/var/lib/gilder/journal.sqlite")
-
-VERSION = 3
-
-_SCHEMA = """
-CREATE TABLE run (
-    id TEXT PRIMARY KEY, vm TEXT NOT NULL, template TEXT NOT NULL, pid INTEGER NOT NULL, boot TEXT NOT NULL,
-    started REAL NOT NULL, finished REAL, status TEXT NOT NULL);
-CREATE TABLE build (
-    run TEXT NOT NULL REFERENCES run(id), name TEXT NOT NULL, status TEXT NOT NULL, stage TEXT NOT NULL,
-    error TEXT NOT NULL, artifacts TEXT NOT NULL, started REAL NOT NULL, finished REAL, PRIMARY KEY (run, name));
-CREATE TABLE residue (
-    id INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES run(id), build TEXT NOT NULL, kind TEXT NOT NULL,
-    name TEXT NOT NULL, handle TEXT NOT NULL, remedy TEXT NOT NULL, state TEXT NOT NULL, why TEXT NOT NULL,
-    at REAL NOT NULL);
-CREATE INDEX residue_open ON residue(run) WHERE state <> 'released';
-CREATE TABLE operation (
-    id INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES run(id), build TEXT NOT NULL, doing TEXT NOT NULL,
-    token TEXT NOT NULL, started REAL NOT NULL, finished REAL);
-CREATE TABLE timing (
-    run TEXT NOT NULL REFERENCES run(id), build TEXT NOT NULL, stage TEXT NOT NULL, detail TEXT NOT NULL,
-    started REAL NOT NULL, seconds REAL NOT NULL, ok INTEGER NOT NULL);
-CREATE INDEX timing_of ON timing(build, stage);
-"""
-
-_FROM_1 = "ALTER TABLE residue ADD COLUMN data TEXT NOT NULL DEFAULT ''"
-"""What version 2 added."""
-_FROM_2 = "ALTER TABLE operation ADD COLUMN resource TEXT NOT NULL DEFAULT ''"
-"""What version 3 added."""
 
 _RESIDUE = "id, run, build, kind, name, handle, remedy, data, state, why, at"
 
@@ -69,6 +42,10 @@ class RunRecord:
     started: float
     finished: float | None
     status: str
+
+    def was_on(self, vm: object) -> bool:
+        """Whether it ran on the VM of this id: a journal travels with a copied disk."""
+        return self.vm.lower() == str(vm).lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +107,11 @@ class TimingRecord:
     ok: bool
 
 
+def _timing(row: tuple[str, str, str, str, float, float, int]) -> TimingRecord:
+    run, build, stage, detail, started, seconds, ok = row
+    return TimingRecord(run, build, stage, detail, started, seconds, bool(ok))
+
+
 def boot_id() -> str:
     """The id of this boot of the machine: after a restart no process of an earlier run can live."""
     try:
@@ -139,15 +121,22 @@ def boot_id() -> str:
 
 
 class Journal:
-    """An open journal; comes only out of `opened` and `in_loop`.
+    """An open journal; comes only out of `opened`, `opened_to_read` and `in_loop`.
 
     `hide` takes secrets out of what people read in it; resource ids and names must stay as they are.
     """
 
     def __init__(
-        self, database: sqlite3.Connection, thread: anyio.CapacityLimiter | None, hide: Callable[[str], str] = str
+        self,
+        database: sqlite3.Connection,
+        thread: anyio.CapacityLimiter | None,
+        hide: Callable[[str], str] = str,
+        path: Path = Path(":memory:"),
+        doing: str = "written",
     ) -> None:
+        self.path = path
         self._database = database
+        self._doing = doing
         self._thread = thread
         self._hide = hide
 
@@ -157,9 +146,8 @@ class Journal:
                 with self._database:
                     return work(self._database)
             except sqlite3.Error as error:
-                raise HostError(
-                    f"the journal cannot be written: {error}", hint="free some space on its disk"
-                ) from error
+                hint = "free some space on its disk" if self._doing == "written" else None
+                raise HostError(f"the journal cannot be {self._doing}: {error}", hint=hint) from error
 
         if self._thread is None:
             return transaction()
@@ -223,7 +211,9 @@ class Journal:
         """
         columns = "run, build, kind, name, handle, remedy, data, state, why, at"
         statement = f"INSERT INTO residue ({columns}) VALUES (?,?,?,?,?,?,?,'held','',?)"  # noqa: S608 — constants
-        return await self._write(statement, run, build, kind, name, handle, self._hide(remedy), data, time.time())
+        # Made of the id, which must stay as it is anyway: with a part of it hidden, nobody could use it.
+        shown = remedy if handle and handle in remedy else self._hide(remedy)
+        return await self._write(statement, run, build, kind, name, handle, shown, data, time.time())
 
     async def released(self, number: int) -> None:
         """Note that a thing is gone."""
@@ -300,41 +290,21 @@ class Journal:
     async def timings(self, run: str) -> list[TimingRecord]:
         """The timings of a run, in the order they began."""
         query = "SELECT * FROM timing WHERE run = ? ORDER BY started, rowid"
-
-        def read(db: sqlite3.Connection) -> list[TimingRecord]:
-            return [
-                TimingRecord(run, build, stage, detail, started, seconds, bool(ok))
-                for run, build, stage, detail, started, seconds, ok in db.execute(query, (run,))
-            ]
-
-        return await self._do(read)
+        return await self._do(lambda db: [_timing(row) for row in db.execute(query, (run,))])
 
     async def run_of(self, run: str) -> RunRecord | None:
         """One run, None if there is none of that id."""
         rows = await self._do(lambda db: db.execute("SELECT * FROM run WHERE id = ?", (run,)).fetchall())
         return RunRecord(*rows[0]) if rows else None
 
-    async def usual_seconds(self) -> dict[str, float]:
-        """How long each build took when it was last built, by name."""
-        took = "MAX(0, finished - started)"  # the clock may have been set back meanwhile
-        query = f"SELECT name, {took} FROM build WHERE status = 'built' AND finished IS NOT NULL ORDER BY finished"  # noqa: S608 — constants
-        return await self._do(lambda db: dict(db.execute(query).fetchall()))
-
-    async def stage_seconds(self) -> dict[str, dict[str, float]]:
-        """How long each stage of each build took when it was last built, by name and stage."""
+    async def last_timings(self) -> list[TimingRecord]:
+        """The timings of each build from the run that built it last."""
         query = (
-            "SELECT timing.build, stage, SUM(seconds) FROM timing "
+            "SELECT timing.* FROM timing "
             "JOIN (SELECT name, run, MAX(finished) FROM build WHERE status = 'built' GROUP BY name) AS last "
-            "ON timing.run = last.run AND timing.build = last.name GROUP BY timing.build, stage"
+            "ON timing.run = last.run AND timing.build = last.name"
         )
-
-        def read(database: sqlite3.Connection) -> dict[str, dict[str, float]]:
-            found: dict[str, dict[str, float]] = {}
-            for build, stage, seconds in database.execute(query):
-                found.setdefault(build, {})[stage] = seconds
-            return found
-
-        return await self._do(read)
+        return await self._do(lambda db: [_timing(row) for row in db.execute(query)])
 
     async def close(self) -> None:
         """Close the file."""
@@ -349,68 +319,27 @@ async def opened(path: Path = DEFAULT_PATH, hide: Callable[[str], str] = str) ->
     """The journal at `path`, made if missing; what people read in it passes through `hide`.
 
     Raises Refused when it cannot be written or is of a later version."""
-    database = await anyio.to_thread.run_sync(_connected, path)
-    journal = Journal(database, anyio.CapacityLimiter(1), hide)
+    database = await anyio.to_thread.run_sync(to_write, path)
+    journal = Journal(database, anyio.CapacityLimiter(1), hide, path)
     async with closing(journal.close, within=10):
         yield journal
 
 
 @asynccontextmanager
-async def in_loop() -> AsyncIterator[Journal]:
-    """A journal in memory that works without a thread: for tests in virtual time, which must not jump while one runs."""
-    journal = Journal(_prepared(sqlite3.connect(":memory:"), Path(":memory:")), None)
+async def opened_to_read(path: Path) -> AsyncIterator[Journal]:
+    """The journal at `path`, not to be written, so that whoever may read the file can look.
+
+    Raises Refused when it cannot be read or is of a later version, HostError when it changed just when it was read."""
+    file = await anyio.to_thread.run_sync(to_read, path)
+    journal = Journal(file.database, anyio.CapacityLimiter(1), path=path, doing="read")
     async with closing(journal.close, within=10):
         yield journal
+    file.must_be_unchanged()
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    hint = "make its folder writable, free some space, or name another file with --journal"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(path, timeout=30, check_same_thread=False)
-    except (OSError, sqlite3.Error) as error:
-        raise Refused(f"the journal {path} cannot be opened: {error}", hint=hint) from error
-    try:
-        return _prepared(database, path)
-    except (OSError, sqlite3.Error) as error:
-        database.close()
-        raise Refused(f"the journal {path} cannot be written: {error}", hint=hint) from error
-    except Refused:
-        database.close()
-        raise
-
-
-def _prepared(database: sqlite3.Connection, path: Path) -> sqlite3.Connection:
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    _migrate(database, path)
-    # A write now, so that a full or read-only disk is known before anything is created in the cloud.
-    with database:
-        database.execute("CREATE TABLE IF NOT EXISTS probe (at REAL)")
-        database.execute("DELETE FROM probe")
-        database.execute("INSERT INTO probe VALUES (?)", (time.time(),))
-    return database
-
-
-def _migrate(database: sqlite3.Connection, path: Path) -> None:
-    database.execute("BEGIN IMMEDIATE")  # two processes may both find a new file
-    try:
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise Refused(
-                f"the journal {path} was written by a later version of gilder",
-                hint="use that version, or name another file with --journal",
-            )
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                if statement.strip():
-                    database.execute(statement)
-        if version < 2:
-            database.execute(_FROM_1)
-        if version < VERSION:
-            database.execute(_FROM_2)
-            database.execute(f"PRAGMA user_version = {VERSION}")
-        database.commit()
-    except BaseException:
-        database.rollback()
-        raise
+@asynccontextmanager
+async def in_loop() -> AsyncIterator[Journal]:
+    """A journal in memory that works without a thread: for tests in virtual time, which must not jump while one runs."""
+    journal = Journal(prepared(sqlite3.connect(":memory:"), Path(":memory:")), None)
+    async with closing(journal.close, within=10):
+        yield journal

@@ -12,7 +12,10 @@ from gilder.runtime.release import Entry, MemoryLedger, Patience
 
 
 class JournalLedger(MemoryLedger):
-    """As in memory, and durable for what can outlive this process: intent before the act, release after it."""
+    """As in memory, and durable for what can outlive this process: intent before the act, release after it.
+
+    `remedy` is the command for all of that where its own commands do not reach; "" is nowhere.
+    """
 
     def __init__(
         self,
@@ -22,16 +25,20 @@ class JournalLedger(MemoryLedger):
         tell: Callable[[Residue], None],
         patience: Patience,
         keeps: Callable[[BaseException], Awaitable[bool]] | None = None,
+        remedy: str = "",
     ) -> None:
         super().__init__(tell, patience, keeps)
         self._journal = journal
         self._run = run
         self._build = build
+        self._remedy = remedy
         self._records: dict[int, int] = {}
 
     async def intend(
         self, kind: str, name: str, remedy: str, handle: str = "", data: str = "", goes_with: str = ""
     ) -> Entry:
+        if handle and self._remedy:
+            remedy = self._remedy
         entry = await super().intend(kind, name, remedy, handle, data, goes_with)
         if handle:
             number = await self._journal.intend(self._run, self._build, kind, name, handle, remedy, data)

@@ -1,14 +1,14 @@
 """What must never be shown: the secrets of a run, in every form in which programs print them.
 
 A secret is hidden as it is, in base64 (both alphabets, wherever it begins in what was encoded, with and without
-padding), in hexadecimal, percent-encoded, escaped as in JSON, XML and Python, quoted for a shell, and in part: each
+padding), in hexadecimal, percent-encoded, escaped as in JSON, YAML, XML and Python, quoted for a shell, and in part: each
 of its longer lines, and eight or more characters of it at a break between lines.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -62,6 +62,13 @@ class Redactor:
                 spans += [(start + a, start + b) for a, b in self.parts(text[start:end])]
                 start = end + 1
         return _masked(text, spans)
+
+    def remedy(self, text: str) -> str:
+        """A command that removes something. With a part of it hidden it is no use: then it is said where the whole one is."""
+        hidden = self.text(text)
+        return (
+            hidden if hidden == text else f"{hidden} (a part equals a secret; gilder show has commands for Azure whole)"
+        )
 
     def spans(self, text: str) -> list[Span]:
         """Where whole secrets are; spans may overlap."""
@@ -183,16 +190,15 @@ def redacted(sink: Sink, redactor: Redactor, longest_line: int) -> Sink:
         for key in [key for key in lines if key[0] == event.build]:
             if rest := lines[key].flushed():
                 sink(rest)
-        sink(_hidden(event, redactor.text))
+        sink(_hidden(event, redactor))
 
     return tell
 
 
-def _hidden(event: Event, hide: Callable[[str], str]) -> Event:
+def _hidden(event: Event, redactor: Redactor) -> Event:
+    ways = {"text": redactor.text, "what": redactor.text, "detail": redactor.text, "remedy": redactor.remedy}
     shown: dict[str, Any] = {
-        name: hide(value)
-        for name in ("text", "what", "remedy", "detail")
-        if isinstance(value := getattr(event, name, None), str)
+        name: hide(value) for name, hide in ways.items() if isinstance(value := getattr(event, name, None), str)
     }
     return replace(event, **shown)
 

@@ -238,6 +238,9 @@ async def _kept(ledger: Ledger, entry: Entry, how: Release, error: BaseException
     except anyio.get_cancelled_exc_class():
         # Cancelled while a person was asked. Leaving here would skip the release; what waits next is cancelled too.
         return False
+    except Exception as failure:  # noqa: BLE001 — none may hide the block's own error, nor skip the release
+        error.add_note(f"{entry} was given back, as asking whether to keep it failed: {failure}")
+        return False
     with anyio.CancelScope(shield=True):
         await ledger.left(entry, f"kept{words}, as it was asked for")
     return True
@@ -259,7 +262,7 @@ async def _release(ledger: Ledger, entry: Entry, how: Release) -> ReleaseFailed 
         why = f"it did not end within {anyio.current_time() - start:.0f} s"
     with anyio.CancelScope(shield=True):
         await ledger.left(entry, str(why))
-    return ReleaseFailed(str(entry), why, None if how.goes_with else how.remedy)
+    return ReleaseFailed(str(entry), why, None if how.goes_with else entry.remedy)
 
 
 @asynccontextmanager

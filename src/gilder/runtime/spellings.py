@@ -59,15 +59,43 @@ def _escaped(text: str) -> Iterator[str]:
         yield form.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
         yield json.dumps(form)[1:-1]
     yield repr(text)[1:-1]
-    yield html.escape(text)
-    yield html.escape(text, quote=False)
+    yield repr(text.encode(errors="surrogatepass"))[2:-1]
+    yield "".join(map(_in_yaml, text))
+    yield "".join(c if c.isprintable() and not c.isascii() else _in_yaml(c) for c in text)
+    # Python; XML; Go, and Jinja; where quotes may stay.
+    for quotes in (("&quot;", "&#x27;"), ("&quot;", "&apos;"), ("&#34;", "&#39;"), ('"', "'")):
+        yield html.escape(text, quote=False).replace('"', quotes[0]).replace("'", quotes[1])
+
+
+_YAML = {
+    **dict(zip("\0\a\b\t\n\v\f\r\x1b", "0abtnvfre", strict=True)),
+    **dict(zip('"\\\x85\xa0\u2028\u2029', '"\\N_LP', strict=True)),
+}
+"""What YAML escapes by a letter of its own (YAML 1.2, 5.7)."""
+
+
+def _in_yaml(character: str) -> str:
+    """As YAML has it between double quotes, where what is not ASCII is escaped in capitals."""
+    if character in _YAML:
+        return f"\\{_YAML[character]}"
+    code = ord(character)
+    if 32 <= code < 127:
+        return character
+    width, kind = (2, "x") if code < 0x100 else (4, "u") if code < 0x10000 else (8, "U")
+    return f"\\{kind}{code:0{width}X}"
 
 
 def _quoted(text: str) -> Iterator[str]:
-    """As shells quote it, without the quotes around it where these do not matter."""
+    """As shells quote it, and YAML, CSV and SQL, without the quotes around it where these do not matter."""
+    yield text.replace("'", "''")
+    yield text.replace('"', '""')
     yield shlex.quote(text)[1:-1] if shlex.quote(text) != text else text
     yield text.replace("'", "'\\''")
     yield re.sub(r'([\\"$`])', r"\\\1", text)
     yield re.sub(r"([^A-Za-z0-9_@%+=:,./\n-])", r"\\\1", text)
     ansi = text.replace("\\", "\\\\").replace("'", "\\'")
-    yield ansi.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    ansi = ansi.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    yield ansi
+    yield "".join(
+        c if c.isascii() else "".join(f"\\{byte:03o}" for byte in c.encode(errors="surrogatepass")) for c in ansi
+    )

@@ -7,16 +7,20 @@ from collections.abc import Sequence
 
 import anyio
 
+from gilder.azure.api_versions import REFUSALS
 from gilder.azure.arm import PASSING, Arm
 from gilder.azure.machines import Attachment, VmView, attach_and_detach, update_disks
 from gilder.azure.operations import Operation
 from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, Throttled, Unreachable
 from gilder.model.ids import ArmId
 
-_UNKNOWN_CALL = {"InvalidResourceType", "NoRegisteredProviderFound", "InvalidApiVersionParameter", "NotImplemented"}
+_UNKNOWN_CALL = {*REFUSALS, "NotImplemented"}
 """Codes by which a service says that it does not know attachDetachDataDisks."""
 
-_OURS_TO_REPEAT = {*PASSING, "AttachDiskWhileBeingDetached", "Conflict", "ConflictingUserInput", "OperationPreempted"}
+ABOUT_A_DISK = {"AttachDiskWhileBeingDetached", "ConflictingUserInput"}
+"""Codes that tell of one disk of a write. It may be free in a moment, or never: another VM may own it (issue reports)."""
+
+_OURS_TO_REPEAT = {*PASSING, *ABOUT_A_DISK, "Conflict", "OperationPreempted"}
 """Codes of a write that collided with another's: read again and choose again (issue reports, see docs/architecture.md)."""
 
 _REFILL = 15.0

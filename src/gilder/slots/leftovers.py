@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import anyio
 
 from gilder.azure.arm import Arm
+from gilder.azure.disks import DiskFacts, disk_facts
 from gilder.azure.machines import VmView, vm_view
 from gilder.azure.operations import Usual, looks
 from gilder.model.errors import Busy, CloudError, DeviceMissing, GilderError, Refused
 from gilder.model.ids import ArmId
+from gilder.model.tags import carries
+from gilder.runtime.filelock import Turn
 from gilder.slots.calls import DiskCalls, collided
 from gilder.slots.devices import SlotDevices, wait_gone
 
@@ -22,35 +25,112 @@ _FREE_WITHIN = 30.0
 _SETTLED_WITHIN = 900.0
 """Seconds for a change of the VM that a killed process began, or a stranger."""
 
+_LAGS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between looks at a VM and a disk that do not agree (azuredisk-csi-driver waits likewise for a disk to follow)."""
+
+_LOOKS = 3
+"""How many must show that the VM does not have a disk. The killed process may have asked for it right before: Azure lets a
+disk be deleted that is just being attached (kubernetes issue 82714), and the VM is left with a disk that there is not."""
+
 _TRIES = 6
 """How often a detach is sent when it meets changes by others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """What became of leftovers. This VM has none of them any more but those `refused`, with the reason, and those that are
+    `foreign`: somebody else made them under the same name, and they were not touched."""
+
+    refused: Mapping[ArmId, GilderError]
+    foreign: frozenset[ArmId]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """The VM and the disks, as far as they agree."""
+
+    view: VmView
+    facts: Mapping[ArmId, DiskFacts | GilderError | None]
+
+    def attached(self, disk: ArmId) -> bool:
+        """Whether the VM lists it."""
+        return self.view.lists(disk) is not None
+
+    def doubt(self, disk: ArmId) -> GilderError | None:
+        """Why it is not known whether the VM has a disk, and whose that is; None when it is."""
+        vm = self.view.id
+        match self.facts[disk]:
+            case GilderError() as error:
+                return error
+            case None if self.attached(disk):
+                return Refused(f"the VM {vm.name} lists the disk {disk.name}, which is not there")
+            case DiskFacts() as facts if facts.attached_to.lower() == str(vm).lower() and not self.attached(disk):
+                return Refused(f"the disk {disk.name} is attached to the VM {vm.name}, which does not list it")
+        return None
+
+    def foreign(self, disk: ArmId, tags: Mapping[str, str]) -> bool:
+        """Whether it was made for another build than these tags name."""
+        facts = self.facts[disk]
+        return isinstance(facts, DiskFacts) and not carries(facts.tags, tags)
 
 
 async def detach_leftovers(
     arm: Arm,
     vm: ArmId,
     devices: SlotDevices,
-    disks: Sequence[ArmId],
-    turn: Callable[[], AbstractAsyncContextManager[None]],
-) -> dict[ArmId, GilderError]:
-    """Detach those of `disks` that the VM lists, all in one request; returns what could not be done, and why.
+    disks: Mapping[ArmId, Mapping[str, str]],
+    turn: Turn,
+) -> Detached:
+    """Detach those of `disks` that the VM lists and that carry the tags given for them, all in one request.
 
     A disk whose device is in use stays attached: detaching it would tear a mounted filesystem away.
     """
     async with turn():
-        # What a killed process began goes on: until it has ended, the VM refuses the next change (409).
-        view = await _settled(arm, vm)
-        listed = [disk for disk in disks if view.lists(disk)]
-        refused = {disk: error for disk in listed if (error := await _in_use(view, devices, disk)) is not None}
-        free = [disk for disk in listed if disk not in refused]
+        sight = await _agreed(arm, vm, list(disks))
+        refused = {disk: doubt for disk in disks if (doubt := sight.doubt(disk)) is not None}
+        foreign = {disk for disk, tags in disks.items() if sight.foreign(disk, tags)}
+        ours = [disk for disk in disks if sight.attached(disk) and disk not in refused and disk not in foreign]
+        refused |= {disk: error for disk in ours if (error := await _in_use(sight.view, devices, disk)) is not None}
+        free = [disk for disk in ours if disk not in refused]
         if free:
             after = await _without(arm, vm, free)
             for disk in free:
                 if after.lists(disk):
                     refused[disk] = Refused(f"the VM {vm.name} still lists the disk {disk.name}")
-                elif (entry := view.lists(disk)) is not None:
+                elif (entry := sight.view.lists(disk)) is not None:
                     await wait_gone(devices, entry.lun, 10.0)
-    return refused
+    return Detached(refused, frozenset(foreign))
+
+
+async def _agreed(arm: Arm, vm: ArmId, disks: Sequence[ArmId]) -> _Sight:
+    """The VM and these disks, looked at until they agree on which of them the VM has, or for some seconds.
+
+    Either look may be stale, and a disk follows its VM with a delay. Who believes one look takes an attached disk for free.
+    """
+    for look, pause in enumerate((*_LAGS, None), 1):
+        # What a killed process began goes on: until it has ended, the VM refuses the next change (409).
+        view = await _settled(arm, vm)
+        sight = _Sight(view, await _facts(arm, disks))
+        sure = look >= _LOOKS or all(sight.attached(disk) for disk in disks)
+        if pause is None or (sure and all(sight.doubt(disk) is None for disk in disks)):
+            return sight
+        await anyio.sleep(pause)
+    raise AssertionError("the last look is taken")
+
+
+async def _facts(arm: Arm, disks: Sequence[ArmId]) -> dict[ArmId, DiskFacts | GilderError | None]:
+    found: dict[ArmId, DiskFacts | GilderError | None] = {}
+
+    async def look(disk: ArmId) -> None:
+        try:
+            found[disk] = await disk_facts(arm, disk)
+        except GilderError as error:
+            found[disk] = error
+
+    async with anyio.create_task_group() as group:
+        for disk in disks:
+            group.start_soon(look, disk)
+    return found
 
 
 async def _settled(arm: Arm, vm: ArmId) -> VmView:

@@ -45,7 +45,11 @@ class Slot:
 
     def release_soon(self) -> None:
         """Queue the detach without waiting for it; a device still in use stays where it is."""
-        if self._devices.is_free(self.device):
+        try:
+            free = self._devices.is_free(self.device)
+        except DeviceMissing:
+            free = True  # somebody tore it away; the writer sees what the VM lists
+        if free:
             self.leaving = True
             self._writer.detach_soon(self.disk.id)
 

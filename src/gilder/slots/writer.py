@@ -6,27 +6,29 @@ takes all that should go now, sends one request, then re-reads the VM and settle
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import anyio
 
 from gilder.azure.arm import THROTTLE_PATIENCE, Arm
-from gilder.azure.disks import disk_facts
+from gilder.azure.disks import of_gilder
 from gilder.azure.machines import Attachment, VmView, max_data_disks, vm_view
 from gilder.azure.operations import Usual, looks
 from gilder.model.errors import (
     CloudError,
     Conflict,
     Denied,
-    GilderError,
     Refused,
     Throttled,
 )
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
-from gilder.slots.calls import DiskCalls, collided
+from gilder.runtime.filelock import Turn
+from gilder.slots.blame import blamed, named
+from gilder.slots.calls import ABOUT_A_DISK, DiskCalls, collided
 from gilder.slots.devices import Scenery, SlotDevices, wait_gone
 from gilder.slots.pool import LunPool
 from gilder.slots.wishes import Attach, Detach, Situation, Wish, batch, due, halves, next_look
@@ -88,9 +90,7 @@ class Announcement:
 class SlotWriter:
     """Wishes in, attachments out. `turn` makes the block that excludes other gilder processes of this machine."""
 
-    def __init__(
-        self, arm: Arm, vm: ArmId, devices: SlotDevices, turn: Callable[[], AbstractAsyncContextManager[None]]
-    ) -> None:
+    def __init__(self, arm: Arm, vm: ArmId, devices: SlotDevices, turn: Turn) -> None:
         self._arm = arm
         self.vm = vm
         self._calls = DiskCalls(arm, vm)
@@ -109,6 +109,10 @@ class SlotWriter:
         self._changed = anyio.Event()
         self._hurried = False
         self._writing = False
+        self._rests_until = -math.inf
+        self._looked = -math.inf
+        """When the VM was read last."""
+        self._width: Callable[[int], None] = lambda disks: None
         self.announcements = 0
         self.statistics = WriterStatistics()
 
@@ -198,7 +202,13 @@ class SlotWriter:
         lease = self._leases.pop(disk, None)
         if lease is not None and self._pool is not None:
             self._pool.quarantine(lease.lun, why)
+            self._tell_width()
         self.poke()
+
+    def tells_width(self, width: Callable[[int], None]) -> None:
+        """From now on tell how many data disks of this run the VM can have, with those it has, as others come and go."""
+        self._width = width
+        self._tell_width()
 
     async def free_luns(self) -> int:
         """How many disks more the VM takes now; raises CloudError or Refused."""
@@ -226,35 +236,55 @@ class SlotWriter:
                 await changed.wait()
 
     def _next_look(self) -> float | None:
-        if (wait := self._calls.wait()) > 0:
-            return wait
-        return _WATCHING if self._stuck() else next_look(self._situation())
+        if (rest := self._rest()) > 0:
+            return rest
+        looks = [wait for wait in (self._watching(), next_look(self._situation())) if wait is not None]
+        return min(looks, default=None)
 
     async def _serve(self) -> bool:
         """Send one write if one is due; whatever goes wrong is told to the wishes concerned."""
         try:
             pool = await self._known_pool()
-            if self._stuck():
-                async with self._turn():
-                    return await self._look_for_room(pool)
-            if not due(self._situation()) or self._calls.wait() > 0:
+            if self._rest() > 0 or not (due(self._situation()) or self._watching() == 0):
                 return False
-            async with self._turn():
-                await self._write(pool)
-        except (GilderError, OSError) as error:
+            async with self._turn(self._others_turn):
+                if due(self._situation()) or await self._found_room(pool):
+                    await self._write(pool)
+        except Exception as error:  # noqa: BLE001 — without this task nobody could detach: it is no build's to end it
             self._fail([*self._attaches, *self._detaches], error)
         return True
+
+    def _rest(self) -> float:
+        """Seconds until a write may go: after a collision, and while Azure allows none. Not spent in this machine's turn."""
+        return max(self._calls.wait(), self._rests_until - anyio.current_time())
+
+    def _others_turn(self) -> None:
+        """Another gilder process changes the VM."""
+        for wish in self._attaches:
+            wish.waiting("another gilder's write to the VM")
 
     async def _known_pool(self) -> LunPool:
         async with self._learning:
             if self._pool is None:
                 began = anyio.current_time()
                 view = await vm_view(self._arm, self.vm)
-                self._seen = view, began
                 pool = LunPool(await max_data_disks(self._arm, view))
-                pool.observe(view.luns, self._devices.visible(pool.capacity))
+                self._seen = view, began
                 self._pool = pool
+                self._observe(pool, view)
             return self._pool
+
+    def _observe(self, pool: LunPool, view: VmView) -> Scenery:
+        """Take in a look at the VM, and what this machine shows."""
+        self._looked = anyio.current_time()
+        scenery = self._devices.scenery(pool.capacity)
+        pool.observe(view.luns, scenery.visible)
+        self._tell_width()
+        return scenery
+
+    def _tell_width(self) -> None:
+        if self._pool is not None:
+            self._width(len(self._pool.leased) + self._pool.room)
 
     def _situation(self) -> Situation:
         room = self._pool.room if self._pool else 0
@@ -262,18 +292,32 @@ class SlotWriter:
         now = anyio.current_time()
         return Situation(self._attaches, self._detaches, room, self.announcements, working, now, self._hurried)
 
-    def _stuck(self) -> bool:
-        """Whether attaches wait for LUNs that none of our disks will free: look whether strangers left."""
-        return bool(self._attaches) and not self._leases and self._pool is not None and self._pool.room == 0
+    def _watching(self) -> float | None:
+        """Seconds until the VM is looked at for LUNs that others may have freed; None while nothing waits for such.
 
-    async def _look_for_room(self, pool: LunPool) -> bool:
-        """See whether a stranger freed a LUN; after a time without, the waiting attaches are refused."""
+        Nobody tells when strangers leave, and other gilder processes; their LUNs count as foreign.
+        """
+        pool = self._pool
+        if pool is None or pool.room or not self._attaches:
+            return None
+        if self._leases and not (pool.foreign or pool.quarantined):
+            return None
+        return max(0.0, self._looked + _WATCHING - anyio.current_time())
+
+    async def _found_room(self, pool: LunPool) -> bool:
+        """See whether somebody freed a LUN; after a time without, the waiting attaches are refused.
+
+        Not while another gilder has a disk there: that will be detached some day.
+        """
+        began = anyio.current_time()
         view = await vm_view(self._arm, self.vm)
-        pool.observe(view.luns, self._devices.visible(pool.capacity))
+        self._seen = view, began
+        self._observe(pool, view)
         if pool.room:
-            return True
-        now = anyio.current_time()  # and nobody may wait any more: a build that was cancelled while the VM was read
-        if now - min((wish.since for wish in self._attaches), default=now) > _ROOM_WITHIN:
+            return due(self._situation())
+        # Nobody may wait any more: a build that was cancelled while the VM was read.
+        since = min((wish.since for wish in self._attaches), default=began)
+        if not self._leases and began - since > _ROOM_WITHIN and not await of_gilder(self._arm, view):
             raise Refused(
                 f"the VM {self.vm.name} has no LUN free for another data disk: {pool.story()}",
                 hint="detach disks that are not needed, or use a VM size that allows more data disks",
@@ -289,8 +333,7 @@ class SlotWriter:
 
     async def _write(self, pool: LunPool) -> None:
         view = await self._fresh_view()
-        scenery = self._devices.scenery(pool.capacity)
-        pool.observe(view.luns, scenery.visible)
+        scenery = self._observe(pool, view)
         attaches, detaches = batch(self._situation())
         for wish in attaches:
             wish.lun = pool.take(wish.disk.name)
@@ -317,7 +360,8 @@ class SlotWriter:
         # What may not be waited for is not relied on: its attach fails, and is undone.
         denied = isinstance(error, Denied)
         open_attaches = [wish for wish in attaches if denied or not self._attach_settled(view, wish)]
-        open_detaches = [wish for wish in detaches if not await self._detach_settled(pool, view, wish)]
+        vanished = anyio.current_time() + _VANISHING
+        open_detaches = [wish for wish in detaches if not await self._detach_settled(pool, view, wish, vanished)]
         if not open_attaches and not open_detaches and error is None:
             self._seen = view, began
         elif open_attaches or open_detaches:
@@ -357,12 +401,12 @@ class SlotWriter:
         self._settle(wish)
         return True
 
-    async def _detach_settled(self, pool: LunPool, view: VmView, wish: Detach) -> bool:
+    async def _detach_settled(self, pool: LunPool, view: VmView, wish: Detach, vanished: float) -> bool:
         if view.lists(wish.disk) is not None:
             return False
         # No lease: an attach that was under way when this wish came has already given its LUN back.
         if self._leases.pop(wish.disk, None) is not None:
-            if await wait_gone(self._devices, wish.lun, _VANISHING):
+            if await wait_gone(self._devices, wish.lun, vanished - anyio.current_time()):
                 pool.give_back(wish.lun)
             else:
                 pool.quarantine(wish.lun, f"the device of {wish.disk.name} is still there")
@@ -380,16 +424,16 @@ class SlotWriter:
         detaches: Sequence[Detach],
         error: CloudError | None,
     ) -> None:
-        if error is None or collided(error) or _stolen(view, attaches):
+        if error is None or _stolen(view, attaches) or (collided(error) and error.code not in ABOUT_A_DISK):
             await self._again(pool, view, attaches, detaches, error)
             return
-        guilty = _named(error, attaches) or [(a, e) for a in attaches if (e := await self._explained(a)) is not None]
-        if guilty:
-            for wish, reason in guilty:
+        if guilty := await blamed(self._arm, view, attaches, error):
+            for wish in attaches:  # the innocent go into the next write as if nothing had been
                 self._let_go(pool, view, wish)
+            for wish, reason in guilty:
                 self._fail([wish], reason)
-            innocent = [a for a in attaches if all(a is not wish for wish, _ in guilty)]
-            await self._again(pool, view, innocent, detaches, None)
+        elif collided(error):
+            await self._again(pool, view, attaches, detaches, error)
         elif isinstance(error, Denied) or len(attaches) + len(detaches) == 1:
             for wish in attaches:
                 if view.lists(wish.disk) is None:  # else its lease stays, so that the caller's release detaches it
@@ -417,20 +461,13 @@ class SlotWriter:
             self._fail([wish for wish in wishes if wish.since < patience], error)
             return
         reason = error or Conflict(f"the VM {self.vm.name} does not keep the disks that were attached to it")
-        self._fail([wish for wish in wishes if wish.tries >= _TRIES], reason)
-        for wish in wishes:
+        tried = (named(error, wishes) if error is not None else []) or wishes
+        self._fail([wish for wish in tried if wish.tries >= _TRIES], reason)
+        for wish in tried:
             wish.tries += 1
         if error is not None:
-            await anyio.sleep(min(30.0, 0.5 * 2 ** max((wish.tries for wish in wishes), default=0)))
-
-    async def _explained(self, wish: Attach) -> GilderError | None:
-        """What is wrong with this disk by itself, None if nothing is."""
-        facts = await disk_facts(self._arm, wish.disk)
-        if facts is None:
-            return Refused(f"the disk {wish.disk.name} does not exist any more")
-        if facts.attached_to and ArmId.parse(facts.attached_to) != self.vm:
-            return Refused(f"the disk {wish.disk.name} is attached to another VM, {facts.attached_to}")
-        return None
+            pause = min(30.0, 0.5 * 2 ** max((wish.tries for wish in tried), default=0))
+            self._rests_until = anyio.current_time() + pause
 
     def _let_go(self, pool: LunPool, view: VmView, wish: Attach) -> None:
         """End the lease of an attach that did not take effect."""
@@ -461,12 +498,6 @@ class SlotWriter:
 def _stolen(view: VmView, attaches: Sequence[Attach]) -> bool:
     """Whether a stranger took a LUN between our look and our write."""
     return any(entry.lun == wish.lun and entry.disk != wish.disk for wish in attaches for entry in view.disks)
-
-
-def _named(error: CloudError, attaches: Sequence[Attach]) -> list[tuple[Attach, GilderError]]:
-    """The wishes whose disk the error names."""
-    said = error.message.lower()
-    return [(wish, error) for wish in attaches if wish.disk.name.lower() in said]
 
 
 def _split(attaches: Sequence[Attach], detaches: Sequence[Detach]) -> list[tuple[Sequence[Attach], Sequence[Detach]]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from gilder.model.diagnostics import Span
+from gilder.model.diagnostics import Diagnostic, Severity, Span
 from gilder.template import weak
 from gilder.template.nodes import Node, Table, Text, kind
 from gilder.template.reading import Reading
@@ -24,6 +24,8 @@ class Block:
     only: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
     override: Mapping[str, Table] = field(default_factory=dict)
+    refusal: Diagnostic | None = None
+    """Why no build can run it: a mistake only of those that would."""
 
     def is_for(self, build: str) -> bool:
         """Whether the build runs it."""
@@ -35,7 +37,7 @@ class Block:
 
 
 def read_block(node: Node, builds: frozenset[str], reading: Reading, kinds: Collection[str], noun: str) -> Block | None:
-    """One block; None when it has no usable type. Names of builds that do not exist are noted."""
+    """One block; None when it has no type. Names of builds that do not exist are noted."""
     notes = reading.notes
     if not isinstance(node, Table):
         notes.error(f"a {noun} is an object, found {kind(node)}", node.region.span)
@@ -44,15 +46,17 @@ def read_block(node: Node, builds: frozenset[str], reading: Reading, kinds: Coll
     if not isinstance(type_, Text) or not type_.value:
         notes.error(f"a {noun} without a type", node.region.span, f'give it a "type": {listed(kinds)}')
         return None
-    if type_.value not in kinds:
-        notes.error(f'there is no {noun} "{type_.value}"', type_.region.span, _instead(type_.value, kinds))
-        return None
     names = {key: _names(node.get(key), key, builds, reading) for key in ("only", "except")}
     if names["only"] and names["except"]:
         notes.error("only and except exclude each other", node.region.span, "give one of them")
-    override = _override(node.get("override"), builds, reading)
+    override = _override(node.given("override"), builds, reading)
     table = node.without(*SELECTORS)
-    return Block(table, type_.value, node.region.span, names["only"], names["except"], override)
+    block = Block(table, type_.value, node.region.span, names["only"], names["except"], override)
+    if type_.value in kinds:
+        return block
+    summary = f'there is no {noun} "{type_.value}"'
+    refusal = Diagnostic(Severity.ERROR, summary, _instead(type_.value, kinds), type_.region.span)
+    return replace(block, refusal=refusal)
 
 
 _REFUSED = {

@@ -62,7 +62,7 @@ def whole_build(
 
 
 def check_unused(around: Around, references: Sequence[str], reading: Reading) -> None:
-    """Blocks that no build runs are read all the same, for their mistakes."""
+    """Blocks that none of the builds runs are read all the same, for their mistakes."""
     reading = reading.within(replace(reading.scope, build_name=TYPE, build_type=TYPE))
     after = {block for chain in around.chains for block in chain}
     for block in around.blocks():
@@ -78,4 +78,5 @@ def one_name_each(specs: Sequence[BuildSpec], reading: Reading, at: Span | None)
     """Note names that two builds ended up with."""
     names = [spec.name for spec in specs]
     for name in sorted({n for n in names if names.count(n) > 1}):
-        reading.notes.error(f'two builds end up with the name "{name}"', at)
+        with reading.notes.aside(unless=reading.scope.inputs.chosen(name)):
+            reading.notes.error(f'two builds end up with the name "{name}"', at)

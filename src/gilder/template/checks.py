@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from gilder.model import clouds
 from gilder.model.diagnostics import Span
 from gilder.model.ids import ArmId
+from gilder.model.spec import Auth, moment
 from gilder.template.decode import Decoded
 from gilder.template.naming import complaint
 from gilder.template.reading import Notes
 
-_CLOUDS = frozenset(("public", "china", "germany", "usgovernment"))
 _MAX_OS_DISK_GB = 4095
 """Limit of Azure for OS disks (learn.microsoft.com, "Scalability and performance targets for VM disks")."""
 _ID_TYPES: Mapping[str, tuple[str, str]] = {
@@ -26,7 +27,9 @@ _ID_PREFIXES: Mapping[str, tuple[str, str]] = {
 }
 
 
-def check_build(values: Mapping[str, Any], decoded: Decoded, notes: Notes, at: Span) -> None:
+def check_build(
+    values: Mapping[str, Any], decoded: Decoded, notes: Notes, at: Span, environment: Mapping[str, str]
+) -> None:
     """Note what is wrong with the options of a build; `at` is where to point when nothing better is known."""
     checks = _Checks(values, decoded, notes, at)
     checks.destination()
@@ -35,6 +38,7 @@ def check_build(values: Mapping[str, Any], decoded: Decoded, notes: Notes, at: S
     checks.gallery()
     checks.disk()
     checks.mounting()
+    checks.cloud(environment)
     checks.auth()
     checks.tags()
 
@@ -44,14 +48,12 @@ class _Checks:
         self.values, self.decoded, self.notes, self.at = values, decoded, notes, at
 
     def wrong(self, summary: str, hint: str = "", *path: object) -> None:
-        self.notes.error(summary, self.decoded.place(*path) or self.at, hint)
+        if not self.decoded.doubts(*path):
+            self.notes.error(summary, self.decoded.place(*path) or self.at, hint)
 
     def written(self, option: str) -> bool:
-        """Whether the option is there, though its value may be wrong: that is noted already."""
-        return option in self.values or (option in self.decoded.nodes and not self.empty(option))
-
-    def empty(self, option: str) -> bool:
-        return self.decoded.sound and option not in self.values
+        """Whether the option is there, though its value may be wrong, which is noted already, or not be known."""
+        return option in self.values or self.decoded.doubts(option)
 
     def destination(self) -> None:
         if self.values.get("skip_create_image") or self.written("image_resource_id"):
@@ -62,7 +64,7 @@ class _Checks:
 
     def origin(self) -> None:
         if not self.values.get("from_scratch"):
-            if not self.written("source"):
+            if not self.written("source") and not self.decoded.doubts("from_scratch"):
                 self.wrong("source is missing", "give a source, or from_scratch: true for an empty disk")
             return
         if self.written("source"):
@@ -127,14 +129,24 @@ class _Checks:
             if name in seen:
                 self.wrong(f"{option}: the region {region['name']} is named twice", "", option, "target_regions", i)
             seen[name] = i
-        end = destination.get("end_of_life_date")
-        if end is not None and not re.fullmatch(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))?", end):
-            hint = "write it as RFC 3339: 2030-01-31T00:00:00Z"
-            self.wrong(f'{option}.end_of_life_date: "{end}" is no date', hint, option, "end_of_life_date")
+        self.end_of_life(destination.get("end_of_life_date"))
+        replicas = [region.get("replicas", 1) for region in destination.get("target_regions", ())]
+        if destination.get("replication_mode") == "Shallow" and replicas not in ([], [1]):
+            hint = "nothing is copied: leave target_regions out, or replication_mode"
+            summary = f"{option}: with replication_mode Shallow there is one replica in one region"
+            self.wrong(summary, hint, option, "target_regions")
+
+    def end_of_life(self, date: str | None) -> None:
+        try:
+            if date is not None:
+                moment(date)
+        except ValueError:
+            path = ("shared_image_destination", "end_of_life_date")
+            self.wrong(f'{".".join(path)}: "{date}" is no date', "write it as RFC 3339: 2030-01-31T00:00:00Z", *path)
 
     def disk(self) -> None:
         size = self.values.get("os_disk_size_gb")
-        if isinstance(size, int) and not 1 <= size <= _MAX_OS_DISK_GB:
+        if isinstance(size, int) and size > _MAX_OS_DISK_GB:
             hint = f"allowed: 1 to {_MAX_OS_DISK_GB} GiB"
             self.wrong(f"os_disk_size_gb: an OS disk cannot have {size} GiB", hint, "os_disk_size_gb")
         for kind in ("os", "data"):
@@ -143,7 +155,7 @@ class _Checks:
                 if kind == "os":
                     hint = "Azure has no OS disks of this type; use Premium_LRS, StandardSSD_LRS or Standard_LRS"
                     self.wrong(f"{option}: {self.values[option]} will not do for an OS disk", hint, option)
-                elif self.values.get(cache, "ReadOnly") != "None":
+                elif self.values.get(cache, "ReadOnly") != "None" and not self.decoded.doubts(cache):
                     self.wrong(f"{option}: {self.values[option]} allows no caching", f"set {cache} to None", option)
 
     def mounting(self) -> None:
@@ -162,15 +174,22 @@ class _Checks:
             if not file.startswith("/"):
                 self.wrong(f'copy_files: "{file}" is not an absolute path', "start it with /", "copy_files", i)
 
+    def cloud(self, environment: Mapping[str, str]) -> None:
+        name = self.values.get("cloud_environment_name") or ""
+        described = self.values.get("metadata_host") or any(environment.get(host) for host in clouds.METADATA_HOSTS)
+        option = "cloud_environment_name"
+        if described and clouds.known_cloud(name) is None:
+            return  # the name is one of the host's list
+        if clouds.is_closed(name):
+            self.wrong(f'{option}: the cloud "{name}" {clouds.CLOSED}', clouds.INSTEAD_OF_CLOSED, option)
+        elif clouds.known_cloud(name) is None:
+            self.wrong(f'{option}: "{name}" is not allowed', clouds.INSTEAD_OF_UNKNOWN, option)
+
     def auth(self) -> None:
-        cloud = self.values.get("cloud_environment_name")
-        if cloud is not None and cloud.lower().removeprefix("azure").removesuffix("cloud") not in _CLOUDS:
-            hint = "allowed: Public, China, Germany or USGovernment"
-            self.wrong(f'cloud_environment_name: "{cloud}" is not allowed', hint, "cloud_environment_name")
         # An empty text is what an unset variable leaves: as good as no option.
         if self.values.get("subscription_id"):
             self.name("subscription_id", "subscription", self.values["subscription_id"], "subscription_id")
-        if self.values.get("use_azure_cli_auth"):
+        if self.values.get("use_azure_cli_auth") or any(map(self.decoded.doubts, Auth.model_fields)):
             return
         proofs = ("client_secret", "client_cert_path", "client_jwt")
         given = [p for p in proofs if self.values.get(p)]
@@ -188,7 +207,10 @@ class _Checks:
         tags = self.values.get("tags", {})
         if len(tags) > 50:
             self.wrong(f"tags: {len(tags)} are too many", "Azure allows 50", "tags")
+        seen: dict[str, str] = {}
         for key, value in tags.items():
+            if (other := seen.setdefault(key.lower(), key)) != key:
+                self.wrong(f'tags: "{other}" and "{key}" are one name', "Azure takes no notice of case", "tags", key)
             if not 1 <= len(key) <= 512 or re.search(r"[<>%&\\?/]", key):
                 self.wrong(
                     f'tags: "{key}" cannot be a name', "1 to 512 characters, without < > % & \\ ? /", "tags", key

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
 from gilder.model.diagnostics import Span
-from gilder.model.ids import ArmId
 from gilder.model.spec import ChrootMount, Delayed, Spec
 from gilder.template import weak
+from gilder.template.annotations import check_limits, plain_type, says_nothing, simple_value
 from gilder.template.nodes import Array, Node, Null, Table, Text, kind
 from gilder.template.reading import Reading
-from gilder.template.spelling import closest, did_you_mean, listed
-from gilder.template.texts import Promise
+from gilder.template.spelling import did_you_mean, listed
+from gilder.template.splitting import parts
+from gilder.template.texts import Promise, RunTimeText
 from gilder.template.weak import NOT_GIVEN, NotGiven, Unfit
 
 S = TypeVar("S", bound=Spec)
@@ -31,6 +30,10 @@ class _Invalid:
 _INVALID = _Invalid()
 Outcome = object
 """A value for the model, NOT_GIVEN, or _INVALID."""
+_FEW = 12
+"""Options that may be listed in a hint."""
+_EMPTY: dict[Any, Outcome] = {str: "", int: 0}
+"""What an empty text is among others of its type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +43,12 @@ class Shape:
     noun: str
     """What the table describes, for messages."""
     options: Mapping[str, Any]
+    page: str = "docs/provisioners.md"
+    """Where they are described."""
     promises: Mapping[str, Promise] = field(default_factory=dict)
     """What the run-time texts among the options may count on."""
+    verbatim: frozenset[str] = frozenset()
+    """Those of them that Packer fills in only at run time, and splits as written when they are one text for a list."""
     durations: frozenset[str] = frozenset()
     """Options that are written as durations and become seconds."""
     ignored: Mapping[str, str] = field(default_factory=dict)
@@ -63,8 +70,16 @@ class Decoded:
     nodes: dict[str, Node] = field(default_factory=dict)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Values of tables inside, by path; also of those that are incomplete."""
-    sound: bool = True
-    """Whether nothing was wrong."""
+    doubtful: set[str] = field(default_factory=set)
+    """Paths whose values say nothing: there is a mistake, which is noted, or they hang on what is not known here."""
+
+    def doubts(self, *path: object) -> bool:
+        """Whether the value there, or the nearest thing around it, says nothing, so that nothing can be wrong with it."""
+        for n in range(len(path), 0, -1):
+            name = ".".join(str(p) for p in path[:n])
+            if name in self.doubtful or name in self.places:
+                return name in self.doubtful
+        return False
 
     def place(self, *path: object) -> Span | None:
         """Where a value stands, or the nearest thing around it."""
@@ -88,7 +103,6 @@ class _Decoder:
         self.result = Decoded()
 
     def wrong(self, summary: str, where: Span, hint: str = "") -> _Invalid:
-        self.result.sound = False
         self.reading.notes.error(summary, where, hint)
         return _INVALID
 
@@ -99,11 +113,12 @@ class _Decoder:
         for key, node in table.entries:
             name = self.reading.text(key, "a key")
             if name is None:
-                self.result.sound = False
-            elif name in ignored:
+                continue
+            if name in ignored:
                 self.reading.notes.warning(f"{noun}: the option {name} is ignored", key.region.span, ignored[name])
             elif name not in options:
-                hint = did_you_mean(name, options, otherwise=f"what is known: {listed(options)}")
+                known = listed(options) if len(options) <= _FEW else f"the options in {self.shape.page}"
+                hint = did_you_mean(name, options, otherwise=f"what is known: {known}")
                 self.wrong(f"{noun}: there is no option {name!r}", key.region.span, hint)
             else:
                 full = f"{path}{name}"
@@ -115,12 +130,20 @@ class _Decoder:
         return values
 
     def value(self, annotation: Any, node: Node, path: str) -> Outcome:
-        """The value that a node is where `annotation` is wanted."""
+        """The value that a node is where `annotation` is wanted; none where it hangs on what is not known and is unfit."""
+        notes = self.reading.notes
+        errors, unknowns = notes.errors, notes.unknowns
         try:
             value = self._value(plain_type(annotation), node, path)
-            _limits(annotation, value)
+            if says_nothing(annotation, value):
+                value = NOT_GIVEN
+            check_limits(annotation, value)
         except Unfit as unfit:
-            return self.wrong(f"{shown(path)}: {unfit}", node.region.span, unfit.hint)
+            value = NOT_GIVEN
+            if notes.unknowns == unknowns:
+                value = self.wrong(f"{shown(path)}: {unfit}", node.region.span, unfit.hint)
+        if notes.errors > errors or notes.unknowns > unknowns:
+            self.result.doubtful.add(path)
         return value
 
     def _value(self, wanted: Any, node: Node, path: str) -> Outcome:
@@ -142,49 +165,60 @@ class _Decoder:
         if isinstance(node, Text):
             rendered = self.reading.text(node, shown(path))
             if rendered is None:
-                self.result.sound = False
                 return _INVALID
         if path in self.shape.durations:
             return weak.as_seconds(node, rendered)
-        plain: Callable[[Node, str | None], Any] | None = {int: weak.as_integer, bool: weak.as_bool}.get(wanted)
-        if plain:
-            return plain(node, rendered)
-        text = weak.as_text(node, rendered)
-        if isinstance(text, NotGiven) or wanted is str:
-            return text
-        if wanted is ArmId:
-            return _arm_id(text)
-        choices = _choices(wanted)
-        return _one_of(text, choices) if choices else text
+        return simple_value(wanted, node, rendered)
 
     def _list(self, item: Any, node: Node, path: str) -> Outcome:
-        items = weak.elements(node)
+        if isinstance(node, Null):
+            return NOT_GIVEN
         if isinstance(node, Text):
             return self._split(item, node, path)
-        values = [self.value(item, element, f"{path}.{i}") for i, element in enumerate(items)]
+        items = weak.elements(node)
+        values = [self._member(item, element, f"{path}.{i}") for i, element in enumerate(items)]
         for i, element in enumerate(items):
             self.result.places[f"{path}.{i}"] = element.region.span
         if any(isinstance(value, _Invalid) for value in values):
             return _INVALID
-        return tuple("" if isinstance(value, NotGiven) else value for value in values)
+        return tuple(value for value in values if not isinstance(value, NotGiven))
+
+    def _member(self, item: Any, node: Node, path: str) -> Outcome:
+        """One value of a list or an object. There an empty one counts too, and null is one, as in Packer."""
+        wanted = plain_type(item)
+        if isinstance(node, Null) and wanted in (str, Delayed):
+            node = Text("", node.region)
+        value = self.value(item, node, path)
+        return _EMPTY.get(wanted, value) if isinstance(value, NotGiven) else value
 
     def _split(self, item: Any, node: Text, path: str) -> Outcome:
-        """One text where a list is wanted: Packer splits it at its commas."""
-        if plain_type(item) not in (str, Delayed, int):
+        """One text where a list is wanted: it is filled in, and split at its commas."""
+        wanted = plain_type(item)
+        if wanted not in (str, Delayed, int):
+            if self.reading.text(node, shown(path)) == "":
+                return NOT_GIVEN
             raise Unfit("expected a list, found a text", "write a list between [ and ]")
-        rendered = node.value if plain_type(item) is Delayed else self.reading.text(node, shown(path))
+        found = self._parts(node, path) if wanted is Delayed else self._rendered_parts(wanted, node, path)
+        if len(found) > 1:
+            summary = f"{path}: one text where a list is expected is split at its commas"
+            self.reading.notes.warning(summary, node.region.span, "write a list")
+        return _INVALID if any(isinstance(v, _Invalid) for v in found) else found
+
+    def _rendered_parts(self, wanted: Any, node: Text, path: str) -> tuple[Outcome, ...]:
+        rendered = self.reading.text(node, shown(path))
         if rendered is None:
-            self.result.sound = False
-            return _INVALID
-        if not rendered:
+            return (_INVALID,)
+        values = [simple_value(wanted, node, part) for part in rendered.split(",")] if rendered else []
+        return tuple(_EMPTY[wanted] if isinstance(value, NotGiven) else value for value in values)
+
+    def _parts(self, node: Text, path: str) -> tuple[Outcome, ...]:
+        whole = self._later(node, path)
+        if not isinstance(whole, RunTimeText):
+            return () if isinstance(whole, NotGiven) else (whole,)
+        texts = parts(whole.text, whole.scope, verbatim=path in self.shape.verbatim)
+        if texts == [""]:
             return ()
-        if "," in rendered:
-            self.reading.notes.warning(
-                f"{path}: one text where a list is expected is split at its commas", node.region.span, "write a list"
-            )
-        parts = [Text(part, node.region) for part in rendered.split(",")]
-        values = [self.value(item, part, f"{path}.{i}") for i, part in enumerate(parts)]
-        return _INVALID if any(isinstance(v, _Invalid) for v in values) else tuple(values)
+        return tuple(self._later(Text(text, node.region), f"{path}.{i}") for i, text in enumerate(texts))
 
     def _mapping(self, item: Any, node: Node, path: str) -> Outcome:
         if isinstance(node, Array) and all(isinstance(item, Table) for item in node.items):
@@ -194,15 +228,18 @@ class _Decoder:
         if not isinstance(node, Table):
             raise Unfit(f"expected an object of texts, found {kind(node)}", 'write {"name": "value"}')
         found: dict[str, object] = {}
+        self.result.tables[path] = found
+        errors = self.reading.notes.errors
         for key, content in node.entries:
+            inside, before = f"{path}.{key.value}", self.reading.notes.unknowns
             name = self.reading.text(key, f"a key of {path}")
-            value = self.value(item, content, f"{path}.{key.value}")
-            self.result.places[f"{path}.{key.value}"] = content.region.span
-            if name is None or isinstance(value, _Invalid):
-                self.result.sound = False
-                return _INVALID
-            found[name] = "" if isinstance(value, NotGiven) else value
-        return found
+            if self.reading.notes.unknowns > before:
+                self.result.doubtful.add(inside)
+            value = self._member(item, content, inside)
+            self.result.places[inside] = content.region.span
+            if name is not None and not isinstance(value, NotGiven):
+                found[name] = value
+        return found if self.reading.notes.errors == errors else _INVALID
 
     def _later(self, node: Node, path: str) -> Outcome:
         if not isinstance(node, Text):
@@ -210,13 +247,11 @@ class _Decoder:
             if isinstance(text, NotGiven):
                 return text
             node = Text(text, node.region)
-        if not node.value and "." not in path:
-            return NOT_GIVEN
         promise = self.shape.promises.get(path.partition(".")[0], Promise())
         found = self.reading.later(node, shown(path), promise)
         if found is None:
-            self.result.sound = False
-        return _INVALID if found is None else found
+            return _INVALID
+        return NOT_GIVEN if "." not in path and found.now() == "" else found
 
     def _mount(self, node: Node, path: str) -> Outcome:
         if isinstance(node, Table):
@@ -236,18 +271,18 @@ class _Decoder:
             return NOT_GIVEN
         if not isinstance(node, Table):
             raise Unfit(f"expected an object, found {kind(node)}", f"its options are {listed(model.model_fields)}")
-        before = self.result.sound
-        self.result.sound = True
+        before = self.reading.notes.errors
         values = self.table(node, options_of(model), f"{path}.", shown(path), {})
         self.result.tables[path] = values
         missing = [n for n, f in model.model_fields.items() if f.is_required() and n not in values]
         for name in missing:
             if f"{path}.{name}" not in self.result.places:
                 self.wrong(f"{shown(path)}: {name} is missing", node.region.span)
-            elif self.result.sound:
+            elif not self.result.doubts(path, name):
                 self.wrong(f"{shown(path)}.{name} is empty", self.result.places[f"{path}.{name}"])
-        inner, self.result.sound = self.result.sound, before and self.result.sound
-        return values if inner else _INVALID
+        if self.reading.notes.errors > before:
+            return _INVALID
+        return NOT_GIVEN if missing else values
 
 
 def shown(path: str) -> str:
@@ -255,62 +290,10 @@ def shown(path: str) -> str:
     return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", path)
 
 
-def _limits(annotation: Any, value: Outcome) -> None:
-    """Raise Unfit when a number is outside the limits of its annotation."""
-    if get_origin(annotation) is not Annotated or not isinstance(value, int):
-        return
-    for limit in get_args(annotation)[1:]:
-        least, most = getattr(limit, "ge", None), getattr(limit, "le", None)
-        if (least is not None and value < least) or (most is not None and value > most):
-            raise Unfit(
-                f"{value} is not allowed", f"it must be at {'least' if most is None else 'most'} {most or least}"
-            )
-
-
 def _size(node: Node) -> str:
     if isinstance(node, Array):
         return f"a list of {len(node.items)}" + (", some empty" if len(node.items) == 3 else "")
     return kind(node)
-
-
-def plain_type(annotation: Any) -> Any:
-    """The type without `| None` and without pydantic's annotations."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return plain_type(get_args(annotation)[0])
-    if origin in (Union, types.UnionType):
-        members = [a for a in get_args(annotation) if a is not type(None)]
-        return plain_type(members[0]) if len(members) == 1 else annotation
-    return annotation
-
-
-def _choices(wanted: Any) -> tuple[str, ...]:
-    if get_origin(wanted) is Literal:
-        return tuple(str(a) for a in get_args(wanted))
-    if isinstance(wanted, type) and issubclass(wanted, Enum):
-        return tuple(str(member.value) for member in wanted)
-    return ()
-
-
-def _one_of(text: str, choices: tuple[str, ...]) -> str:
-    """The choice that a text means: Azure takes no notice of case, and people of `-` and `_`."""
-
-    def folded(word: str) -> str:
-        return word.casefold().replace("-", "").replace("_", "")
-
-    for choice in choices:
-        if folded(choice) == folded(text):
-            return choice
-    near = closest(text, choices)
-    hint = f"allowed: {listed(choices)}" + (f'\ndid you mean "{near}"?' if near else "")
-    raise Unfit(f'"{text}" is not allowed', hint)
-
-
-def _arm_id(text: str) -> ArmId:
-    try:
-        return ArmId.parse(text)
-    except ValueError as error:
-        raise Unfit(str(error)) from None
 
 
 _WORDS: dict[str, str] = {
@@ -324,11 +307,14 @@ _WORDS: dict[str, str] = {
 
 
 def built(model: type[S], values: Mapping[str, Any], decoded: Decoded, reading: Reading, at: Span) -> S | None:
-    """The model's value; None when the model refuses, which is then noted."""
+    """The model's value; None when the model refuses, which is then noted unless it hangs on what is not known here."""
     try:
         return model.model_validate(values)
     except ValidationError as refused:
         for error in refused.errors(include_url=False):
+            at_option = error["loc"][:1]  # of the whole, anything may be the cause
+            if decoded.doubts(*at_option) if at_option else decoded.doubtful:
+                continue
             name = ".".join(str(part) for part in error["loc"])
             words = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
             summary = words.format(**error.get("ctx", {})) if error["type"] in _WORDS else words

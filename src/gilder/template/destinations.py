@@ -35,5 +35,6 @@ def _makes(build: BuildSpec) -> Iterator[tuple[str, str, str]]:
         if (prefix := getattr(build, option)) is not None:
             yield option, "prefix", prefix
     if (to := build.shared_image_destination) is not None:
-        name = "/".join((to.subscription or "", to.resource_group, to.gallery_name, to.image_name, to.image_version))
+        own = to.subscription or build.auth.subscription_id or ""  # else that of az or the VM, which nobody knows here
+        name = f"{own}/{to.resource_group}/{to.gallery_name}/{to.image_name}/{to.image_version}"
         yield "shared_image_destination", "version", name.lstrip("/")

@@ -5,23 +5,23 @@ Names, arguments and error texts follow Packer 1.16; where it answers by chance 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import PurePosixPath
 
 from gilder.model.vm import VmFacts
 from gilder.template.go_builtins import GO_BUILTINS
 from gilder.template.go_evaluate import Callee, FunctionFailed
-from gilder.template.go_printf import Value
 from gilder.template.go_time import go_time, rfc3339, strftime
-from gilder.template.inputs import OFFLINE_VM, Inputs
+from gilder.template.go_values import Value
+from gilder.template.inputs import OFFLINE_VM, Inputs, NotFetched
 from gilder.template.spelling import did_you_mean, listed
 
 PACKER_VERSION = "1.16.0"
 """The version of Packer whose language this is; `packer_version` and `min_packer_version` mean it."""
 
-_ELSEWHERE = ("consul_key", "vault", "aws_secretsmanager", "aws_secretsmanager_raw")
+_ELSEWHERE = ("aws_secretsmanager", "aws_secretsmanager_raw")
 _VM_KEYS = tuple(f.name for f in fields(VmFacts))
 
 
@@ -35,6 +35,10 @@ class Scope:
     """The value of a variable; raises FunctionFailed."""
     asked_vm: Callable[[], None] = lambda: None
     """Told when `vm` is called."""
+    not_known: Callable[[], None] = lambda: None
+    """Told when something is asked for that is not fetched here."""
+    is_secret: Callable[[str], None] = lambda value: None
+    """Told each value that was fetched."""
     in_variables: bool = False
     build_name: str = ""
     build_type: str = ""
@@ -63,9 +67,11 @@ def functions(scope: Scope) -> Mapping[str, Callee]:
         "split": Callee(_split, (str, str, int)),
         "replace": Callee(lambda old, new, n, text: text.replace(old, new, n), (str, str, int, str)),
         "replace_all": Callee(lambda old, new, text: text.replace(old, new), (str, str, str)),
-        "upper": Callee(str.upper, (str,)),
-        "lower": Callee(str.lower, (str,)),
+        "upper": Callee(_upper, (str,)),
+        "lower": Callee(lambda text: "".join(c.lower()[:1] for c in text), (str,)),
         "sed": Callee(_sed, (str, str)),
+        "consul_key": Callee(lambda key: _fetched(scope, "consul_key", key), (str,)),
+        "vault": Callee(lambda path, key: _fetched(scope, "vault", path, key), (str, str)),
         "vm": Callee(lambda key: _vm(scope, key), (str,)),
         "clean_resource_name": Callee(clean_resource_name, (str,)),
         "clean_image_name": Callee(clean_resource_name, (str,)),  # of the DTL builder; people carry it over
@@ -75,12 +81,12 @@ def functions(scope: Scope) -> Mapping[str, Callee]:
 
 def template_dir(file: str, cwd: str) -> str:
     """The absolute directory of a template."""
-    return str(PurePosixPath(cwd, file).parent)
+    return posixpath.dirname(posixpath.normpath(posixpath.join(cwd, file)))
 
 
 def clean_resource_name(text: str) -> str:
     """The text with everything that an Azure resource name may not hold made `-`, byte by byte as Packer does."""
-    return re.sub(rb"[^0-9A-Za-z._-]", b"-", text.encode()).decode().rstrip("-_.")
+    return re.sub(rb"[^0-9A-Za-z._-]", b"-", text.encode(errors="surrogateescape")).decode().rstrip("-_.")
 
 
 def _env(scope: Scope, name: str) -> str:
@@ -90,6 +96,22 @@ def _env(scope: Scope, name: str) -> str:
             hint=f'declare a variable with the value "{{{{env `{name}`}}}}" and use {{{{user `…`}}}} here',
         )
     return scope.inputs.env.get(name, "")
+
+
+def _fetched(scope: Scope, store: str, *which: str) -> str:
+    if not scope.in_variables:
+        raise FunctionFailed(
+            f"{store} is not allowed here", hint="give a variable this value, and use {{user `…`}} here"
+        )
+    try:
+        value = scope.inputs.fetch(store, *which)
+    except NotFetched:
+        scope.not_known()
+        raise FunctionFailed(f"{store} is not asked here") from None
+    except LookupError as error:
+        raise FunctionFailed(str(error), hint="or fetch the value before, and hand it over with -var or env") from None
+    scope.is_secret(value)
+    return value
 
 
 def _build(scope: Scope, key: str) -> str:
@@ -124,17 +146,26 @@ def _split(text: str, separator: str, index: int) -> str:
     return parts[index]
 
 
+def _upper(text: str) -> str:
+    """Character by character, as Go does: what has no capital letter of its own stays, such as ß."""
+
+    def one(c: str) -> str:
+        return next((capital for capital in (c.upper(), c.title()) if len(capital) == 1), c)
+
+    return "".join(map(one, text))
+
+
 def _sed(_expression: str, _text: str) -> str:
     raise FunctionFailed("sed is deprecated", hint="use replace or replace_all")
 
 
 def _vm(scope: Scope, key: str) -> str:
-    scope.asked_vm()
     if key not in _VM_KEYS:
         raise FunctionFailed(
             f"unknown metadata key: {key}",
             hint=did_you_mean(key, _VM_KEYS, otherwise=f"what is known: {listed(_VM_KEYS)}"),
         )
+    scope.asked_vm()
     return str(getattr(scope.inputs.vm or OFFLINE_VM, key))
 
 

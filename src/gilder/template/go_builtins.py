@@ -7,7 +7,8 @@ from typing import TypeGuard
 from urllib.parse import quote_plus
 
 from gilder.template.go_evaluate import Callee, FunctionFailed, truth
-from gilder.template.go_printf import Value, print_values, printf, shown, type_name
+from gilder.template.go_printf import printf
+from gilder.template.go_values import Value, print_values, shown, type_name
 
 
 def _whole(value: Value) -> TypeGuard[int]:
@@ -29,7 +30,7 @@ def _index(value: Value, *keys: Value) -> Value:
                 raise FunctionFailed(f"value has type {type_name(key)}; should be string")
             value = value.get(key)
         elif isinstance(value, str):
-            data = value.encode()
+            data = value.encode(errors="surrogateescape")
             value = data[_position(key, len(data))]
         elif isinstance(value, list | tuple):
             value = value[_position(key, len(value))]
@@ -45,7 +46,7 @@ def _slice(value: Value, *bounds: Value) -> Value:
         raise FunctionFailed(f"too many slice indexes: {len(bounds)}")
     if not isinstance(value, str | list | tuple):
         raise FunctionFailed(f"can't slice item of type {type_name(value)}")
-    data = value.encode() if isinstance(value, str) else value
+    data = value.encode(errors="surrogateescape") if isinstance(value, str) else value
     places = [_position(bound, len(data), inclusive=True) for bound in bounds]
     low, high = (*places, *(0, len(data))[len(places) :])[:2]
     if low > high:
@@ -56,7 +57,7 @@ def _slice(value: Value, *bounds: Value) -> Value:
 
 def _length(value: Value) -> int:
     if isinstance(value, str):
-        return len(value.encode())
+        return len(value.encode(errors="surrogateescape"))
     if isinstance(value, list | tuple | Mapping):
         return len(value)
     raise FunctionFailed("len of nil pointer" if value is None else f"len of type {type_name(value)}")
@@ -80,7 +81,7 @@ def _any_equal(first: Value, *others: Value) -> bool:
 
 def _less(first: Value, second: Value) -> bool:
     if isinstance(first, str) and isinstance(second, str):
-        return first.encode() < second.encode()
+        return first.encode(errors="surrogateescape") < second.encode(errors="surrogateescape")
     if _whole(first) and _whole(second):
         return first < second
     if isinstance(first, float) and isinstance(second, float):

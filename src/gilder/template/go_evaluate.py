@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gilder.template.go_lexer import TemplateMistake
-from gilder.template.go_printf import Value, shown, type_name
+from gilder.template.go_parser import MOST
 from gilder.template.go_syntax import (
     Action,
     Branch,
@@ -24,6 +24,7 @@ from gilder.template.go_syntax import (
     Statement,
     Variable,
 )
+from gilder.template.go_values import Value, shown, type_name
 from gilder.template.spelling import did_you_mean
 
 _MAX_OUTPUT = 1_000_000
@@ -226,8 +227,9 @@ class Evaluation:
 
     def _argument(self, operand: Operand, type_: type, dot: Value) -> Value:
         value = self._operand(operand, dot)
-        whole = isinstance(operand, Literal) and isinstance(value, float) and value.is_integer()
-        return int(value) if whole and type_ is int and isinstance(value, float) else value
+        if type_ is int and isinstance(operand, Literal) and isinstance(value, float):
+            return int(value) if value.is_integer() and abs(value) < MOST else value
+        return value
 
     def _short_circuit(self, name: str, rest: Sequence[Operand], dot: Value, piped: tuple[Value, ...]) -> Value:
         value: Value = None

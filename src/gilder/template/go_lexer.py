@@ -127,9 +127,19 @@ def _action(text: str, start: int, at: int) -> Iterator[Token]:
         token = _token(text, at)
         if token.kind in _WORDS and not _may_follow(text, token.end):
             bad = text[token.end]
-            raise TemplateMistake(f"bad character {bad!r} after {token.text!r}", token.start, token.end + 1)
+            hint = _by_index(text[start : token.end], text[token.end :]) if bad == "-" else ""
+            raise TemplateMistake(f"bad character {bad!r} after {token.text!r}", token.start, token.end + 1, hint=hint)
         yield token
         at = token.end
+
+
+def _by_index(before: str, after: str) -> str:
+    """How to reach a field whose name a template cannot write, because it has a - in it."""
+    field = re.search(r"((?:\.\w+)*)\.(\w+)\Z", before)
+    rest = re.match(r"[\w-]*\w", after)
+    if field is None or rest is None:
+        return ""
+    return f'for a name with - in it, write {{{{ index {field[1] or "."} "{field[2]}{rest[0]}" }}}}'
 
 
 def _may_follow(text: str, at: int) -> bool:

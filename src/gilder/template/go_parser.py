@@ -26,6 +26,8 @@ from gilder.template.go_syntax import (
 from gilder.template.spelling import did_you_mean
 
 _MAX_DEPTH = 50
+LEAST, MOST = -(2**63), 2**63 - 1
+"""The bounds of Go's int."""
 _INTEGER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]*)")
 
 
@@ -295,7 +297,10 @@ def _number(token: Token) -> int | float:
     try:
         if _INTEGER.fullmatch(digits):
             octal = re.fullmatch(r"[+-]?0[0-7]+", digits)
-            return int(digits, 8 if octal else 0)
+            whole = int(digits, 8 if octal else 0)
+            if not LEAST <= whole <= MOST:
+                raise TemplateMistake(f"{token.text} overflows int", token.start, token.end)
+            return whole
         number = float(digits)
     except ValueError:
         raise TemplateMistake(f"{token.text!r} is no number", token.start, token.end) from None

@@ -14,7 +14,7 @@ from gilder.template.functions import PACKER_VERSION, Scope, template_dir
 from gilder.template.inputs import Inputs
 from gilder.template.json_reader import read_json
 from gilder.template.loaded import Loaded
-from gilder.template.nodes import Array, Node, Table, Text, kind
+from gilder.template.nodes import Array, Node, Null, Table, Text, kind
 from gilder.template.post_processors import read_chains
 from gilder.template.provisioners import KINDS
 from gilder.template.reading import Notes, Reading
@@ -35,6 +35,12 @@ class _Builder:
     table: Table
     at: Span
     named: Text | None
+    type: Text
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether gilder has this builder."""
+        return self.type.value == TYPE
 
 
 def load_legacy(text: str, *, file: str, inputs: Inputs) -> Loaded:
@@ -54,13 +60,11 @@ class _Template:
     def __init__(self, root: Table, file: str, inputs: Inputs, notes: Notes) -> None:
         self.root = root
         self.notes = notes
-        self.needs_vm = False
         directory = template_dir(file, inputs.cwd)
         self.variables = Variables(inputs, notes, directory)
-        self.scope = Scope(inputs=inputs, template_dir=directory, user=self.variables.user, asked_vm=self.note_vm)
-
-    def note_vm(self) -> None:
-        self.needs_vm = True
+        self.scope = Scope(
+            inputs=inputs, template_dir=directory, user=self.variables.user, asked_vm=self.variables.ask_vm
+        )
 
     def loaded(self) -> Loaded:
         self.root_keys()
@@ -68,22 +72,29 @@ class _Template:
         builders = self.builders()
         reading = Reading(self.notes, self.scope)
         around = self.around(frozenset(b.name for b in builders), reading)
+        if self.scope.inputs.syntax_only:
+            return Loaded(diagnostics=self.notes.in_order())
         specs: list[BuildSpec] = []
+        names: list[str] = []
         origins: dict[str, dict[str, Span]] = {}
         for builder in builders:
             name = reading.text(builder.named, "name") if builder.named else builder.name
             if name is None:
                 continue
-            spec, places = whole_build(name, builder.name, builder.table, around, reading, builder.at)
-            origins[name] = places
-            if spec is not None:
-                specs.append(spec)
+            names.append(name)
+            with self.notes.aside(unless=self.scope.inputs.chosen(name)):
+                if builder.is_ours:
+                    spec, origins[name] = whole_build(name, builder.name, builder.table, around, reading, builder.at)
+                    specs += [spec] if spec else []
+                elif self.scope.inputs.chosen(name):
+                    self.refuse(builder)
         check_unused(around, [b.name for b in builders], reading)
         one_name_each(specs, reading, builders[-1].at if builders else None)
         return Loaded(
+            names=tuple(names),
             builds=tuple(specs),
             diagnostics=self.notes.in_order(),
-            needs_vm=self.needs_vm,
+            needs_vm=self.notes.asked_vm,
             variables=self.variables.list(),
             sensitive=self.variables.secrets(),
             description=self.text_of("description"),
@@ -92,7 +103,7 @@ class _Template:
 
     def around(self, names: frozenset[str], reading: Reading) -> Around:
         blocks = [read_block(n, names, reading, KINDS, "provisioner") for n in self.list_of("provisioners")]
-        rescue = self.root.get("error-cleanup-provisioner")
+        rescue = self.root.given("error-cleanup-provisioner")
         return Around(
             provisioners=[block for block in blocks if block],
             rescue=read_block(rescue, names, reading, KINDS, "provisioner") if rescue else None,
@@ -111,7 +122,7 @@ class _Template:
                 self.notes.error(f"Unknown root level key in template: '{key.value}'", key.region.span, hint)
             elif key.value == "push":
                 self.notes.warning("push is ignored", key.region.span, "Packer has no push any more")
-            elif key.value in ("description", "min_packer_version") and not isinstance(node, Text):
+            elif key.value in ("description", "min_packer_version") and not isinstance(node, Text | Null):
                 self.notes.error(f"{key.value}: expected a text, found {kind(node)}", node.region.span)
         self.version()
 
@@ -121,7 +132,7 @@ class _Template:
 
     def version(self) -> None:
         node = self.root.get("min_packer_version")
-        if not isinstance(node, Text):
+        if not isinstance(node, Text) or not node.value:
             return
         if not re.fullmatch(r"v?\d+(\.\d+){0,2}", node.value):
             self.notes.error(f'min_packer_version: "{node.value}" is no version', node.region.span)
@@ -130,7 +141,7 @@ class _Template:
             self.notes.error(f"this template wants Packer {node.value} or later", node.region.span, hint)
 
     def list_of(self, key: str) -> tuple[Node, ...]:
-        node = self.root.get(key)
+        node = self.root.given(key)
         if node is None:
             return ()
         if not isinstance(node, Array):
@@ -139,7 +150,7 @@ class _Template:
         return node.items
 
     def read_variables(self) -> None:
-        table = self.root.get("variables")
+        table = self.root.given("variables")
         if isinstance(table, Table):
             self.variables.declare(table)
         elif table is not None:
@@ -150,7 +161,8 @@ class _Template:
             else:
                 self.notes.error(f"sensitive-variables: expected names, found {kind(node)}", node.region.span)
         self.variables.take_given()
-        self.variables.check()
+        if not self.scope.inputs.syntax_only:
+            self.variables.check()
 
     # --- builds
 
@@ -178,21 +190,25 @@ class _Template:
             self.notes.error(f"a builder is an object, found {kind(node)}", node.region.span)
             return None
         opening = replace(node.region, end=node.region.start + 1).span
-        type_, name = node.get("type"), node.get("name")
+        type_, name = node.given("type"), node.given("name")
         if type_ is None:
             self.notes.error("a builder without a type", opening, f'give it "type": "{TYPE}"')
             return None
-        if not isinstance(type_, Text) or type_.value != TYPE:
-            what = f'"{type_.value}"' if isinstance(type_, Text) else kind(type_)
-            hint = "gilder builds in a chroot on this VM, and nothing else"
-            self.notes.error(f"a builder of type {what}: gilder builds {TYPE} only", type_.region.span, hint)
+        if not isinstance(type_, Text):
+            self.notes.error(f"type: expected a text, found {kind(type_)}", type_.region.span, f'"{TYPE}"')
             return None
         if name is not None and not isinstance(name, Text):
             self.notes.error(f"name: expected a text, found {kind(name)}", name.region.span)
             return None
         named = name if name and name.value else None
         at = named.region.span if named else type_.region.span
-        return _Builder(named.value if named else TYPE, node.without("type", "name"), at, named)
+        return _Builder(named.value if named else type_.value, node.without("type", "name"), at, named, type_)
+
+    def refuse(self, builder: _Builder) -> None:
+        """A builder of another program, in a template for several: no mistake unless it is asked for."""
+        summary = f'a builder of type "{builder.type.value}": gilder builds {TYPE} only'
+        hint = f"leave it out with -except={builder.name}, or choose others with -only"
+        self.notes.error(summary, builder.type.region.span, hint)
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -15,11 +15,13 @@ class Variable:
 
     name: str
     value: str | None = field(repr=False)
-    """None: required, and nobody gave a value."""
+    """None: required, and nobody gave a value; or there is a mistake in it."""
     default: str | None = field(repr=False)
     """As written, before placeholders are filled in; None: required, or not declared."""
     origin: str
     sensitive: bool
+    declared: bool
+    """Whether the template knows it; else only the command line or a file does."""
     where: Span | None
     """Its declaration; None when only the command line or a file knows it."""
 
@@ -28,6 +30,8 @@ class Variable:
 class Loaded:
     """What a template means. `builds` holds those without mistakes; look at `ok` before building any of them."""
 
+    names: tuple[str, ...] = ()
+    """All builds that it names, also those with mistakes, and those of builders that gilder does not have."""
     builds: tuple[BuildSpec, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     """In the order of the text."""
@@ -39,6 +43,8 @@ class Loaded:
     description: str = ""
     origins: Mapping[str, Mapping[str, Span]] = field(default_factory=dict)
     """Build name → option → where its value stands."""
+    cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Build name → axis → the value in the cell of a matrix that it is built for."""
 
     @property
     def ok(self) -> bool:

@@ -9,10 +9,10 @@ from itertools import product
 from math import prod
 
 from gilder.template import weak
-from gilder.template.go_printf import Value, shown
+from gilder.template.go_values import Value, shown
 from gilder.template.nodes import Array, Bool, Node, Null, Number, Table, Text, kind
 from gilder.template.reading import Notes
-from gilder.template.spelling import did_you_mean, listed
+from gilder.template.spelling import did_you_mean, glob_meant, listed
 
 _MAX_CELLS = 10_000
 _RESERVED = ("include", "exclude")
@@ -23,6 +23,10 @@ class Cell:
     """One combination: what `{{ .Matrix.NAME }}` means in its build."""
 
     values: Mapping[str, Value]
+
+    def labels(self) -> dict[str, str]:
+        """The values as words."""
+        return {key: label(value) for key, value in self.values.items()}
 
     def agrees(self, wanted: Mapping[str, Sequence[str]]) -> bool:
         """Whether each wanted key has a value whose label is like one of the patterns."""
@@ -164,7 +168,7 @@ def read_match(
         labels = [label(value) for value in known[key.value]]
         for pattern in patterns:
             if not any(fnmatchcase(one, pattern) for one in labels):
-                hint = did_you_mean(pattern, labels, otherwise=f"there is {listed(labels)}")
+                hint = glob_meant(pattern, labels, otherwise=f"there is {listed(labels)}")
                 notes.error(f'{noun}: no {key.value} is "{pattern}"', node.region.span, hint)
                 return None
         wanted[key.value] = patterns

@@ -60,15 +60,13 @@ class _MatrixFile:
         self.root = root
         self.file = file
         self.notes = notes
-        self.needs_vm = False
         directory = template_dir(file, inputs.cwd)
         self.variables = Variables(inputs, notes, directory)
-        self.scope = Scope(inputs=inputs, template_dir=directory, user=self.variables.user, asked_vm=self.note_vm)
+        self.scope = Scope(
+            inputs=inputs, template_dir=directory, user=self.variables.user, asked_vm=self.variables.ask_vm
+        )
         self.used: set[str] = set()
         """The named lists of provisioners that some build uses."""
-
-    def note_vm(self) -> None:
-        self.needs_vm = True
 
     def loaded(self) -> Loaded:
         self.root_keys()
@@ -77,25 +75,30 @@ class _MatrixFile:
         if not cells and not self.notes.errors:
             key = self.root.key("matrix")
             self.notes.error("the matrix has no cells", key.region.span if key else None, "nothing would be built")
-        named = self.names(cells, axes)
         options = self.options(cells)
+        if self.scope.inputs.syntax_only:
+            return Loaded(diagnostics=self.notes.in_order())
+        named = self.names(cells, axes)
         names = frozenset(name for name, _ in named.values())
         specs: list[BuildSpec] = []
         origins: dict[str, dict[str, Span]] = {}
         for i, (name, at) in named.items():
-            spec, origins[name] = self.build(cells[i], name, options[i], names, at)
+            with self.notes.aside(unless=self.scope.inputs.chosen(name)):
+                spec, origins[name] = self.build(cells[i], name, options[i], names, at)
             if spec is not None:
                 specs.append(spec)
         self.unused_lists(names)
         description = self.root.get("description")
         return Loaded(
+            names=tuple(name for name, _ in named.values()),
             builds=tuple(specs),
             diagnostics=self.notes.in_order(),
-            needs_vm=self.needs_vm,
+            needs_vm=self.notes.asked_vm,
             variables=self.variables.list(),
             sensitive=self.variables.secrets(),
             description=description.value if isinstance(description, Text) else "",
             origins=origins,
+            cells={name: cells[i].labels() for i, (name, _) in named.items()},
         )
 
     # --- the root
@@ -128,7 +131,8 @@ class _MatrixFile:
             else:
                 self.variables.declare(Table(((name, node),), node.region))
         self.variables.take_given()
-        self.variables.check()
+        if not self.scope.inputs.syntax_only:
+            self.variables.check()
 
     def read_variable(self, name: Text, table: Table) -> None:
         for key, _ in table.entries:
@@ -136,6 +140,8 @@ class _MatrixFile:
                 hint = did_you_mean(key.value, VARIABLE, otherwise=f"what is known: {listed(VARIABLE)}")
                 self.notes.error(f"variable {name.value}: there is no option {key.value!r}", key.region.span, hint)
         default = table.get("default") or Null(name.region)
+        if isinstance(default, Number):
+            default = Text(default.written, default.region)
         self.variables.declare(Table(((name, default),), table.region))
         sensitive = table.get("sensitive")
         if getattr(sensitive, "value", False) is True:
@@ -154,10 +160,13 @@ class _MatrixFile:
         taken: dict[str, Cell] = {}
         for i, cell in enumerate(cells):
             reading = Reading(self.notes, self.scope_of(cell))
+            before = self.notes.unknowns
             name = reading.text(node, "name") if isinstance(node, Text) else self.default_name(cell, axes)
             if name is None:
                 continue
-            if not _NAME.fullmatch(name):
+            if self.notes.unknowns > before:
+                found[i] = (name, at)
+            elif not _NAME.fullmatch(name):
                 hint = "1 to 64 letters, digits, . _ and -, first a letter or digit; clean_resource_name may help"
                 self.notes.error(f'"{name}" cannot be the name of a build', at, hint)
             elif name in taken:
@@ -212,7 +221,7 @@ class _MatrixFile:
     ) -> tuple[BuildSpec | None, dict[str, Span]]:
         reading = Reading(self.notes, self.scope_of(cell))
         before = self.notes.errors
-        rescue = options.get("error_cleanup_provisioner")
+        rescue = options.given("error_cleanup_provisioner")
         around = Around(
             provisioners=list(self.blocks(options.get("provisioners"), names, reading)),
             rescue=read_block(rescue, names, reading, KINDS, "provisioner") if rescue else None,
@@ -258,7 +267,9 @@ class _MatrixFile:
                 self.notes.warning(f"no build uses the provisioners {key.value}", key.region.span)
                 reading = Reading(self.notes, self.scope)
                 for item in _items(node):
-                    read_block(item, names, reading, KINDS, "provisioner")
+                    block = read_block(item, names, reading, KINDS, "provisioner")
+                    if block and block.refusal:
+                        self.notes.add(block.refusal)
 
 
 def laid_over(lower: Table, upper: Table) -> Table:
@@ -278,4 +289,4 @@ def _items(node: Node | None) -> tuple[Node, ...]:
 
 
 def _described(cell: Cell) -> str:
-    return "the cell " + ", ".join(f"{key}: {label(value)}" for key, value in cell.values.items())
+    return "the cell " + ", ".join(f"{key}: {value}" for key, value in cell.labels().items())

@@ -68,6 +68,11 @@ class Table:
         """The value of a key, or None."""
         return next((value for name, value in self.entries if name.value == key), None)
 
+    def given(self, key: str) -> Node | None:
+        """The value of a key, or None, which null says as well."""
+        node = self.get(key)
+        return None if isinstance(node, Null) else node
+
     def key(self, key: str) -> Text | None:
         """The key itself, for its place."""
         return next((name for name, _ in self.entries if name.value == key), None)

@@ -77,6 +77,9 @@ def read_chain(chain: Chain, build: str, reading: Reading) -> tuple[PostProcesso
     for block in chain:
         if not block.is_for(build):
             continue
+        if block.refusal:
+            reading.notes.add(block.refusal)
+            continue
         after = read_as(KINDS[block.type], block.table_for(build), reading, block.at)
         if after is not None:
             assert isinstance(after, PostProcessor)

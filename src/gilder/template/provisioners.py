@@ -26,7 +26,8 @@ from gilder.template.blocks import Block
 from gilder.template.decode import Decoded, Shape, built, decode, options_of
 from gilder.template.nodes import Table
 from gilder.template.reading import Reading
-from gilder.template.texts import Promise
+from gilder.template.spelling import did_you_mean, listed
+from gilder.template.texts import Promise, RunTimeText
 
 BUILD_VALUES = frozenset(("SourceImageName", "Device", "MountPath", "PackerRunUUID", "BuildName", "BuilderType"))
 """What a running build tells (``{{build `Device`}}``): the data that inline lines and the like are rendered with."""
@@ -52,18 +53,13 @@ class Work:
     at: Span
 
     def wrong(self, summary: str, *path: object, hint: str = "") -> None:
-        """Note a mistake, at an option or else at the block."""
-        self.decoded.sound = False
-        self.reading.notes.error(summary, self.decoded.place(*path) or self.at, hint)
+        """Note a mistake, at an option or else at the block; none in what is wrong already, or not known."""
+        if not self.decoded.doubts(*path):
+            self.reading.notes.error(summary, self.decoded.place(*path) or self.at, hint)
 
     def written(self, *options: str) -> list[str]:
-        """Those of the options that are there and not empty; a wrong value counts as there."""
-        sound = self.decoded.sound
-        return [
-            o
-            for o in options
-            if (o in self.values or not sound) and o in self.decoded.nodes and self.values.get(o) != ()
-        ]
+        """Those of the options that are there and not empty; a value that is wrong or not known counts as there."""
+        return [o for o in options if self.values.get(o, ()) != () or self.decoded.doubts(o)]
 
     def absolute(self, path: str) -> str:
         """A path of this machine; relative ones start at the working directory."""
@@ -73,7 +69,7 @@ class Work:
         """The absolute path of a file (or directory; None: either) of this machine; noted when it is not there."""
         absolute = self.absolute(path)
         found = {False: os.path.isfile, True: os.path.isdir, None: os.path.exists}[directory](absolute)
-        if not found or not os.access(absolute, os.R_OK):
+        if not path or not found or not os.access(absolute, os.R_OK):
             wanted = "directory" if directory else "file"
             why = f"it is no readable {wanted}" if os.path.exists(absolute) else f"there is no {absolute}"  # noqa: PTH110
             hint = f"relative paths start at {self.reading.scope.inputs.cwd}"
@@ -107,7 +103,7 @@ def read_as(kind: Kind, table: Table, reading: Reading, at: Span) -> Spec | None
     work = Work(dict(decoded.values), decoded, reading, at)
     _wrap(work)
     kind.check(work)
-    if reading.notes.errors > before or not decoded.sound:
+    if reading.notes.errors > before:
         return None
     return built(kind.model, work.values, decoded, reading, at)
 
@@ -142,8 +138,6 @@ def check_scripts(work: Work) -> None:
         work.wrong("Only a script file or an inline script can be specified, not both.", written[0])
     elif len(written) > 1:
         work.wrong("Only one of script or scripts can be specified.", "scripts")
-    if values.get("inline") == ():
-        del values["inline"]
     if "command" in values:
         values["inline"] = (values.pop("command"),)
     if "script" in values:
@@ -152,19 +146,39 @@ def check_scripts(work: Work) -> None:
         paths = enumerate(values["scripts"])
         values["scripts"] = tuple(work.existing(p, "script", "scripts", i) for i, p in paths)
     _check_assignments(work, "environment_vars")
+    for i, name in enumerate(values.get("only_on", ())):
+        if name not in _SYSTEMS:
+            hint = did_you_mean(name, _SYSTEMS, otherwise=f"allowed: {listed(_SYSTEMS)}")
+            work.wrong(f'only_on: there is no operating system "{name}"', "only_on", i, hint=hint)
+
+
+_SYSTEMS = ("darwin", "freebsd", "linux", "openbsd", "solaris", "windows")
+"""The names of operating systems that Packer knows."""
 
 
 def _check_assignments(work: Work, option: str) -> None:
     for i, value in enumerate(work.values.get(option, ())):
-        if not re.match(r"[^=]+=", str(value)):
+        pair = _tried(value)
+        if pair is not None and not re.match(r"[^=]+=", pair):
             work.wrong(f"Environment variable not in format 'key=value': {value}", option, i)
+
+
+def _tried(text: Delayed) -> str | None:
+    """The text with names for the values of the build, as it may be when that runs; None if that tells nothing."""
+    try:
+        return text.render({name: name for name in BUILD_VALUES})
+    except UserError:
+        return None
 
 
 _SHELL = _shape(
     "shell",
     ShellProvisioner,
     more={"script": str},
-    promises={"inline": LINE, "execute_command": with_fields(LINE, "Vars", "Path", "EnvVarFile")},
+    promises={
+        **dict.fromkeys(("inline", "environment_vars", "env"), LINE),
+        "execute_command": with_fields(LINE, "Vars", "Path", "EnvVarFile"),
+    },
     durations=frozenset({"pause_after"}),
     ignored={"start_retry_timeout": _NO_NETWORK, "expect_disconnect": _NO_NETWORK},
 )
@@ -177,9 +191,10 @@ def shell_local_shape(model: type[Spec], promise: Promise) -> Shape:
         model,
         more={"script": str, "command": Delayed},
         promises={
-            **dict.fromkeys(("inline", "command", "environment_vars"), promise),
+            **dict.fromkeys(("inline", "command", "environment_vars", "env"), promise),
             "execute_command": with_fields(promise, "Vars", "Script", "Command"),
         },
+        verbatim=frozenset({"execute_command"}),
         ignored={"use_linux_pathing": "it is for Windows", "tempfile_extension": "scripts are run by their shebang"},
     )
 
@@ -204,16 +219,8 @@ def _check_file(work: Work) -> None:
         places.append(("source",))
     if values.get("direction") != "download" and not values.get("generated"):
         for source, place in zip(values.get("sources", ()), places, strict=True):
-            if (path := _known_now(source)) is not None:
+            if isinstance(source, RunTimeText) and (path := source.now()) is not None:
                 work.existing(path, "source", *place, directory=None)
-
-
-def _known_now(text: Delayed) -> str | None:
-    """The text if it waits for nothing, else None."""
-    try:
-        return text.render({})
-    except UserError:
-        return None
 
 
 # --- others
@@ -292,6 +299,9 @@ KINDS: Mapping[str, Kind] = {
 
 def read_provisioner(block: Block, build: str, reading: Reading) -> Provisioner | None:
     """The provisioner in one build (`build` is the name that only, except and override use); None when it is wrong."""
+    if block.refusal:
+        reading.notes.add(block.refusal)
+        return None
     found = read_as(KINDS[block.type], block.table_for(build), reading, block.at)
     assert found is None or isinstance(found, Provisioner)
     return found

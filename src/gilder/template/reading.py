@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from gilder.model.diagnostics import Diagnostic, Severity, Span
@@ -11,6 +14,8 @@ from gilder.template.nodes import Text
 from gilder.template.texts import Promise, RunTimeText, render, run_time_text
 
 _MANY = 3
+_PARTICULAR = re.compile(r""" "[^"]*" | '[^']*' | /\S+ | \d+ """, re.VERBOSE)
+"""What in a summary may differ between the cells of a matrix that share a mistake: values, paths, numbers."""
 
 
 class Notes:
@@ -18,6 +23,15 @@ class Notes:
 
     def __init__(self) -> None:
         self._found: dict[Diagnostic, None] = {}
+        self._aside: dict[Diagnostic, None] = {}
+        """Mistakes that no build which will be asked for has."""
+        self._unwanted = False
+        self.errors = 0
+        """How many mistakes there were, counting one again for each build that has it."""
+        self.asked_vm = False
+        """Whether the template asks for facts about the VM."""
+        self.unknowns = 0
+        """How often something was asked for that nobody knows here: whatever was made of it is no mistake of its own."""
         self.looking_at: Span | None = None
         """The text that is being filled in: where a warning stands that comes from inside a function."""
 
@@ -31,12 +45,17 @@ class Notes:
 
     def add(self, diagnostic: Diagnostic) -> None:
         """One found elsewhere."""
-        self._found[diagnostic] = None
+        wrong = diagnostic.severity is Severity.ERROR
+        self.errors += wrong
+        (self._aside if wrong and self._unwanted else self._found)[diagnostic] = None
 
-    @property
-    def errors(self) -> int:
-        """How many errors there are."""
-        return sum(d.severity is Severity.ERROR for d in self._found)
+    @contextmanager
+    def aside(self, *, unless: bool) -> Iterator[None]:
+        """While inside, mistakes are those of a build that nobody asks for: they become warnings."""
+        before = self._unwanted
+        self._unwanted = not unless
+        yield
+        self._unwanted = before
 
     def in_order(self) -> tuple[Diagnostic, ...]:
         """All of them, in the order of the text. A mistake that many cells of a matrix share is shown a few times."""
@@ -46,10 +65,15 @@ class Notes:
             return (where.file, where.line, where.column) if where else ("", 0, 0)
 
         at_place: dict[tuple[Severity, Span | None, str], list[Diagnostic]] = {}
-        for diagnostic in self._found:
-            option = diagnostic.summary.partition(":")[0]
-            at_place.setdefault((diagnostic.severity, diagnostic.where, option), []).append(diagnostic)
+        for diagnostic in (*self._found, *(_warned(d) for d in self._aside if d not in self._found)):
+            kind = _PARTICULAR.sub("", diagnostic.summary)
+            at_place.setdefault((diagnostic.severity, diagnostic.where, kind), []).append(diagnostic)
         return tuple(sorted((d for group in at_place.values() for d in _few(group)), key=place))
+
+
+def _warned(mistake: Diagnostic) -> Diagnostic:
+    detail = f"{mistake.detail}\nnone of the chosen builds has it".strip()
+    return replace(mistake, severity=Severity.WARNING, detail=detail)
 
 
 def _few(alike: list[Diagnostic]) -> list[Diagnostic]:
@@ -72,20 +96,29 @@ class Reading:
         return replace(self, scope=scope)
 
     def text(self, node: Text, name: str) -> str | None:
-        """The meaning of a text; None when it has a mistake, which is then noted. `name` says what it is for."""
+        """The meaning of a text; None when it has a mistake, which is then noted. `name` says what it is for.
+
+        A text that cannot be filled in because of something that is not known here stays as written.
+        """
         self.notes.looking_at = node.region.span
+        before = self.notes.unknowns
         try:
             return render(node.value, self.scope)
         except TemplateMistake as mistake:
+            if self.notes.unknowns > before:
+                return node.value
             self._note(mistake, node, name)
             return None
 
     def later(self, node: Text, name: str, promise: Promise) -> RunTimeText | None:
         """A text for run time; None when it has a mistake, which is then noted."""
         self.notes.looking_at = node.region.span
+        before = self.notes.unknowns
         try:
             return run_time_text(node.value, self.scope, promise)
         except TemplateMistake as mistake:
+            if self.notes.unknowns > before:
+                return RunTimeText(node.value, self.scope)
             self._note(mistake, node, name)
             return None
 

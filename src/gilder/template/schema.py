@@ -9,14 +9,25 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from gilder.model.described import described
 from gilder.model.ids import ArmId
-from gilder.model.spec import Auth, BuildSpec, ChrootMount, Delayed, Spec
+from gilder.model.spec import Auth, BuildSpec, ChrootMount, Spec
 from gilder.template import post_processors, provisioners
+from gilder.template.annotations import plain_type
 from gilder.template.azure_chroot import SHAPE
-from gilder.template.decode import Shape, options_of, plain_type
+from gilder.template.decode import Shape, options_of
 
 _TEMPLATE = {"type": "string", "pattern": r"\{\{"}
 """Wherever a value is wanted, a text with placeholders may stand."""
-_DURATION = {"type": "string", "examples": ["10s", "1m30s"], "pattern": r"^\+?([0-9.]+(ns|us|µs|ms|s|m|h))+$|^0$|\{\{"}
+_WHOLE = {"type": "string", "pattern": r"^([+-]?[0-9][0-9A-Fa-fxob_]*)?$|\{\{"}
+_TRUTH = {"type": "string", "pattern": r"^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)?$|\{\{"}
+"""A number and a truth value may stand between quotes; an empty text is as good as none."""
+_NULL = {"type": "null"}
+"""For every option: as if it was not there, also over a default."""
+_DURATION = {
+    "anyOf": [
+        {"type": "string", "examples": ["10s", "1m30s"], "pattern": r"^(\+?([0-9.]+(ns|us|[µμ]s|ms|s|m|h))+|0)?$|\{\{"},
+        {"const": 0},
+    ]
+}
 _SCALAR = {"type": ["string", "number", "boolean"]}
 
 
@@ -51,7 +62,7 @@ def schema() -> dict[str, Any]:
 
 def _variable() -> dict[str, Any]:
     properties = {
-        "default": {"type": ["string", "null"]},
+        "default": {"type": ["string", "number", "null"]},
         "sensitive": {"type": "boolean"},
         "description": {"type": "string"},
     }
@@ -71,7 +82,7 @@ def _matrix() -> dict[str, Any]:
         "type": "object",
         "description": "Axes: each combination of their values is a build; use a value as {{ .Matrix.AXIS }}.",
         "properties": {"include": entries, "exclude": entries},
-        "additionalProperties": {"anyOf": [{"type": "array", "items": value, "minItems": 1}, _SCALAR]},
+        "additionalProperties": {"anyOf": [{"type": "array", "items": value, "minItems": 1}, *value["anyOf"]]},
     }
 
 
@@ -80,7 +91,7 @@ def _options() -> dict[str, Any]:
     after = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/post_processor"}]}
     return _properties(SHAPE) | {
         "provisioners": _list_of({"anyOf": [{"type": "string"}, block]}),
-        "error_cleanup_provisioner": block,
+        "error_cleanup_provisioner": {"anyOf": [block, _NULL]},
         "post_processors": _list_of({"anyOf": [*after["anyOf"], {"type": "array", "items": after}]}),
     }
 
@@ -122,13 +133,18 @@ def _properties(shape: Shape) -> dict[str, Any]:
     for name, annotation in sorted(shape.options.items()):
         described = _DURATION if name in shape.durations else _type(annotation)
         text = _descriptions().get(name)
-        found[name] = described | ({"description": text} if text else {})
+        found[name] = _or_null(described) | ({"description": text} if text else {})
     found.update({name: {"deprecated": True, "description": f"Ignored: {why}."} for name, why in shape.ignored.items()})
     return found
 
 
 def _list_of(item: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [{"type": "array", "items": item}, item, {"type": "null"}]}
+    return {"anyOf": [{"type": "array", "items": item}, item, {"const": ""}, _NULL]}
+
+
+def _or_null(described: dict[str, Any]) -> dict[str, Any]:
+    ways = described["anyOf"] if set(described) == {"anyOf"} else [described]
+    return described if _NULL in ways else {"anyOf": [*ways, _NULL]}
 
 
 def _type(annotation: Any) -> dict[str, Any]:
@@ -137,9 +153,12 @@ def _type(annotation: Any) -> dict[str, Any]:
     if origin is tuple:
         return _list_of(_type(get_args(wanted)[0]))
     if origin is dict:
-        return {"type": "object", "additionalProperties": _SCALAR}
+        table = {"type": "object", "additionalProperties": {"anyOf": [_SCALAR, _NULL]}}
+        return {"anyOf": [table, {"type": "array", "items": table}]}
     if wanted is ChrootMount:
-        return {"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3}
+        return {
+            "anyOf": [{"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 3}, _object(wanted)]
+        }
     if isinstance(wanted, type) and issubclass(wanted, Spec):
         return _object(wanted)
     return _scalar(wanted, annotation)
@@ -149,7 +168,7 @@ def _object(model: type[Spec]) -> dict[str, Any]:
     required = [name for name, f in model.model_fields.items() if f.is_required()]
     texts = described(model)
     properties = {
-        name: _type(annotation) | ({"description": texts[name]} if name in texts else {})
+        name: _or_null(_type(annotation)) | ({"description": texts[name]} if name in texts else {})
         for name, annotation in options_of(model).items()
     }
     return {"type": "object", "additionalProperties": False, "properties": properties, "required": required}
@@ -160,15 +179,15 @@ _BOUNDS = {"ge": "minimum", "le": "maximum"}
 
 def _scalar(wanted: Any, annotation: Any) -> dict[str, Any]:
     if get_origin(wanted) is Literal:
-        return {"anyOf": [{"enum": [*get_args(wanted)]}, _TEMPLATE]}
+        return {"anyOf": [{"enum": [*get_args(wanted), ""]}, _TEMPLATE]}
     if wanted is bool or wanted is int:
         bounds: dict[str, Any] = {}
         for limit in get_args(annotation)[1:] if get_origin(annotation) is Annotated else ():
             bounds |= {word: getattr(limit, key) for key, word in _BOUNDS.items() if hasattr(limit, key)}
-        return {"anyOf": [{"type": "boolean"} if wanted is bool else {"type": "integer", **bounds}, _TEMPLATE]}
+        return {"anyOf": [{"type": "boolean"}, _TRUTH] if wanted is bool else [{"type": "integer", **bounds}, _WHOLE]}
     if isinstance(wanted, type) and issubclass(wanted, Enum):
-        return {"anyOf": [{"enum": [member.value for member in wanted]}, _TEMPLATE]}
-    return {"type": "string"} if wanted in (ArmId, Delayed) else dict(_SCALAR)
+        return {"anyOf": [{"enum": [*(member.value for member in wanted), ""]}, _TEMPLATE]}
+    return {"type": "string"} if wanted is ArmId else dict(_SCALAR)
 
 
 @cache

@@ -8,7 +8,17 @@ from itertools import takewhile
 
 from gilder.model.diagnostics import Diagnostic, Severity
 from gilder.model.spec import BuildSpec, PostProcessor
-from gilder.template.spelling import did_you_mean, listed
+from gilder.template.spelling import glob_meant, listed
+
+
+def is_chosen(name: str, only: Sequence[str], except_: Sequence[str]) -> bool:
+    """Whether a build of this name is asked for."""
+    wanted, unwanted = separated(only), separated(except_)
+    return (not wanted or _matches(name, wanted)) and not _matches(name, unwanted)
+
+
+def _matches(name: str, globs: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
 
 
 def select(
@@ -21,22 +31,18 @@ def select(
     those of post-processors.
     """
     diagnostics: list[Diagnostic] = []
-    chosen = list(names)
+    chosen = [name for name in names if is_chosen(name, only, except_)]
     for option, texts in (("-only", only), ("-except", except_)):
-        globs = separated(texts)
         known = [*names, *others] if option == "-except" else names
         diagnostics.extend(
             Diagnostic(
                 Severity.ERROR,
                 f'{option}: no build matches "{glob}"',
-                did_you_mean(glob, known, otherwise=f"there is {listed(names)}"),
+                glob_meant(glob, known, otherwise=f"there is {listed(names)}"),
             )
-            for glob in globs
+            for glob in separated(texts)
             if not any(fnmatchcase(name, glob) for name in known)
         )
-        if globs:
-            wanted = option == "-only"
-            chosen = [name for name in chosen if any(fnmatchcase(name, glob) for glob in globs) == wanted]
     if not chosen and names and not diagnostics:
         diagnostics.append(Diagnostic(Severity.ERROR, "-only and -except leave no build", f"there is {listed(names)}"))
     return tuple(chosen), tuple(diagnostics)
@@ -49,7 +55,7 @@ def without(spec: BuildSpec, except_: Sequence[str]) -> BuildSpec:
         return spec
 
     def kept(chain: tuple[PostProcessor, ...]) -> tuple[PostProcessor, ...]:
-        return tuple(takewhile(lambda p: not any(fnmatchcase(p.name or p.type, glob) for glob in globs), chain))
+        return tuple(takewhile(lambda p: not _matches(p.name or p.type, globs), chain))
 
     chains = tuple(chain for chain in map(kept, spec.post_processors) if chain)
     return spec.model_copy(update={"post_processors": chains})

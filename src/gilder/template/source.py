@@ -6,7 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
-from gilder.model.diagnostics import Span
+from gilder.model.diagnostics import LINE_END, Span
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,7 @@ class Source:
 
     @cached_property
     def _line_starts(self) -> list[int]:
-        starts = [0]
-        for line in self.text.splitlines(keepends=True):  # the same lines as diagnostics.render shows
-            starts.append(starts[-1] + len(line))
-        ends_with_newline = self.text != "" and len(self.text.splitlines()[-1:][0]) < starts[-1] - starts[-2]
-        return starts if ends_with_newline else starts[: max(1, len(starts) - 1)]
+        return [0, *(end.end() for end in LINE_END.finditer(self.text))]
 
     def _place(self, offset: int) -> tuple[int, int]:
         line = bisect_right(self._line_starts, offset)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+_WORD = re.compile(r"[^-_.,\s*?\[\]]+")
+"""What stands between the signs of names and globs."""
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
@@ -17,6 +22,20 @@ def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str
     """`did you mean "x"?`, or `otherwise`."""
     match = closest(word, known)
     return f'did you mean "{match}"?' if match is not None else otherwise
+
+
+def glob_meant(glob: str, known: Collection[str], *, otherwise: str = "") -> str:
+    """`did_you_mean` for a glob that none of the names matches: its words are looked up among theirs, its signs stay."""
+    words = {word for name in known for word in _WORD.findall(name)}
+
+    def meant(word: re.Match[str]) -> str:
+        right = any(word[0] in one for one in words)  # a part of one will do, beside a *
+        return word[0] if right else closest(word[0], words) or word[0]
+
+    mended = _WORD.sub(meant, glob)
+    if any(fnmatchcase(name, mended) for name in known):
+        return f'did you mean "{mended}"?'
+    return did_you_mean(glob, known, otherwise=otherwise)
 
 
 def listed(names: Iterable[str]) -> str:

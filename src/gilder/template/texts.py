@@ -13,7 +13,7 @@ from gilder.template.go_parser import parse
 from gilder.template.go_syntax import Action, Branch, Dot, Field, Function, Statement, Syntax, Variable, walk
 from gilder.template.spelling import did_you_mean, listed
 
-_MAX_EXPANSIONS = 20
+MAX_EXPANSIONS = 20
 """A variable's text may itself hold placeholders of a run-time text; deeper than this it is a circle."""
 
 
@@ -42,6 +42,13 @@ class RunTimeText:
         except TemplateMistake as mistake:
             raise UserError(f"{self.text!r}: {mistake.message}", hint=mistake.hint or None) from None
 
+    def now(self) -> str | None:
+        """What it says already; None when it waits for the build."""
+        try:
+            return self.render({})
+        except UserError:
+            return None
+
     def __str__(self) -> str:
         return self.text
 
@@ -49,7 +56,7 @@ class RunTimeText:
 def _expand(text: str, scope: Scope, data: Mapping[str, str], depth: int) -> str:
     if LEFT not in text:
         return text
-    if depth > _MAX_EXPANSIONS:
+    if depth > MAX_EXPANSIONS:
         raise TemplateMistake("this text contains itself without end", 0, len(text))
 
     def build(key: str) -> str:
@@ -89,7 +96,7 @@ def run_time_text(text: str, scope: Scope, promise: Promise) -> RunTimeText:
 
 
 def _check(text: str, scope: Scope, promise: Promise, depth: int) -> str:
-    if LEFT not in text or depth > _MAX_EXPANSIONS:
+    if LEFT not in text or depth > MAX_EXPANSIONS:
         return text
 
     def build(key: str) -> str:
@@ -128,12 +135,13 @@ def _known_now(statements: Iterable[Statement], scope: Scope) -> list[Statement]
         statement
         for statement in statements
         if isinstance(statement, Action)
-        and not any(_waits(node, scope) for node in walk(statement))
+        and not any(waits(node, scope) for node in walk(statement))
         and not _uses_build_value(statement)
     ]
 
 
-def _waits(node: Syntax, scope: Scope) -> bool:
+def waits(node: Syntax, scope: Scope) -> bool:
+    """Whether a node has no value before the build runs, or may have none."""
     return isinstance(node, Dot | Variable) or (isinstance(node, Field) and node.names[0] not in scope.data)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gilder.model.diagnostics import Span
@@ -47,6 +46,10 @@ class Variables:
     _sensitive: dict[str, Span] = field(default_factory=dict)
     _values: dict[str, str | None] = field(default_factory=dict)
     _in_work: list[str] = field(default_factory=list)
+    _fetched: set[str] = field(default_factory=set)
+    """Values out of stores of secrets."""
+    _unknown: set[str] = field(default_factory=set)
+    """Those that have no value here: required and not given, with a mistake, or made of facts about the VM."""
 
     def declare(self, table: Table) -> None:
         """Take the declarations `{"name": "default" or null}`."""
@@ -70,6 +73,10 @@ class Variables:
     def take_given(self) -> None:
         """Take the variable files and `-var`; `-var` wins, among files the later one."""
         for file, text in self.inputs.var_files:
+            if file.lower().endswith(".hcl"):
+                hint = 'write it as JSON: {"name": "value"}'
+                self.notes.error(f"{file}: this is HCL2, which gilder does not read", None, hint)
+                continue
             node, mistakes = read_json(Source(file, text))
             for mistake in mistakes:
                 self.notes.add(mistake)
@@ -106,30 +113,64 @@ class Variables:
                 did_you_mean(name, self.names(), otherwise='declare it under "variables"'),
             )
             return ""
-        return self.value(name) or ""
+        return self.value(name)
 
-    def value(self, name: str) -> str | None:
-        """The value of a variable, filled in; None when it is required and was not given (noted by `check`)."""
-        if name in self._values:
-            return self._values[name]
+    def ask_vm(self) -> None:
+        """Take note that a fact about the VM is asked for, which may not be known yet."""
+        self.notes.asked_vm = True
+        if self.inputs.vm is None:
+            self.not_known()
+
+    def not_known(self) -> None:
+        """Take note that something was asked for that nobody knows here."""
+        self.notes.unknowns += 1
+
+    def value(self, name: str) -> str:
+        """The value of a variable, filled in; the variable itself where it has none. What is wrong with it is noted."""
         if name in self._in_work:
             circle = " → ".join([*self._in_work[self._in_work.index(name) :], name])
             raise FunctionFailed(f"variables need each other in a circle: {circle}")
+        if name not in self._values:
+            self._in_work.append(name)
+            self._values[name] = self._worked_out(name)
+            self._in_work.pop()
+        if name in self._unknown:
+            self.not_known()
+        value = self._values[name]
+        return f"{{{{user `{name}`}}}}" if value is None else value
+
+    def _worked_out(self, name: str) -> str | None:
         given = self._given.get(name) or self._declared[name]
+        before = self.notes.unknowns
         if given.text is None:
+            if self.inputs.values_required:
+                self.notes.error(f"required variable not set: {name}", given.where, f"give it with -var {name}=…")
+            self._unknown.add(name)
             return None
-        self._in_work.append(name)
         try:
             value = self._filled_in(given.text)
-        finally:
-            self._in_work.pop()
-        self._values[name] = value
+        except TemplateMistake as mistake:
+            where = given.node.part(mistake.start, mistake.end) if given.node else given.where
+            if self.notes.unknowns == before:
+                self.notes.error(f"variable {name}: {mistake.message}", where, mistake.hint)
+            self._unknown.add(name)
+            return None
+        if self.notes.unknowns > before:
+            self._unknown.add(name)
         return value
 
     def _filled_in(self, text: str) -> str:
         if LEFT not in text:
             return text
-        scope = Scope(inputs=self.inputs, template_dir=self.template_dir, user=self.user, in_variables=True)
+        scope = Scope(
+            inputs=self.inputs,
+            template_dir=self.template_dir,
+            user=self.user,
+            asked_vm=self.ask_vm,
+            not_known=self.not_known,
+            is_secret=self._fetched.add,
+            in_variables=True,
+        )
         callables = functions(scope)
         statements = [_kept(s, text) for s in parse(text, callables)]
         return Evaluation(callables, {}, strict=False).text(statements)
@@ -137,23 +178,11 @@ class Variables:
     def check(self) -> None:
         """Work out every value, and note what is wrong with any."""
         for name in self.names():
-            given = self._given.get(name) or self._declared[name]
-            if given.text is None:
-                self.notes.error(f"required variable not set: {name}", given.where, f"give it with -var {name}=…")
-                continue
-            try:
-                self.value(name)
-            except FunctionFailed as failed:
-                self.notes.error(f"variable {name}: {failed}", given.where, failed.hint)
-                self._values[name] = ""
-            except TemplateMistake as mistake:
-                where = given.node.part(mistake.start, mistake.end) if given.node else given.where
-                self.notes.error(f"variable {name}: {mistake.message}", where, mistake.hint)
-                self._values[name] = ""
+            self.value(name)
         for name, where in self._sensitive.items():
             if name not in self._declared and name not in self._given:
                 self.notes.error(f"there is no variable {name!r}", where, did_you_mean(name, self.names()))
-            elif 0 < len(self.value(name) or "") < SHORTEST_SECRET:
+            elif 0 < len(self._values[name] or "") < SHORTEST_SECRET:
                 self.notes.warning(f"the value of {name} is too short to be hidden in logs", where)
 
     def list(self) -> tuple[Variable, ...]:
@@ -166,12 +195,13 @@ class Variables:
             assert chosen is not None
             default = declared.text if declared else None
             where = declared.where if declared else chosen.where
-            found.append(Variable(name, self._values.get(name), default, chosen.origin, name in self._sensitive, where))
+            secret, value = name in self._sensitive, self._values.get(name)
+            found.append(Variable(name, value, default, chosen.origin, secret, declared is not None, where))
         return tuple(found)
 
     def secrets(self) -> tuple[str, ...]:
         """The values that must never be shown."""
-        values: Iterable[str | None] = (self._values.get(name) for name in self._sensitive)
+        values = [*(self._values.get(name) for name in self._sensitive), *sorted(self._fetched)]
         return tuple(v for v in values if v is not None and len(v) >= SHORTEST_SECRET)
 
 

@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ __all__ = ["Catalogue", "CatalogueError", "PlatformImage"]
 
 _VERSION: Final = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 _TEMPORARY: Final = ".part-"
+_PAUSE: Final = 0.05
+"""Seconds between looks whether somebody else has made an image."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Catalogue:
         self._cache = cache
         self._tell = tell
         self._recipes = _recipes()
+        self._asking: dict[str, list[Callable[[], bool]]] = {}
 
     def images(self) -> tuple[PlatformImage, ...]:
         """All images, oldest version first: every version in the cache, or if there is none, the one to be made."""
@@ -97,19 +101,22 @@ class Catalogue:
             return found[-1] if found else None
         return next((image for image in found if image.version == version), None)
 
-    def blob(self, image: PlatformImage) -> Path:
+    def blob(self, image: PlatformImage, wanted: Callable[[], bool] = lambda: True) -> Path:
         """The raw disk, made first if it is not in the cache; a file that must not be changed.
 
         Making takes a fraction of a second (busybox) or a minute (Debian). It is done once, in however many threads and
         processes it is asked for at once. A version in the cache stays as it is, however old: see :meth:`refresh`.
 
+        Args:
+            wanted: whether the caller still wants it, asked now and then from any thread; the making ends when nobody does.
+
         Raises:
-            CatalogueError: it cannot be made; says why and what to install.
+            CatalogueError: it cannot be made; says why and what to install. Or it is not wanted any more.
         """
         recipe = self._recipe(image)
         made = self._file(recipe, image.version)
         if not made.exists():
-            with self._making(recipe) as making:
+            with self._asked_for(recipe, wanted) as by_anybody, self._making(recipe, wanted, by_anybody) as making:
                 if not made.exists():
                     self._make(recipe, making, made)
         return made
@@ -144,8 +151,20 @@ class Catalogue:
         return self._cache / recipe.key / f"{version}.raw"
 
     @contextmanager
-    def _making(self, recipe: _Recipe) -> Iterator[Making]:
-        """The right to make this image, and an empty directory to do it in.
+    def _asked_for(self, recipe: _Recipe, wanted: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
+        """Be one of those who want this image; yields whether any of them still does."""
+        asking = self._asking.setdefault(recipe.key, [])
+        asking.append(wanted)
+        try:
+            yield lambda: any(each() for each in tuple(asking))
+        finally:
+            asking.remove(wanted)
+
+    @contextmanager
+    def _making(
+        self, recipe: _Recipe, wanted: Callable[[], bool] = lambda: True, by_anybody: Callable[[], bool] = lambda: True
+    ) -> Iterator[Making]:
+        """The right to make this image, waited for while it is `wanted`, and an empty directory to do it in.
 
         Programs started while making inherit the lock, so that what a killed process leaves running is waited for.
         """
@@ -157,11 +176,11 @@ class Catalogue:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 self._tell(f"waiting for {recipe.image.offer} {recipe.image.sku}, which is being made already")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                _wait_locked(lock, wanted)
             for leftover in home.glob(f"{_TEMPORARY}*"):
                 shutil.rmtree(leftover)
             with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=home) as folder:
-                yield Making(Path(folder), self._tell, lock)
+                yield Making(Path(folder), self._tell, lock, by_anybody)
         finally:
             os.close(lock)
 
@@ -172,3 +191,15 @@ class Catalogue:
         making.run("fallocate", "--dig-holes", disk)
         disk.chmod(0o444)
         disk.replace(made)
+
+
+def _wait_locked(lock: int, wanted: Callable[[], bool]) -> None:
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wanted():
+                raise CatalogueError("it is not wanted any more") from None
+            time.sleep(_PAUSE)
+        else:
+            return

@@ -29,14 +29,12 @@ def make(making: Making, disk: Path, size_bytes: int) -> None:
     tree = making.folder / "root"
     for folder in _FOLDERS:
         (tree / folder).mkdir(parents=True)
-    for sticky in ("tmp", "var/tmp"):
-        (tree / sticky).chmod(0o1777)
     for name, text in _FILES.items():
         (tree / name).write_text(text)
     # A dangling link, as images with systemd-resolved have it: copying a file there must not follow it.
     (tree / "etc/resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
     _install(making, tree)
-    tree.chmod(0o755)
+    _set_modes(tree)
     root = Partition(1, LINUX, MIB)
     write_table(making, disk, size_bytes, [root])
     fill_ext4(making, disk, root, tree)
@@ -46,9 +44,17 @@ def _install(making: Making, tree: Path) -> None:
     binary = tree / "bin/busybox"
     binary.parent.mkdir()
     shutil.copyfile(making.program("busybox"), binary)
-    binary.chmod(0o755)
     for applet in making.run("busybox", "--list-full").split():
         link = tree / applet
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink() and not link.exists():
             link.symlink_to("/bin/busybox")
+
+
+def _set_modes(tree: Path) -> None:
+    """Those of every system, whatever umask they were made under."""
+    for path in (tree, *tree.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path == tree / "bin/busybox" else 0o644)
+    for sticky in ("tmp", "var/tmp"):
+        (tree / sticky).chmod(0o1777)

@@ -27,6 +27,8 @@ SIZE_GB: Final = 30
 
 _PACKAGES: Final = ("ca-certificates", "dbus", "iproute2", "netbase", "systemd-sysv", "udev")
 _MIRROR: Final = "http://deb.debian.org"
+_KEYRINGS: Final = tuple(Path(f"/usr/share/keyrings/debian-archive-keyring.{end}") for end in ("gpg", "pgp"))
+"""Where Debian's keys are; of the newer name, Debian 13 has both."""
 _AZURE_DNS: Final = "168.63.129.16"
 
 
@@ -48,8 +50,9 @@ class Release:
         tree = making.folder / "root"
         include = ",".join(_PACKAGES)
         making.run(
-            "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={include}", self.name, tree, *self.sources
-        )
+            "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={include}", f"--keyring={_keyring()}",
+            self.name, tree, *self.sources, apart=True,
+        )  # fmt: skip
         root, bios, esp = layout()
         _finish(tree)
         making.tell(f"writing the disk of Debian {self.number}")
@@ -81,6 +84,18 @@ def layout() -> tuple[Partition, Partition, Partition]:
     )
 
 
+def _keyring() -> Path:
+    """Debian's keys, by their path: apt trusts them by itself only on a Debian; Ubuntu's package just puts them there.
+
+    Raises:
+        CatalogueError: they are not here.
+    """
+    for keyring in _KEYRINGS:
+        if keyring.exists():
+            return keyring
+    raise CatalogueError(f"{_KEYRINGS[0]} is missing; it comes with the Debian package debian-archive-keyring")
+
+
 def next_version(made: tuple[str, ...]) -> str:
     """``0.YYYYMMDD.N``, like the versions of Debian's images on Azure: today's date (UTC), and the next number."""
     today = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d")
@@ -90,10 +105,15 @@ def next_version(made: tuple[str, ...]) -> str:
 
 def _finish(tree: Path) -> None:
     """What makes one machine differ from the next is left out, as in any image."""
-    (tree / "etc/machine-id").write_text("")
-    (tree / "etc/hostname").write_text("localhost\n")
-    (tree / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")
-    resolver = tree / "etc/resolv.conf"
-    resolver.unlink(missing_ok=True)
-    resolver.write_text(f"nameserver {_AZURE_DNS}\n")
-    (tree / "etc/fstab").write_text("# <device> <mount point> <type> <options> <dump> <pass>\n")
+    files = {
+        "machine-id": "",
+        "hostname": "localhost\n",
+        "hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
+        "resolv.conf": f"nameserver {_AZURE_DNS}\n",
+        "fstab": "# <device> <mount point> <type> <options> <dump> <pass>\n",
+    }
+    for name, text in files.items():
+        file = tree / "etc" / name
+        file.unlink(missing_ok=True)  # it may be a link, or have the mode that it has on this machine
+        file.write_text(text)
+        file.chmod(0o644)

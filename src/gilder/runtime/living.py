@@ -1,0 +1,45 @@
+"""Which runs live: each holds locks while it does, which the kernel drops when its process dies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from gilder.runtime.filelock import file_locked, is_unlocked
+from gilder.runtime.journal import Journal, RunRecord, boot_id
+
+ALIVE = Path("/run/gilder/runs")
+"""The locks of all runs of this machine, for who has a run's id and no journal."""
+
+
+def beside(journal: Path) -> Path:
+    """The locks of the runs of one journal. Who sees the journal sees these: containers may share it and not `/run`."""
+    return journal.with_name(f"{journal.name}.alive")
+
+
+@asynccontextmanager
+async def living(run: str, journal: Path) -> AsyncIterator[None]:
+    """Count as living while inside; waits while somebody else is this run, or recovers it. Raises OSError."""
+    async with (
+        file_locked(ALIVE / run, ephemeral=True),
+        file_locked(beside(journal) / run, ephemeral=True),
+    ):
+        yield
+
+
+def is_alive(run: RunRecord, journal: Path, alive: Path = ALIVE) -> bool:
+    """Whether the process of a run still lives; raises PermissionError for who may not look at locks."""
+    if run.boot != boot_id():
+        return False
+    return not (is_unlocked(beside(journal) / run.id) and is_unlocked(alive / run.id))
+
+
+async def crashed_runs(journal: Journal, alive: Path = ALIVE) -> list[RunRecord]:
+    """The runs that ended without giving everything back, oldest first; runs that still live are not among them."""
+    holding = {residue.run for residue in await journal.residues()}
+    return [
+        run
+        for run in await journal.runs()
+        if (run.id in holding or run.status == "running") and not is_alive(run, journal.path, alive)
+    ]

@@ -1,0 +1,107 @@
+"""Who lives, and who is dead: by locks, seen by whoever sees the journal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gilder.cli.earlier import crash_line, lives_here
+from gilder.model.ids import ArmId
+from gilder.runtime.filelock import file_locked
+from gilder.runtime.journal import opened
+from gilder.runtime.living import beside, crashed_runs, is_alive, living
+
+COMPUTE = "/subscriptions/5b5c7d2e-8f3a-4d6b-9c1e-2f4a6b8c0d1e/resourceGroups/group/providers/Microsoft.Compute"
+HERE = ArmId.parse(f"{COMPUTE}/virtualMachines/here")
+ELSEWHERE = ArmId.parse(f"{COMPUTE}/virtualMachines/elsewhere")
+
+
+async def noted(journal: Path, run: str, vm: ArmId = HERE) -> None:
+    """Have a run in a journal that began and never ended."""
+    async with opened(journal) as book:
+        await book.run_started(run, str(vm), "")
+
+
+async def crashed(journal: Path, alive: Path) -> list[str]:
+    async with opened(journal) as book:
+        return [run.id for run in await crashed_runs(book, alive)]
+
+
+async def test_a_run_lives_while_it_holds_its_locks(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.sqlite"
+    await noted(journal, "run")
+    async with living("run", journal):
+        assert await crashed(journal, tmp_path / "alive") == []
+    assert await crashed(journal, tmp_path / "alive") == ["run"]
+    assert list(beside(journal).iterdir()) == []
+
+
+async def test_who_shares_the_journal_and_not_run_sees_that_it_lives(tmp_path: Path) -> None:
+    """A container with its own /run, which may hold locks of other runs, called a live run dead."""
+    journal, own_run = tmp_path / "journal.sqlite", tmp_path / "run of the container"
+    await noted(journal, "run")
+    async with living("run", journal), file_locked(own_run / "another"):
+        assert await crashed(journal, own_run) == []
+
+
+async def test_one_lock_of_the_two_is_enough(tmp_path: Path) -> None:
+    journal, alive = tmp_path / "journal.sqlite", tmp_path / "alive"
+    await noted(journal, "run")
+    async with opened(journal) as book:
+        (run,) = await book.runs()
+    async with file_locked(alive / "run"):
+        assert is_alive(run, journal, alive)
+        assert not is_alive(replace(run, boot="another"), journal, alive)  # the machine was restarted since
+    assert not is_alive(run, journal, alive)
+
+
+async def test_garbage_collection_leaves_to_recovery_only_what_that_can_recover(tmp_path: Path) -> None:
+    """With the journal of another VM, on a copied disk, neither would ever have removed what a dead run of it left."""
+    journal, alive = tmp_path / "journal.sqlite", tmp_path / "alive"
+    await noted(journal, "mine")
+    await noted(journal, "theirs", ELSEWHERE)
+    why = await lives_here(journal, HERE, alive)
+    assert "gilder recover mine" in why("mine")
+    assert why("theirs") == ""
+    async with file_locked(alive / "another"):
+        assert why("another") == "run another lives on this machine"
+
+
+@contextmanager
+def an_ordinary_user() -> Iterator[None]:
+    """Be nobody while inside, if one is root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+async def test_what_only_root_can_see_may_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").touch(mode=0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)  # the folders above are root's alone
+    why = await lives_here(tmp_path / "none.sqlite", HERE, Path())
+    with an_ordinary_user():
+        assert why("run") == "whether run run lives on this machine only root can see"
+        assert why("gone") == ""
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        (0, "run r was killed, and left nothing: gilder recover r closes its record"),
+        (1, "run r ended without giving back 1 thing: gilder recover r"),
+        (2, "run r ended without giving back 2 things: gilder recover r"),
+    ],
+)
+def test_what_a_killed_run_holds_is_told(held: int, told: str) -> None:
+    assert crash_line("r", held) == told
