@@ -105,8 +105,8 @@ def _world_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME[,size=S][,group=G][,location=L][,zone=Z][,subscription=ID]",
-        help="one more virtual machine of a new world, which this machine does not play; its group and subscription are there "
-        "then; may be given again (default: Standard_D2s_v5, in the group and region of the first)",
+        help="one more virtual machine of a new world, which this machine does not play; its group and subscription are "
+        "there then; may be given again (default: Standard_D2s_v5, in the group and region of the first)",
     )
     parser.add_argument(
         "--latency",
