@@ -39,7 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "reset": _reset,
         "faults": _faults,
     }
-    return run[options.command](options)
+    try:
+        return run[options.command](options)
+    except OSError as error:
+        print(f"localarm: {error}", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,9 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     for each in (lease, serve):
         _world_options(each)
     serve.add_argument("--host", default="127.0.0.1", help="address of the HTTPS door")
-    serve.add_argument("--port", type=int, default=0, help="its port (default: any free one)")
+    serve.add_argument("--port", type=_port, default=0, help="its port (default: any free one)")
     serve.add_argument("--metadata-host", default="127.0.0.1", help="address of the instance metadata (plain HTTP)")
-    serve.add_argument("--metadata-port", type=int, default=0, help="its port (default: any free one)")
+    serve.add_argument("--metadata-port", type=_port, default=0, help="its port (default: any free one)")
     serve.add_argument("--until-idle", action="store_true", help="end when the last lease is gone")
     serve.add_argument("--ready-fd", type=int, default=-1, help=argparse.SUPPRESS)
     return parser
@@ -95,6 +99,15 @@ def _world_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vm-zone", default="", help="its availability zone (default: none)")
     parser.add_argument("--location", default="westeurope", help="its region")
     parser.add_argument("--group", default="gilder-local", help="its resource group")
+    parser.add_argument(
+        "--machine",
+        type=_machine,
+        action="append",
+        default=[],
+        metavar="NAME[,size=S][,group=G][,location=L][,zone=Z][,subscription=ID]",
+        help="one more virtual machine of a new world, which this machine does not play; its group and subscription are "
+        "there then; may be given again (default: Standard_D2s_v5, in the group and region of the first)",
+    )
     parser.add_argument(
         "--latency",
         choices=("none", "recorded", "median"),
@@ -152,6 +165,24 @@ def _world_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{number} is no port: 0 to 65535")
+    return number
+
+
+MACHINE = ("size", "group", "location", "zone", "subscription")
+
+
+def _machine(text: str) -> str:
+    """A machine's description, checked and kept as it is: it is passed on to the server."""
+    name, *members = text.split(",")
+    if not name or any(member.partition("=")[0] not in MACHINE or not member.partition("=")[2] for member in members):
+        raise argparse.ArgumentTypeError(f"{text!r} is no machine: NAME, and maybe {', '.join(MACHINE)} as NAME=VALUE")
+    return text
+
+
 def _on_azure() -> bool:
     if os.environ.get("LOCALARM_ON_AZURE") == "1":
         return False
@@ -174,18 +205,25 @@ def _passed_on(options: argparse.Namespace) -> list[str]:
         "token_lifetime", "newest_api", "devices", "links", "catalogue",
     )  # fmt: skip
     found = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
+    found += [f"--machine={each}" for each in options.machine]
     return found + [f"--role={file.absolute()}" for file in options.role]
 
 
 def _settings(options: argparse.Namespace) -> Settings:
     from localarm.role_files import with_roles
-    from localarm.settings import Settings
+    from localarm.settings import Machine, Settings
 
+    host = Machine(options.vm_name, options.group, options.location, options.vm_size, options.vm_zone)
+    more = []
+    for each in options.machine:
+        name, *members = each.split(",")
+        defaults = {"size": "Standard_D2s_v5", "group": options.group, "location": options.location}
+        more.append(Machine(name, **{**defaults, **dict(member.split("=", 1) for member in members)}))
     throttle = {"on": True, "off": False}.get(options.throttle)
     settings = Settings(
         group=options.group, location=options.location, latency=options.latency, scale=options.scale, throttle=throttle,
-        concurrent_writes=options.concurrent_writes, seed=options.seed, vm_name=options.vm_name, vm_size=options.vm_size,
-        vm_zone=options.vm_zone, token_lifetime=options.token_lifetime, newest_api=options.newest_api,
+        concurrent_writes=options.concurrent_writes, seed=options.seed, machines=(host, *more),
+        token_lifetime=options.token_lifetime, newest_api=options.newest_api,
     )  # fmt: skip
     return with_roles(settings, options.role)
 

@@ -49,7 +49,7 @@ def granted(world: World, operation: Operation, args: Json, at: float) -> Json |
 def revoked(world: World, operation: Operation, args: Json, at: float) -> None:
     """The last step of a revocation."""
     found = world.find(operation_kind(operation), operation.target)
-    if found is not None:
+    if found is not None and found.properties["diskState"] in laws.GRANTED:
         world.put(found.with_properties(diskState="Unattached"))
 
 

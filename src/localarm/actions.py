@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from localarm import access, disks, groups, images, machines, plugging, versions, vms
+from localarm.galleries import VERSION
 from localarm.messages import Json
 from localarm.operations import Operation
+from localarm.replication import broken_off
 from localarm.world import Action, World
 
 
@@ -16,11 +18,16 @@ def settled(world: World, operation: Operation, args: Json, at: float) -> None:
 
 
 def failed(world: World, operation: Operation, args: Json, at: float) -> None:
-    """What a failed operation leaves: the resource, in state Failed; if it was to create it, a PUT creates it anew."""
+    """What a failed operation leaves: the resource, in state Failed; if it was to create it, a PUT creates it anew.
+
+    A group that could not be deleted is as it was.
+    """
     found = world.find(disks.operation_kind(operation), operation.target)
     if found is None:
         return
-    found = found.with_properties(provisioningState="Failed")
+    if found.kind == VERSION:
+        found = broken_off(found, at)
+    found = found.with_properties(provisioningState="Succeeded" if found.kind == groups.KIND else "Failed")
     world.put(found.with_hidden(unmade=True) if ".create" in operation.kind else found)
 
 

@@ -7,17 +7,18 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 
-from localarm import groups, laws, mischief, rbac
+from localarm import groups, laws, rbac
 from localarm.api_versions import api_version_known, version_published
 from localarm.arm import Address
 from localarm.calls import Call
 from localarm.clock import http_date
 from localarm.endpoints import endpoints
 from localarm.errors import Refused, gateway
-from localarm.faults import Fault, Faults
+from localarm.faults import READS, Armed, Fault, Faults
 from localarm.imds import metadata
 from localarm.login import login
 from localarm.messages import Json, Request, Response
+from localarm.mischief import Strike
 from localarm.routes import TABLE, TAGS, Route, shape
 from localarm.throttle import Throttle
 from localarm.tokens import Tokens
@@ -25,7 +26,6 @@ from localarm.world import World
 
 log = logging.getLogger("localarm")
 
-READS = ("GET", "HEAD")
 AUDIT_KEPT = 100_000
 """How many requests the audit remembers."""
 OPERATIONS_KEPT = 3600.0
@@ -48,53 +48,53 @@ class Application:
         """Answer one request. What it changed is written down when this returns."""
         self.world.advance()
         self._needed = ()
-        struck = self._struck(request)
+        strike = Strike(self.world, self._due(request))
         try:
-            response = self._answer(request, struck)
+            response = self._answer(request, strike)
         except Refused as refusal:
             response = refusal.response()
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             response = Refused(500, "InternalServerError", "localarm itself failed; see its log.").response()
-        for fault in struck:
-            response = mischief.after(fault, response)
-        self.world.next_fate = self.world.next_device = None
+        response = strike.after(response)
         self.world.advance()
         self._tidy()
-        self._note(request, response, struck)
+        self._note(request, response, strike.fired)
         return response.with_headers(self._headers())
 
     def _tidy(self) -> None:
-        """Every so often, forget operations nobody polls any more."""
+        """Every so often, forget operations and limits that nobody asks for any more."""
         self._handled += 1
         if self._handled % 1000 == 0:
             self.world.forget(self.world.clock() - OPERATIONS_KEPT)
+            self.throttle.forget()
 
-    def _struck(self, request: Request) -> list[Fault]:
-        """The faults that strike this request."""
+    def _due(self, request: Request) -> list[Armed]:
+        """The faults whose turn it is."""
         if not self.faults.armed or request.path.startswith("/_localarm/"):
             return []
         address = Address.parse(request.path)
         kind = address.kind if address is not None else request.path.strip("/").lower()
         return self.faults.due(request.method, kind, address.name if address is not None else "")
 
-    def _respond(self, route: Route, call: Call, struck: list[Fault]) -> Response:
+    def _respond(self, route: Route, call: Call, strike: Strike) -> Response:
         """Let the handler answer, in a world as the faults want it."""
+        reads = call.request.method in READS
         if call.address.group and route.group_needed:
-            laws.group_exists(self.world, call.address)
-            laws.parent_exists(self.world, call.address, "read" if call.request.method in READS else "write")
-        if any(fault.what == "stale" for fault in struck):
-            resource = call.address.resource
-            with self.world.rewound(resource.kind, resource.id):
+            group = laws.group_exists(self.world, call.address)
+            if not reads and call.request.method != "DELETE":
+                laws.group_stays(group)
+            laws.parent_exists(self.world, call.address, "read" if reads else "write")
+        if reads:
+            with strike.reading(call.address):
                 return route.handler(call)
         with self.world.undone_if_refused():
             return route.handler(call)
 
-    def _answer(self, request: Request, struck: list[Fault]) -> Response:
-        for fault in struck:
-            if fault.what == "drop":
-                return Response(500)  # the connection is reset in its place
-            mischief.before(self.world, fault)
+    def _answer(self, request: Request, strike: Strike) -> Response:
+        if strike.drops:
+            return Response(500)  # the connection is reset in its place
+        strike.before()
         if request.path.startswith("/_localarm/"):
             return self._control(request)
         for service in (metadata, login):
@@ -102,9 +102,9 @@ class Application:
             if found is not None:
                 return found
         found = endpoints(self.world, request)
-        return found if found is not None else self._resource_manager(request, struck)
+        return found if found is not None else self._resource_manager(request, strike)
 
-    def _resource_manager(self, request: Request, struck: list[Fault]) -> Response:
+    def _resource_manager(self, request: Request, strike: Strike) -> Response:
         address = Address.parse(request.path)
         if address is None:
             raise _unknown(request)
@@ -134,12 +134,13 @@ class Application:
             return TAGS[request.method](call)
         route = self._route(request, address, version)
         self._needed = rbac.authorize(call)
-        limits = self.throttle.headers(request.method, shape(address.types, address.names), address)
+        shape_ = shape(address.types, address.names)
+        limits = self.throttle.headers(request.method, shape_, address, principal.object_id)
         kind = address.kind
         delay = self.world.latency.round_trip(request.method, kind)
         self.world.lead = max(0.0, delay - self.world.latency.before_answer(request.method, kind))
         try:
-            response = self._respond(route, call, struck)
+            response = self._respond(route, call, strike)
         except Refused as refusal:
             response = refusal.response()
             if "x-ms-failure-cause" in response.headers:  # the gateway's own answers carry no limits (recorded)
@@ -172,13 +173,13 @@ class Application:
             self.faults.clear()
         elif request.method == "POST":
             try:
-                for given in (request.json() or {})["faults"]:
-                    self.faults.add(Fault.parsed(given))
+                for fault in [Fault.parsed(given) for given in (request.json() or {})["faults"]]:
+                    self.faults.add(fault)
             except (ValueError, TypeError, KeyError) as error:
                 raise Refused(400, "InvalidRequestContent", str(error)) from error
         return Response(200, {"value": self.faults.shown()})
 
-    def _note(self, request: Request, response: Response, struck: list[Fault]) -> None:
+    def _note(self, request: Request, response: Response, fired: list[Fault]) -> None:
         if request.path.startswith("/_localarm/"):
             return
         entry: Json = {
@@ -190,8 +191,8 @@ class Application:
         }
         if self._needed:
             entry["actions"] = [[need.action, need.scope] for need in self._needed]
-        if struck:
-            entry["faults"] = [fault.what for fault in struck]
+        if fired:
+            entry["faults"] = [fault.what for fault in fired]
         if response.status >= 400 and isinstance(response.payload, dict):
             error = response.payload.get("error")
             entry["code"] = error.get("code") if isinstance(error, dict) else error

@@ -70,6 +70,8 @@ class Address:
     @property
     def kind(self) -> str:
         """The lower-case chain of types, such as `galleries/images/versions`."""
+        if self.group and not self.namespace and not self.types:
+            return "resourcegroups"
         return "/".join(self.types).lower()
 
     @property

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from localarm import disks, laws
+from localarm import disks, laws, values
 from localarm.arm import key
 from localarm.calls import Call
 from localarm.errors import Refused, invalid
+from localarm.machine_disks import disk_of
 from localarm.messages import Json
 from localarm.resources import Resource
 from localarm.world import World
@@ -45,7 +46,7 @@ def planned(call: Call, machine: Resource, wanted: Iterable[Json]) -> Change:
     by_id = {key(entry["managedDisk"]["id"]): entry for entry in present}
     kept: dict[str, Json] = {}
     coming: list[Json] = []
-    for entry in wanted:
+    for entry in map(_spelled, wanted):
         disk_id = key(str((entry.get("managedDisk") or {}).get("id", "")))
         if not disk_id and entry.get("createOption") == "Empty":
             coming.append(_new_empty(call, machine, entry))
@@ -65,7 +66,9 @@ def planned(call: Call, machine: Resource, wanted: Iterable[Json]) -> Change:
             gone = {**entry, "toBeDetached": True, **({"detachOption": option} if option else {})}
             entries.append(gone)
             going += [] if entry.get("toBeDetached") else [gone]
-    laws.named_once(each["managedDisk"]["id"] for each in [*entries, *coming])
+    laws.named_once(
+        disk_of(each) for each in [machine.properties["storageProfile"].get("osDisk", {}), *entries, *coming]
+    )
     laws.disks_fit(machine, len(entries) + len(coming) - sum(bool(each.get("toBeDetached")) for each in entries))
     laws.luns_differ(machine, [int(each["lun"]) for each in [*entries, *coming]])
     return Change((*entries, *coming), tuple(coming), tuple(going))
@@ -102,6 +105,22 @@ def _new_empty(call: Call, machine: Resource, entry: Json) -> Json:
         "managedDisk": {"storageAccountType": sku, "id": disk_id},
         "deleteOption": entry.get("deleteOption") or "Detach", "diskSizeGB": gb, "toBeDetached": False,
     }  # fmt: skip
+
+
+def _spelled(entry: Json) -> Json:
+    """An entry of a request with its words as Azure spells them.
+
+    Raises:
+        Refused: there is no such word.
+    """
+    allowed = {
+        "caching": values.CACHINGS,
+        "deleteOption": values.DELETE_OPTIONS,
+        "detachOption": values.DETACH_OPTIONS,
+        "createOption": values.CREATE_OPTIONS,
+    }
+    given = {name: words for name, words in allowed.items() if entry.get(name)}
+    return {**entry, **{name: values.one_of(entry[name], words, f"dataDisk.{name}") for name, words in given.items()}}
 
 
 def _unchanged(present: Json, asked: Json) -> None:

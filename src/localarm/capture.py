@@ -13,6 +13,7 @@ from typing import Any
 from localarm.arm import key
 from localarm.catalogue import CatalogueError
 from localarm.errors import Refused, not_allowed
+from localarm.machine_disks import disk_of
 from localarm.messages import Json
 from localarm.resources import Resource
 from localarm.world import World
@@ -49,7 +50,7 @@ def lun_of(world: World, disk: Resource) -> int | None:
     if host is None:
         return None
     for entry in host.properties["storageProfile"].get("dataDisks", []):
-        if key(entry.get("managedDisk", {}).get("id", "")) == disk.key:
+        if key(disk_of(entry)) == disk.key:
             return int(entry["lun"])
     return None
 

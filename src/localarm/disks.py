@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from localarm import laws, offers
+from localarm import laws, offers, quotas, sameness, values
 from localarm.arm import Address, key
 from localarm.calls import Call, accepted, echoed, listed, patched
 from localarm.capture import GIB, shared
@@ -42,7 +42,8 @@ def put(call: Call) -> Response:
     found = call.present(KIND)
     if found is not None:
         return _update(call, found, body)
-    laws.below_disk_quota(call.world, call.address)
+    quotas.below_disk_quota(call.world, call.address)
+    words_lawful(body.get("properties", {}))
     offers.zones_offered(call.address, short(str(body["location"])), body.get("zones") or ())
     offers.storage_offered("Disk", str(body["location"]), _sku(body))
     resource, kind, work = _made(call, body)
@@ -96,13 +97,15 @@ def created(world: World, operation: Operation, args: Json, at: float) -> Json |
 
 
 def resized(world: World, operation: Operation, args: Json, at: float) -> Json | None:
-    """The last step of an update: the blob grows to the new size."""
+    """The last step of an update: the blob grows to the new size, which is shown from now on."""
     found = world.find(operation_kind(operation), operation.target)
     if found is None:
         return None
-    if found.blob and world.blobs.path(found.blob).stat().st_size < args["gb"] * GIB:
-        world.blobs.resize(found.blob, args["gb"] * GIB)
-    return world.put(found.with_properties(provisioningState="Succeeded")).body
+    size = args["sized"]["diskSizeGB"] * GIB
+    if found.blob and world.blobs.path(found.blob).stat().st_size < size:
+        world.blobs.thaw(found.blob)  # a snapshot may have been taken since the operation began
+        world.blobs.resize(found.blob, size)
+    return world.put(found.with_properties(**args["sized"], provisioningState="Succeeded")).body
 
 
 def shrunk_in_vain(call: Call, found: Resource, kind: str, *, patching: bool) -> Response:
@@ -352,8 +355,10 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
     laws.made(found)
     gb = laws.size_given(asked.get("diskSizeGB") or found.properties["diskSizeGB"])
     if not patching:
-        laws.same_creation(found, asked.get("creationData") or {})
+        sameness.same_creation(found, {**asked, "creationData": _exact(call, asked.get("creationData") or {}, found)})
+        sameness.same_zones(found, body)
         laws.same_place(found, str(body.get("location", "")))
+    words_lawful(asked)
     if gb != found.properties["diskSizeGB"]:
         laws.not_attached_for_resize(call.world, found)
     sku = str((body.get("sku") or found.body["sku"])["name"])
@@ -361,15 +366,42 @@ def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) 
     if gb < found.properties["diskSizeGB"]:
         return shrunk_in_vain(call, found, "disk.update.resize", patching=patching)
     iops, rate, tier = performance(sku, gb)
-    changed = found.with_properties(
-        diskSizeGB=gb, diskSizeBytes=gb * GIB, diskIOPSReadWrite=iops, diskMBpsReadWrite=rate, tier=tier,
-        provisioningState="Updating",
-    ).with_body(sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags")))  # fmt: skip
+    sized = {
+        "diskSizeGB": gb, "diskSizeBytes": gb * GIB, "diskIOPSReadWrite": iops, "diskMBpsReadWrite": rate, "tier": tier,
+    }  # fmt: skip
+    tags = body.get("tags", found.body.get("tags"))
+    changed = retyped(found, asked).with_properties(provisioningState="Updating")
+    changed = changed.with_body(sku={"name": sku, "tier": sku.partition("_")[0]}, tags=tags)
     call.world.put(changed)
     kind = "disk.update.resize" if gb != found.properties["diskSizeGB"] else "disk.update"
-    operation = _begin(call, kind, "disk.resized", thawing(call.world, found, gb), gb=gb)
-    payload = patched(changed) if patching else echoed(call, "Updating", found)
+    operation = _begin(call, kind, "disk.resized", thawing(call.world, found, gb), sized=sized)
+    payload = patched(changed.with_properties(**sized)) if patching else echoed(call, "Updating", found)
     return accepted(call, 202, payload, operation, location=True, retry_after=0 if patching else 2)
+
+
+def _exact(call: Call, creation: Json, found: Resource) -> Json:
+    """What a second write says of a disk's creation, with the version that a gallery reference means now."""
+    reference = creation.get("galleryImageReference") or {}
+    present = found.properties["creationData"].get("galleryImageReference") or {}
+    if "id" not in reference or not present or key(str(reference["id"])) == key(str(present.get("id", ""))):
+        return creation
+    version = resolved(call.world, str(reference["id"]), found.location)
+    return {**creation, "galleryImageReference": {**reference, "id": version.id}}
+
+
+def retyped(found: Resource, asked: Json) -> Resource:
+    """A disk or snapshot with the operating system that a write gives it."""
+    if "osType" not in asked:
+        return found
+    first = {"osType": asked["osType"]}
+    return found.with_body(properties={**first, **found.properties, **first})
+
+
+def words_lawful(asked: Json) -> None:
+    """A disk's or snapshot's operating system and generation are such as there are."""
+    for name, words in (("osType", values.OS_TYPES), ("hyperVGeneration", values.GENERATIONS)):
+        if name in asked:
+            values.one_of(asked[name], words, name)
 
 
 def own(world: World, disk: Resource, machine_id: str | None, at: float, *, aside: bool = False) -> None:

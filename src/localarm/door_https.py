@@ -23,7 +23,8 @@ class Door:
         self._application = application
         self._handled = handled
         self._runners: list[web.ServerRunner] = []
-        self._server = web.Server(self._serve, access_log=None)
+        # A request whose client has gone is given up: it has had its effect, and one that hangs would wait for ever.
+        self._server = web.Server(self._serve, access_log=None, handler_cancellation=True)
 
     async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         """Listen; returns the port (asked for as 0, the system picks one)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localarm import laws
+from localarm import laws, quotas
 from localarm.calls import Call, accepted, listed
 from localarm.errors import Refused, invalid
 from localarm.messages import Json, Response
@@ -26,6 +26,7 @@ def put_gallery(call: Call) -> Response:
     found = call.world.find(GALLERY, call.id)
     if found is not None:
         return _update(call, found, body, "gallery.update")
+    quotas.below_gallery_quota(call.world, call.address, location)
     unique = f"{call.address.subscription}-{call.address.name.upper()}"
     asked = body.get("properties") or {}
     properties = {
@@ -39,7 +40,7 @@ def put_gallery(call: Call) -> Response:
 def put_definition(call: Call) -> Response:
     """Create an image definition, or update what of it may change."""
     body = call.body()
-    laws.gallery_name_fits(call.address.name)
+    laws.definition_name_fits(call.address.name)
     location = laws.location_known(call.world, body)
     found = call.world.find(DEFINITION, call.id)
     asked = body.get("properties") or {}
@@ -53,6 +54,7 @@ def put_definition(call: Call) -> Response:
                     target=f"galleryImage.properties.{name}",
                 )
         return _update(call, found, body, "definition.update")
+    quotas.below_gallery_quota(call.world, call.address, location)
     laws.definition_complete(asked)
     laws.identifier_unused(call.world, call.address.parent.id, asked["identifier"])
     identifier = asked["identifier"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from localarm import laws
-from localarm.arm import key
+from localarm import laws, sameness, values
 from localarm.calls import Call, accepted, listed
 from localarm.capture import captured
 from localarm.disks import source_of_copy
@@ -12,6 +11,7 @@ from localarm.latency import sized
 from localarm.messages import Json, Response
 from localarm.operations import Operation, Step
 from localarm.resources import Resource, document
+from localarm.works import several
 from localarm.world import World
 
 KIND = "images"
@@ -26,12 +26,14 @@ def put(call: Call) -> Response:
     location = laws.location_known(call.world, body)
     found = call.present(KIND)
     if found is not None:
-        _same_source(found, body)
-        return _update(call, found, body)
+        laws.same_place(found, location)
+        return _update(call, found, body, whole=True)
     asked = body.get("properties") or {}
     machine = asked.get("sourceVirtualMachine")
     storage = asked.get("storageProfile") or {}
-    generation = asked.get("hyperVGeneration") or _generation(call, asked)
+    generation = values.one_of(
+        asked.get("hyperVGeneration") or _generation(call, asked), values.GENERATIONS, "hyperVGeneration"
+    )
     if machine:
         kind, hidden, works, profile = _of_machine(call, str(machine.get("id", "")))
     elif storage.get("osDisk"):
@@ -43,13 +45,10 @@ def put(call: Call) -> Response:
     payload = document(call.id, call.address.type, location, tags=body.get("tags"), properties=properties)
     status = 201 if call.world.find(KIND, call.id) is None else 200  # in place of what a failed creation left
     resource = call.world.put(Resource(KIND, payload, hidden=hidden))
-    work = (
-        {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
-    )
     kind = sized(kind, hidden["sizes"].values())
     operation = call.world.begin(
         "operations", kind, call.id, location=location, api_version=call.api_version,
-        steps=[Step(call.world.clock() + call.world.lasts(kind), "image.made")], work=work,
+        steps=[Step(call.world.clock() + call.world.lasts(kind), "image.made")], work=several(works),
     )  # fmt: skip
     return accepted(call, status, shown(call, resource), operation, location=False)
 
@@ -66,7 +65,7 @@ def lists(call: Call) -> Response:
 
 def patch(call: Call) -> Response:
     """Change the tags."""
-    return _update(call, call.resource(KIND), call.body())
+    return _update(call, call.resource(KIND), call.body(), whole=False)
 
 
 def delete(call: Call) -> Response:
@@ -127,10 +126,9 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Js
     sizes: dict[str, int] = {}
     kind = "image.create.disk"
     shown: Json = {}
-    for where, entry in [
-        ("os", storage["osDisk"]),
-        *((str(each.get("lun")), each) for each in storage.get("dataDisks") or []),
-    ]:
+    data_disks = storage.get("dataDisks") or []
+    values.luns_lawful((each.get("lun") for each in data_disks), "dataDisks.lun")
+    for where, entry in [("os", storage["osDisk"]), *((str(each["lun"]), each) for each in data_disks)]:
         member = "snapshot" if entry.get("snapshot") else "managedDisk"
         source = source_of_copy(call.world, str((entry.get(member) or {}).get("id", "")), of_image=True)
         laws.same_region(source, location)
@@ -141,8 +139,10 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Js
         facts = {
             "diskSizeGB": entry.get("diskSizeGB"),
             member: {"id": source.id},
-            "caching": entry.get("caching", "None"),
-            "storageAccountType": entry.get("storageAccountType", "Standard_LRS"),
+            "caching": values.one_of(entry.get("caching") or "None", values.CACHINGS, "caching"),
+            "storageAccountType": values.one_of(
+                entry.get("storageAccountType") or "Standard_LRS", values.IMAGE_STORAGE, "storageAccountType"
+            ),
             "diskEncryptionSet": entry.get("diskEncryptionSet"),
         }
         sizes[where] = max(int(entry.get("diskSizeGB") or 0), source.properties["diskSizeGB"])
@@ -150,7 +150,9 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Js
         if where == "os":
             if not entry.get("osType"):
                 raise invalid("osDisk.osType", "Required parameter 'osDisk.osType' is missing (null).")
-            shown["osDisk"] = {"osType": entry["osType"], "osState": entry.get("osState", "Generalized"), **facts}
+            os_type = values.one_of(entry["osType"], values.OS_TYPES, "osDisk.osType")
+            os_state = values.one_of(entry.get("osState") or "Generalized", values.OS_STATES, "osDisk.osState")
+            shown["osDisk"] = {"osType": os_type, "osState": os_state, **facts}
             shown["dataDisks"] = []
         else:
             shown["dataDisks"].append({"lun": int(where), **facts})
@@ -167,6 +169,7 @@ def _of_machine(call: Call, machine_id: str) -> tuple[str, Json, list[Json], Jso
             f"Source Virtual Machine '{machine_id}' specified in the request does not exist in this Azure location."
         )
         raise Refused(404, "NotFound", message)
+    laws.can_be_captured(machine, "Create Image")
     laws.generalized(machine, "Create Image")
     storage = machine.properties["storageProfile"]
     blobs: dict[str, str] = {}
@@ -194,20 +197,9 @@ def _of_machine(call: Call, machine_id: str) -> tuple[str, Json, list[Json], Jso
     return "image.create.vm", {"blobs": blobs, "sizes": sizes}, works, shown
 
 
-def _same_source(found: Resource, body: Json) -> None:
-    """What an image is made of cannot be changed by writing it again."""
-    asked = ((body.get("properties") or {}).get("storageProfile") or {}).get("osDisk") or {}
-    present = found.properties["storageProfile"]["osDisk"]
-    for member in ("snapshot", "managedDisk"):
-        wanted = (asked.get(member) or {}).get("id")
-        if wanted and key(wanted) != key((present.get(member) or {}).get("id", "")):
-            target = "image.properties.storageProfile.osDisk"
-            message = f"Changing property '{target}' is not allowed."
-            raise Refused(409, "PropertyChangeNotAllowed", message, target=target)
-
-
-def _update(call: Call, found: Resource, body: Json) -> Response:
+def _update(call: Call, found: Resource, body: Json, *, whole: bool) -> Response:
     laws.not_changing(call.world, found)
+    sameness.same_image(found, body.get("properties") or {}, whole=whole)
     changed = found.with_properties(provisioningState="Updating").with_body(
         tags=body.get("tags", found.body.get("tags"))
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from localarm import lease
 from localarm.arm import key
-from localarm.blobs import BlobStore
+from localarm.blobs import BlobError, BlobStore
 from localarm.resources import Resource
 from localarm.state import SqliteState
 
@@ -56,7 +56,11 @@ def export(state: Path, wanted: str, file: Path) -> int:
         what = "nothing is" if not found else "several are:\n  " + "\n  ".join(each.id for each in found) + "\n"
         print(f"localarm: {what} called {wanted!r} here (see `localarm images`)", file=sys.stderr)
         return 1
-    BlobStore(state / "blobs").export(_os_blob(found[0]), file)
+    try:
+        BlobStore(state / "blobs").export(_os_blob(found[0]), file)
+    except BlobError as error:
+        print(f"localarm: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

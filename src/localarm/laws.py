@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from localarm import values
 from localarm.arm import Address, key, name_of
 from localarm.errors import Refused, gateway, invalid, not_allowed
+from localarm.machine_disks import disk_of, entries
 from localarm.messages import Json
 from localarm.regions import display
 from localarm.resources import Resource
@@ -93,25 +95,10 @@ def same_place(found: Resource, location: str) -> None:
         )
 
 
-def same_creation(found: Resource, asked: Json) -> None:
-    """How a disk came about cannot be changed by writing it again."""
-    present = found.properties["creationData"]
-    for name in ("createOption", "sourceResourceId"):
-        if name in asked and key(str(asked[name])) != key(str(present.get(name, ""))):
-            raise Refused(
-                409,
-                "PropertyChangeNotAllowed",
-                f"Changing property 'creationData.{name}' is not allowed.",
-                target=f"creationData.{name}",
-            )
-
-
 def lister(world: World, disk: Resource) -> str:
     """Id of the machine that lists a disk, attached or about to be; empty when none does."""
     for machine in world.all("virtualmachines"):
-        storage = machine.properties["storageProfile"]
-        entries = [*storage.get("dataDisks", []), storage.get("osDisk", {})]
-        if any(key(str((entry.get("managedDisk") or {}).get("id", ""))) == disk.key for entry in entries):
+        if any(key(disk_of(entry)) == disk.key for entry in entries(machine)):
             return machine.id
     return ""
 
@@ -135,9 +122,13 @@ def not_attached_for_resize(world: World, disk: Resource) -> None:
         )
 
 
+GRANTED = ("ActiveSAS", "ActiveUpload", "ReadyToUpload")
+"""States of a disk or snapshot while someone has access to its bytes."""
+
+
 def no_access_granted(disk: Resource) -> None:
     """A disk or snapshot to which access is granted cannot be deleted, attached or changed."""
-    if disk.properties.get("diskState") in ("ActiveSAS", "ActiveUpload", "ReadyToUpload"):
+    if disk.properties.get("diskState") in GRANTED:
         raise not_allowed(
             f"Disk {disk.name} has an active shared access signature. Call EndGetAccess on it and then retry."
         )
@@ -155,20 +146,19 @@ def not_changing(world: World, resource: Resource) -> None:
         )
 
 
-def below_disk_quota(world: World, address: Address) -> None:
-    """A subscription has room for one more disk."""
-    present = len(world.all("disks", f"/subscriptions/{address.subscription}"))
-    if present >= world.settings.disk_quota:
-        raise not_allowed(
-            "Operation results in exceeding quota limits of Disks. Maximum allowed: "
-            f"{world.settings.disk_quota}, Current in use: {present}, Additional requested: 1."
-        )
-
-
 def max_data_disks(machine: Resource) -> int:
     """How many data disks the machine's size takes."""
     size = size_of(str(machine.properties["hardwareProfile"]["vmSize"]))
     return size.data_disks if size else 64
+
+
+def not_marked_for_deletion(machine: Resource, operation: str) -> None:
+    """A machine that is being deleted takes no other write, not even one that would preempt the deletion."""
+    if machine.state == "Deleting":
+        raise not_allowed(
+            f"Operation '{operation}' is not allowed on VM '{machine.name}' since the VM is marked for deletion. You can "
+            "only retry the Delete operation (or wait for an ongoing one to complete)."
+        )
 
 
 def disks_fit(machine: Resource, count: int) -> None:
@@ -199,22 +189,13 @@ def luns_differ(machine: Resource, luns: Iterable[int]) -> None:
 
 def attachable(world: World, machine: Resource, disk: Resource) -> None:
     """A disk is free, in the machine's region and zone, and of the machine's subscription."""
-    owner = str(disk.body.get("managedBy") or "")
+    owner = str(disk.body.get("managedBy") or "") or lister(world, disk)
     if owner and key(owner) != machine.key:
         raise Refused(
             409,
             "ConflictingUserInput",
             f"Disk '{disk.id}' cannot be attached as the disk is already owned by VM '{owner}'.",
         )
-    for other in world.all("virtualmachines"):
-        entries = other.properties["storageProfile"].get("dataDisks", [])
-        listed = any(key(entry["managedDisk"]["id"]) == disk.key for entry in entries)
-        if listed and other.key != machine.key:
-            raise Refused(
-                409,
-                "ConflictingUserInput",
-                f"Disk '{disk.id}' cannot be attached as the disk is already owned by VM '{other.id}'.",
-            )
     if disk.location != machine.location:
         raise Refused(
             400,
@@ -245,9 +226,9 @@ def attachable(world: World, machine: Resource, disk: Resource) -> None:
     not_changing(world, disk)
 
 
-def being_detached(machine: Resource, disk: Resource, entries: Iterable[Json]) -> None:
+def being_detached(machine: Resource, disk: Resource, present: Iterable[Json]) -> None:
     """A disk that is on its way out cannot be attached again before it is gone."""
-    for entry in entries:
+    for entry in present:
         if entry.get("toBeDetached") and key(entry["managedDisk"]["id"]) == disk.key:
             raise Refused(
                 409,
@@ -259,7 +240,9 @@ def being_detached(machine: Resource, disk: Resource, entries: Iterable[Json]) -
 
 
 def etag_matches(resource: Resource, headers: Any) -> None:
-    """`If-Match` names the present etag."""
+    """`If-Match` names the present etag, and `If-None-Match: *` asks that there is none."""
+    if str(headers.get("if-none-match", "")).strip() == "*":
+        raise Refused(412, "PreconditionFailed", f"Resource '{resource.name}' exists already: if-none-match is '*'.")
     wanted = str(headers.get("if-match", "")).strip()
     if wanted and wanted != "*" and wanted.strip('"') != str(resource.etag):
         raise Refused(
@@ -267,6 +250,12 @@ def etag_matches(resource: Resource, headers: Any) -> None:
             "PreconditionFailed",
             f'Etag provided in if-match header {wanted} does not match etag "{resource.etag}" of resource.',
         )
+
+
+def nothing_to_match(headers: Any, name: str) -> None:
+    """`If-Match` on a machine that is not there: it was deleted, and is not made anew."""
+    if headers.get("if-match"):
+        raise Refused(412, "PreconditionFailed", f"Resource '{name}' does not exist: there is no etag to match.")
 
 
 def group_exists(world: World, address: Address) -> Resource:
@@ -278,15 +267,29 @@ def group_exists(world: World, address: Address) -> Resource:
     return found
 
 
+def group_stays(group: Resource) -> None:
+    """Nothing is written into a resource group that is being deleted."""
+    if group.state == "Deleting":
+        message = f"The resource group '{group.name}' is in deprovisioning state and cannot perform this operation."
+        raise gateway(409, "ResourceGroupBeingDeleted", message)
+
+
 def gallery_name_fits(name: str) -> None:
-    """Names in galleries: letters, digits, '_' and '.', at most 80 characters."""
-    if len(name) > 80 or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", name):
-        raise Refused(
-            400,
-            "InvalidParameter",
-            f"The name '{name}' is invalid: letters, digits, '_', '-' and '.', beginning and ending with a "
-            "letter or digit.",
-            target="name",
+    """A gallery's name: letters and digits, with '_' (recorded) and '.' in the middle, at most 80 characters."""
+    _name_between(name, "_.")
+
+
+def definition_name_fits(name: str) -> None:
+    """The name of an image definition: as a gallery's, and '-' in the middle."""
+    _name_between(name, "_.-")
+
+
+def _name_between(name: str, middle: str) -> None:
+    if len(name) > 80 or not re.fullmatch(rf"[A-Za-z0-9]([A-Za-z0-9{re.escape(middle)}]*[A-Za-z0-9])?", name):
+        allowed = " and ".join(f"'{each}'" for each in middle)
+        raise invalid(
+            "name",
+            f"The name '{name}' is invalid: letters and digits, with {allowed} in the middle, at most 80 characters.",
         )
 
 
@@ -314,15 +317,15 @@ def definition_complete(asked: Json) -> None:
             target = f"galleryImage.properties.identifier.{name}"
             raise invalid(target, f"Required parameter '{target}' is missing (null).")
     allowed = {
-        "osType": ("Linux", "Windows"),
-        "osState": ("Generalized", "Specialized"),
-        "hyperVGeneration": ("V1", "V2"),
+        "osType": values.OS_TYPES,
+        "osState": values.OS_STATES,
+        "hyperVGeneration": values.GENERATIONS,
+        "architecture": values.ARCHITECTURES,
     }
-    for name, values in allowed.items():
-        if name in asked and asked[name] not in values:
-            raise invalid(
-                f"galleryImage.properties.{name}", f"The value '{asked[name]}' of parameter '{name}' is invalid."
-            )
+    for name, words in allowed.items():
+        if name in asked:
+            values.one_of(asked[name], words, f"galleryImage.properties.{name}")
+    values.date_lawful(asked.get("endOfLifeDate"), "galleryImage.properties.endOfLifeDate")
 
 
 def identifier_unused(world: World, gallery_id: str, identifier: Json) -> None:
@@ -416,6 +419,16 @@ def generalized(machine: Resource, operation: str) -> None:
         raise Refused(409, "OperationNotAllowed", message)
 
 
+def can_be_captured(machine: Resource, operation: str) -> None:
+    """A machine that is captured is not still being created, and its creation did not fail before it had an OS disk."""
+    if machine.state == "Creating":
+        raise not_allowed(
+            f"Operation '{operation}' is not allowed on VM '{machine.name}' since another operation is in progress."
+        )
+    if not disk_of(machine.properties["storageProfile"]["osDisk"]):
+        raise not_allowed(f"Operation '{operation}' is not allowed on VM '{machine.name}' since it has no OS disk.")
+
+
 def not_running(machine: Resource, operation: str) -> None:
     """The machine is stopped."""
     if machine.hidden.get("power", "running") == "running":
@@ -450,7 +463,7 @@ def made(source: Resource) -> None:
 def named_once(disk_ids: Iterable[str]) -> None:
     """No disk is attached twice, whether in one request or because it is attached already."""
     seen: set[str] = set()
-    for disk_id in disk_ids:
+    for disk_id in filter(None, disk_ids):
         if key(disk_id) in seen:
             raise invalid("dataDisks", f"A disk named '{name_of(disk_id)}' already exists.")
         seen.add(key(disk_id))

@@ -101,6 +101,8 @@ def _hold(connection: socket.socket, woken: int) -> int:
 
 def connected(state: Path) -> tuple[socket.socket, dict[str, Any]] | None:
     """A lease on the server that runs in `state`, and its facts; None when none runs."""
+    if not state.is_dir():
+        return None
     directory, path = address(state)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 
+from localarm import laws
 from localarm.arm import Address, key
 from localarm.calls import Call, listed, not_found
-from localarm.errors import Refused, gateway
+from localarm.errors import Refused
+from localarm.filters import equalities
 from localarm.messages import Json, Response
 from localarm.resources import Resource
+from localarm.values import tags_lawful
 
-FILTER = re.compile(r"(tagName|tagValue|resourceType|resourceGroup|name|location)\s+eq\s+'([^']*)'", re.IGNORECASE)
+FILTERS = ("tagname", "tagvalue", "resourcetype", "resourcegroup", "name", "location")
 
 TOP_LEVEL = (
     "disks",
@@ -26,9 +29,7 @@ TOP_LEVEL = (
 def resources(call: Call) -> Response:
     """List resources of a subscription or group; `$filter` with `tagName`, `tagValue`, `resourceType`, `name`, `location`."""
     text = {name.lower(): value for name, value in call.request.query.items()}.get("$filter", "")
-    wanted = {name.lower(): value for name, value in FILTER.findall(text)}
-    if text and not wanted:
-        raise gateway(400, "InvalidFilterInQueryString", f"Invalid $filter '{text}' specified in the query string.")
+    wanted = equalities(text, FILTERS)
     found = [each for kind in TOP_LEVEL for each in call.world.all(kind, call.scope) if _matches(each, wanted)]
     return listed([_entry(each) for each in found])
 
@@ -95,9 +96,11 @@ def _entry(resource: Resource) -> Json:
 def _target(call: Call) -> Resource:
     address = Address.parse(re.sub(r"(?i)/providers/Microsoft\.Resources/tags/default/?$", "", call.request.path))
     assert address is not None
-    found = call.world.find(address.kind or "resourcegroups", address.id)
+    found = call.world.find(address.kind, address.id)
     if found is None:
         raise not_found(address)
+    if call.request.method != "GET":
+        laws.group_stays(laws.group_exists(call.world, address))
     return found
 
 
@@ -119,4 +122,5 @@ def _write(call: Call, how: str) -> Response:
         tags = {name: value for name, value in present.items() if given.get(name) != value}
     else:
         raise Refused(400, "InvalidRequestContent", f"The tags operation '{how}' is invalid: Merge, Replace or Delete.")
+    tags_lawful(tags)
     return Response(200, _tags(call, call.world.put(resource.with_body(tags=tags))))

@@ -46,7 +46,7 @@ def _without_hardware(machine: Resource) -> Resource:
 
     def bare(entry: Json) -> Json:
         kept = {name: value for name, value in entry.items() if name != "diskSizeGB"}
-        return {**kept, "managedDisk": {"id": entry["managedDisk"]["id"]}}
+        return {**kept, "managedDisk": {name: value for name, value in entry["managedDisk"].items() if name == "id"}}
 
     data_disks = [bare(entry) for entry in storage.get("dataDisks", [])]
     return machine.with_properties(
@@ -63,7 +63,8 @@ def shown_instance(world: World, machine: Resource) -> Json:
     time = machine.properties["timeCreated"]
     power = str(machine.hidden.get("power", "running"))
     storage = machine.properties["storageProfile"]
-    names = [entry["name"] for entry in [storage["osDisk"], *storage.get("dataDisks", [])]]
+    # An OS disk that is still to be made, or never was, may have no name yet.
+    names = [entry["name"] for entry in [storage["osDisk"], *storage.get("dataDisks", [])] if "name" in entry]
     ready = status("ProvisioningState/succeeded", "Provisioning succeeded", time=time)
     generation = str(machine.hidden.get("generation", "V1"))
     agent = status(

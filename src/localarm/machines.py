@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from localarm import disks, laws, offers, vms
+from localarm import disks, laws, offers, values, vms
 from localarm.arm import Address, key
 from localarm.attachments import planned
 from localarm.calls import Call, accepted
 from localarm.clock import timestamp
 from localarm.errors import Refused, invalid
+from localarm.machine_disks import entries
 from localarm.machine_view import shown
 from localarm.messages import Json, Response
 from localarm.operations import Operation, Step
@@ -31,6 +32,7 @@ def put(call: Call) -> Response:
 def create(call: Call) -> Response:
     """Create a machine: its OS disk is made with it; network interfaces are taken as given."""
     body = call.body()
+    laws.nothing_to_match(call.request.headers, call.address.name)
     laws.name_fits(call.address.name, 64)
     location = laws.location_known(call.world, body)
     asked = body.get("properties") or {}
@@ -150,27 +152,26 @@ def powered(world: World, operation: Operation, args: Json, at: float) -> None:
         return
     world.put(machine.with_properties(provisioningState="Succeeded").with_hidden(power=args["power"]))
     state = "Reserved" if args["power"] == "deallocated" else "Attached"
-    for entry in _entries(machine):
+    for entry in entries(machine):
         disk = world.find(disks.KIND, entry["managedDisk"]["id"])
         if disk is not None:
             world.put(disk.with_properties(diskState=state))
 
 
 def removed(world: World, operation: Operation, args: Json, at: float) -> None:
-    """The last step of a delete: its disks are free."""
+    """The last step of a delete."""
     machine = world.find(KIND, operation.target)
-    if machine is None:
-        return
-    for entry in _entries(machine):
-        disk = world.find(disks.KIND, (entry.get("managedDisk") or {}).get("id", ""))
+    if machine is not None:
+        remove(world, machine, at)
+
+
+def remove(world: World, machine: Resource, at: float) -> None:
+    """Take a machine away; its disks are free then."""
+    for entry in entries(machine):
+        disk = world.find(disks.KIND, entry["managedDisk"]["id"])
         if disk is not None and key(str(disk.body.get("managedBy") or "")) == machine.key:
             disks.own(world, disk, None, at)
     world.remove(machine)
-
-
-def _entries(machine: Resource) -> list[Json]:
-    storage = machine.properties["storageProfile"]
-    return [storage["osDisk"], *storage.get("dataDisks", [])]
 
 
 def _power(call: Call, verb: str, power: str, retry_after: int = 0) -> Response:
@@ -203,13 +204,16 @@ def _not_the_host(world: World, machine: Resource, verb: str) -> None:
 def _os_disk(call: Call, storage: Json) -> tuple[Json, Json | None]:
     """The OS disk's entry as the first answer shows it, and the image reference with the exact version."""
     asked = storage.get("osDisk") or {}
+    caching = asked.get("caching") and values.one_of(asked["caching"], values.CACHINGS, "osDisk.caching")
+    delete_option = values.one_of(asked.get("deleteOption") or "Detach", values.DELETE_OPTIONS, "osDisk.deleteOption")
     if asked.get("createOption") == "Attach":
         disk = disks.find_disk(call.world, str((asked.get("managedDisk") or {}).get("id", "")))
+        laws.no_access_granted(disk)  # one that is still to be uploaded has no size
         entry = {
             "osType": asked.get("osType") or disk.properties.get("osType", "Linux"), "name": disk.name,
-            "createOption": "Attach", "caching": asked.get("caching", "None"),
+            "createOption": "Attach", "caching": caching or "None",
             "managedDisk": {"storageAccountType": disk.body["sku"]["name"], "id": disk.id},
-            "deleteOption": asked.get("deleteOption", "Detach"), "diskSizeGB": disk.properties["diskSizeGB"],
+            "deleteOption": delete_option, "diskSizeGB": disk.properties["diskSizeGB"],
         }  # fmt: skip
         return entry, None
     reference = storage.get("imageReference")
@@ -221,8 +225,8 @@ def _os_disk(call: Call, storage: Json) -> tuple[Json, Json | None]:
     sku = str((asked.get("managedDisk") or {}).get("storageAccountType", "Standard_LRS"))
     entry = {
         "osType": asked.get("osType", os_type), "name": asked.get("name"), "createOption": "FromImage",
-        "caching": asked.get("caching", "ReadWrite"), "managedDisk": {"storageAccountType": sku},
-        "deleteOption": asked.get("deleteOption", "Detach"), "diskSizeGB": asked.get("diskSizeGB") or gb,
+        "caching": caching or "ReadWrite", "managedDisk": {"storageAccountType": sku},
+        "deleteOption": delete_option, "diskSizeGB": asked.get("diskSizeGB") or gb,
     }  # fmt: skip
     return {name: value for name, value in entry.items() if value is not None}, image
 

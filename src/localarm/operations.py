@@ -10,6 +10,8 @@ from localarm.clock import timestamp
 from localarm.messages import Json
 
 Status = Literal["InProgress", "Succeeded", "Failed", "Canceled"]
+Fate = tuple[Literal["Failed", "Canceled"], str, str]
+"""An end that is certain from the beginning: status, code and message."""
 Family = Literal["DiskOperations", "operations", "capsOperations", "operationresults"]
 
 
@@ -39,7 +41,7 @@ class Operation:
         started, ended: seconds since the epoch.
         shows_output: whether the status body carries the resulting resource.
         output: what the monitor address answers at the end (grants of access).
-        fate: an injected end: (status, code, message).
+        fate: an injected end.
     """
 
     id: str
@@ -57,7 +59,7 @@ class Operation:
     error: Json | None = None
     shows_output: bool = False
     output: Any = None
-    fate: tuple[Literal["Failed", "Canceled"], str, str] | None = None
+    fate: Fate | None = None
 
     def over(self, at: float, status: Status, error: Json | None = None, output: Any = None) -> Operation:
         """The same operation, ended."""

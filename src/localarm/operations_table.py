@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from inspect import cleandoc, getmembers, isfunction
 from pathlib import Path
 from types import ModuleType
 
-from localarm import faults, laws, offers
+from localarm import faults, laws, offers, quotas, sameness, values
 from localarm.api_versions import api_version_known, version_published
 from localarm.latency import LARGEST_RECORDED, figures
 from localarm.published import TYPES
 from localarm.routes import COMPUTE, RESOURCES, TAGS, Route
-from localarm.throttle import POLICIES
+from localarm.throttle import GATEWAY, POLICIES, Policy
 
 HEAD = """# What localarm does
 
@@ -89,7 +89,7 @@ def _services() -> Iterator[str]:
 
 def _laws() -> Iterator[str]:
     yield from ("## Laws", "", "Each refuses with Azure's status and code.", "")
-    for module in (laws, offers):
+    for module in (laws, sameness, values, offers, quotas):
         yield from (f"### `{module.__name__.replace('.', '/')}.py`", "", _first(module), "")
         found = [each for _, each in getmembers(module, isfunction) if each.__module__ == module.__name__]
         for law in sorted(found, key=lambda each: each.__code__.co_firstlineno):
@@ -115,10 +115,15 @@ def _limits() -> Iterator[str]:
         "",
     )
     yield from ("| call | policies |", "|---|---|")
+    for kind, by_gateway in GATEWAY.items():
+        yield f"| all {kind}, by Resource Manager itself | {_policies(policy for _, policy in by_gateway)} |"
     for (method, path), policies in POLICIES.items():
-        named = ", ".join(f"{each.name} {each.size} + {each.refill:g} per {each.each}" for each in policies)
-        yield f"| {method} {path} | {named} |"
+        yield f"| {method} {path} | {_policies(policies)} |"
     yield ""
+
+
+def _policies(policies: Iterable[Policy]) -> str:
+    return ", ".join(f"{each.name} {each.size} + {each.refill:g} per {each.each}" for each in policies)
 
 
 def _durations() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a world is given: a store of blobs, a catalogue of platform images, somebody who works."""
+"""What a world is given at birth to work with, as far as it uses it: blobs, platform images, a workshop."""
 
 from __future__ import annotations
 

@@ -17,11 +17,34 @@ def replication(found: Resource, now: float) -> Json:
     """How far each region is: an object as `$expand=ReplicationStatus` shows it."""
     summary = []
     for region, (since, until) in found.hidden["regions"].items():
-        share = 1.0 if now >= until else max(0.0, (now - since) / (until - since))
-        state = "Completed" if share >= 1 else "Replicating"
-        summary.append({"region": region, "state": state, "progress": int(share * 100)})
-    done = all(each["state"] == "Completed" for each in summary)
-    return {"aggregatedState": "Completed" if done else "InProgress", "summary": summary}
+        if region in found.hidden.get("failed", {}):
+            summary.append({"region": region, "state": "Failed", "progress": found.hidden["failed"][region]})
+            continue
+        progress = _progress(since, until, now)
+        state = "Completed" if progress == 100 else "Replicating"
+        summary.append({"region": region, "state": state, "progress": progress})
+    states = {each["state"] for each in summary}
+    whole = "Failed" if "Failed" in states else "InProgress" if "Replicating" in states else "Completed"
+    return {"aggregatedState": whole, "summary": summary}
+
+
+def broken_off(found: Resource, at: float) -> Resource:
+    """A version whose creation or update failed at a moment: regions that it was still being copied to have failed.
+
+    At least one has: the operation would have ended with the last of them.
+    """
+    regions, begun = found.hidden["regions"], found.hidden.get("replicating", [])
+    lost = [region for region in begun if regions[region][1] >= at] or begun[-1:]
+    failed = {}
+    for region in lost:
+        since, until = regions[region]
+        failed[region] = min(99, _progress(since, until, at))
+    return found.with_hidden(failed=failed)
+
+
+def _progress(since: float, until: float, now: float) -> int:
+    """Per cent."""
+    return 100 if now >= until else int(max(0.0, (now - since) / (until - since)) * 100)
 
 
 def resolved(world: World, reference: str, location: str) -> Resource:
@@ -57,6 +80,8 @@ def _offered(world: World, version: Resource, location: str) -> bool:
 
 def _in_region(world: World, version: Resource, location: str) -> bool:
     _, until = version.hidden["regions"].get(short(location), (0, float("inf")))
+    if short(location) in version.hidden.get("failed", {}):
+        return False
     return bool(world.clock() >= until) and version.state in ("Succeeded", "Updating")
 
 

@@ -93,9 +93,9 @@ APPLICATION = "c2f1a6d4-3e5b-4a7c-8d9e-0f1a2b3c4d5e"
 APPLICATION_SECRET = "local-secret"  # noqa: S105 - opens nothing but this local world
 
 
-def default_principals(subscription: str, host: str) -> tuple[Principal, ...]:
+def default_principals(subscriptions: tuple[str, ...], host: str) -> tuple[Principal, ...]:
     """The build host's managed identity, and an application for client-secret logins; both may do everything."""
-    everything = ((f"/subscriptions/{subscription}", "Contributor"),)
+    everything = tuple((f"/subscriptions/{each}", "Contributor") for each in subscriptions)
     return (
         Principal(
             "a1e6b0c4-6d7f-4b8a-9e2c-3d4f5a6b7c8d", "f0d9e8c7-b6a5-4433-9221-100f0e0d0c0b", roles=everything, vm=host
@@ -168,4 +168,11 @@ class Settings:
     @property
     def all_principals(self) -> tuple[Principal, ...]:
         """`principals`, or the default ones."""
-        return self.principals or default_principals(self.subscription, self.host_id)
+        return self.principals or default_principals(self.subscriptions, self.host_id)
+
+    @property
+    def subscriptions(self) -> tuple[str, ...]:
+        """Every subscription there is: the main one, and those of machines and groups."""
+        named = (*(each.subscription for each in self.all_machines), *(each[0] for each in self.other_groups))
+        found = {each.lower(): each for each in reversed((self.subscription, *filter(None, named)))}
+        return tuple(reversed(found.values()))

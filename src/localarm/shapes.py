@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from localarm.errors import Refused
+from localarm.values import tags_lawful
 
 TEXTS = (
     "location", "id", "name", "createOption", "sourceResourceId", "sourceUri", "osType", "osState", "hyperVGeneration",
@@ -65,6 +66,7 @@ def well_typed(value: Any, path: str = "") -> None:
         if name == "tags":
             for tag, text in child.items():
                 _of_kind(text, (str, "a string"), f"{place}.{tag}")
+            tags_lawful(child)
         elif isinstance(child, dict):
             well_typed(child, place)
         elif isinstance(child, list):

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from localarm.calls import Call
+from localarm.filters import equalities
 from localarm.messages import Json, Response
 from localarm.regions import zones
 
@@ -79,10 +80,8 @@ def size_of(name: str) -> Size | None:
 
 def skus(call: Call) -> Response:
     """List the sizes as resource SKUs, one entry per size and region; `$filter=location eq 'x'` picks a region."""
-    wanted = ""
-    for name, value in call.request.query.items():
-        if name.lower() == "$filter" and "'" in value:
-            wanted = value.split("'")[1].lower()
+    text = {name.lower(): value for name, value in call.request.query.items()}.get("$filter", "")
+    wanted = equalities(text, ("location",)).get("location", "").lower()
     regions = [region for region in call.world.settings.regions if wanted in ("", region)]
     return Response(200, {"value": [_sku(size, region) for region in regions for size in SIZES.values()]})
 

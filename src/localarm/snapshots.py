@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from localarm import laws, offers
+from localarm import laws, offers, quotas, sameness
 from localarm.calls import Call, accepted, echoed, listed, patched
 from localarm.capture import GIB, captured
 from localarm.clock import timestamp
-from localarm.disks import shrunk_in_vain, source_of_copy, thawing
+from localarm.disks import retyped, shrunk_in_vain, source_of_copy, thawing, words_lawful
 from localarm.errors import invalid
 from localarm.latency import sized
 from localarm.messages import Json, Response
@@ -26,6 +26,7 @@ def put(call: Call) -> Response:
         return _update(call, found, body)
     offers.storage_offered("Snapshot", location, str((body.get("sku") or {}).get("name", "Standard_LRS")))
     properties = body.get("properties", {})
+    words_lawful(properties)
     data = properties.get("creationData") or {}
     unique = call.world.new_id()
     blob = f"snapshot-{unique}"
@@ -40,6 +41,8 @@ def put(call: Call) -> Response:
             laws.copy_start_lawful(source, properties)
         else:
             laws.same_region(source, location)
+        if properties.get("incremental") and source.kind == "disks":
+            source = call.world.put(quotas.incremental_paced(call.world, source, call.world.clock()))
         gb = source.properties["diskSizeGB"]
         work = captured(call.world, source, blob)
         kind = "snapshot.create.incremental" if properties.get("incremental") else "snapshot.create.full"
@@ -111,24 +114,29 @@ def delete(call: Call) -> Response:
 def _update(call: Call, found: Resource, body: Json, *, patching: bool = False) -> Response:
     laws.not_changing(call.world, found)
     laws.made(found)
+    asked = body.get("properties") or {}
+    words_lawful(asked)
     if not patching:
         laws.same_place(found, str(body.get("location", "")))
-        laws.same_creation(found, body.get("properties", {}).get("creationData") or {})
+        sameness.same_creation(found, asked)
     sku = str((body.get("sku") or found.body["sku"])["name"])
-    gb = int((body.get("properties") or {}).get("diskSizeGB") or found.properties["diskSizeGB"])
+    gb = laws.size_given(asked.get("diskSizeGB") or found.properties["diskSizeGB"])
     offers.storage_offered("Snapshot", found.location, sku)
-    if laws.size_given(gb) < found.properties["diskSizeGB"]:
+    if gb < found.properties["diskSizeGB"]:
         return shrunk_in_vain(call, found, "snapshot.update", patching=patching)
-    changed = found.with_properties(diskSizeGB=gb, diskSizeBytes=gb * GIB, provisioningState="Updating").with_body(
-        sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags"))
+    changed = (
+        retyped(found, asked)
+        .with_properties(provisioningState="Updating")
+        .with_body(sku={"name": sku, "tier": sku.partition("_")[0]}, tags=body.get("tags", found.body.get("tags")))
     )
     call.world.put(changed)
+    sized = {"diskSizeGB": gb, "diskSizeBytes": gb * GIB}
+    ends = call.world.clock() + call.world.lasts("snapshot.update")
     operation = call.world.begin(
         "DiskOperations", "snapshot.update", call.id, location=found.location, api_version=call.api_version,
-        steps=[Step(call.world.clock() + call.world.lasts("snapshot.update"), "disk.resized", {"gb": gb})], shows_output=True,
-        work=thawing(call.world, found, gb),
+        steps=[Step(ends, "disk.resized", {"sized": sized})], shows_output=True, work=thawing(call.world, found, gb),
     )  # fmt: skip
-    payload = patched(changed) if patching else echoed(call, "Updating", found)
+    payload = patched(changed.with_properties(**sized)) if patching else echoed(call, "Updating", found)
     return accepted(call, 202, payload, operation, location=True, retry_after=0 if patching else 2)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from localarm import laws
-from localarm.arm import Address, key
+from localarm import laws, quotas, sameness, values
+from localarm.arm import Address
 from localarm.calls import Call, accepted, listed
 from localarm.capture import GIB, captured
 from localarm.clock import timestamp
@@ -18,6 +18,7 @@ from localarm.operations import Operation, Step
 from localarm.regions import display, short
 from localarm.replication import replication
 from localarm.resources import Resource, document
+from localarm.works import several
 from localarm.world import World
 
 SAFETY_SINCE = "2022-03-03"
@@ -61,6 +62,7 @@ def put(call: Call) -> Response:
     found = call.present(VERSION)
     if found is not None:
         return _update(call, found, body)
+    quotas.below_gallery_quota(call.world, call.address, location)
     profile = _profile(call, body, location)
     storage = (body.get("properties") or {}).get("storageProfile") or {}
     content = _content(call, storage, location, definition)
@@ -144,14 +146,22 @@ def _safety(body: Json) -> Json:
 def _profile(call: Call, body: Json, location: str, present: Json | None = None) -> Json:
     """The publishing profile as the service fills it in."""
     asked = {**(present or {}), **((body.get("properties") or {}).get("publishingProfile") or {})}
+    place = "galleryImageVersion.properties.publishingProfile"
     count = int(asked.get("replicaCount") or 1)
-    account = asked.get("storageAccountType", "Standard_LRS")
+    account = asked.get("storageAccountType") or "Standard_LRS"
+    mode = asked.get("replicationMode")
+    values.replicas_lawful(count, f"{place}.replicaCount")
+    values.date_lawful(asked.get("endOfLifeDate"), f"{place}.endOfLifeDate")
+    values.one_of(account, values.VERSION_STORAGE, f"{place}.storageAccountType")
+    values.one_of(mode or "Full", values.REPLICATION_MODES, f"{place}.replicationMode")
     targets = asked.get("targetRegions") or [{"name": location}]
     regions = []
     for target in targets:
         more = {name: value for name, value in target.items() if name in ("encryption", "excludeFromLatest")}
         replicas = target.get("regionalReplicaCount") or count
+        values.replicas_lawful(replicas, f"{place}.targetRegions.regionalReplicaCount")
         kind = target.get("storageAccountType") or account
+        values.one_of(kind, values.VERSION_STORAGE, f"{place}.targetRegions.storageAccountType")
         entry = {"name": display(target["name"]), "regionalReplicaCount": replicas, "storageAccountType": kind}
         regions.append({**entry, **more})
     laws.regions_lawful(call.world, [short(each["name"]) for each in regions], location)
@@ -162,7 +172,7 @@ def _profile(call: Call, body: Json, location: str, present: Json | None = None)
         "publishedDate": (present or {}).get("publishedDate") or timestamp(call.world.clock()),
         "endOfLifeDate": asked.get("endOfLifeDate"),
         "storageAccountType": account,
-        "replicationMode": asked.get("replicationMode"),
+        "replicationMode": mode,
     }
     return {name: value for name, value in profile.items() if value is not None}
 
@@ -190,11 +200,10 @@ def _content(call: Call, storage: Json, location: str, definition: Resource) -> 
 
 def _of_disks(world: World, storage: Json, location: str, definition: Resource) -> Content:
     content = Content("snapshot")
-    os_disk = storage["osDiskImage"]
-    for place, entry in [
-        ("os", os_disk),
-        *((str(each.get("lun")), each) for each in storage.get("dataDiskImages") or []),
-    ]:
+    data_disks = storage.get("dataDiskImages") or []
+    profile = "galleryImageVersion.properties.storageProfile"
+    values.luns_lawful((each.get("lun") for each in data_disks), f"{profile}.dataDiskImages.lun")
+    for place, entry in [("os", storage["osDiskImage"]), *((str(each["lun"]), each) for each in data_disks)]:
         source_id = str((entry.get("source") or {}).get("id", ""))
         address = Address.parse(source_id)
         if address is None or address.kind not in ("disks", "snapshots"):
@@ -209,8 +218,9 @@ def _of_disks(world: World, storage: Json, location: str, definition: Resource) 
                 definition, source.properties.get("osType"), source.properties.get("hyperVGeneration")
             )
             content.kind = "snapshot" if source.kind == "snapshots" else "disk"
-        default = "ReadWrite" if place == "os" else "None"
-        content.take(world, place, source, source.properties["diskSizeGB"], entry.get("hostCaching") or default)
+        caching = entry.get("hostCaching") or ("ReadWrite" if place == "os" else "None")
+        caching = values.one_of(caching, values.CACHINGS, f"{profile}.hostCaching")
+        content.take(world, place, source, source.properties["diskSizeGB"], caching)
     return content
 
 
@@ -252,6 +262,7 @@ def _of_machine(world: World, machine_id: str) -> Content:
             f"Source Virtual Machine '{machine_id}' specified in the request does not exist in this Azure location."
         )
         raise Refused(404, "NotFound", message)
+    laws.can_be_captured(machine, "Create Gallery Image Version")
     content = Content("vm")
     storage = machine.properties["storageProfile"]
     for place, entry in [
@@ -274,16 +285,14 @@ def _begin(call: Call, resource: Resource, kind: str, regions: list[str], works:
     """Start replication: regions become complete one after the other, the operation ends with the last."""
     world = call.world
     now, lasts = world.clock(), world.lasts(kind)
-    present = resource.hidden.get("regions", {})
+    failed = resource.hidden.get("failed", {})
+    present = {region: times for region, times in resource.hidden.get("regions", {}).items() if region not in failed}
     fresh = [region for region in regions if region not in present]
     times = {region: present[region] for region in regions if region in present}
     for index, region in enumerate(fresh):
         times[region] = [now, now + lasts * (index + 1) / len(fresh)]
-    world.put(resource.with_hidden(regions=times))
+    world.put(resource.with_hidden(regions=times, replicating=fresh, failed={}))
     last = "version.made" if resource.state == "Creating" else "settled"
-    work = (
-        {"do": "several", "works": works, "sources": [s for each in works for s in each["sources"]]} if works else None
-    )
     return world.begin(
         "capsOperations",
         kind,
@@ -291,7 +300,7 @@ def _begin(call: Call, resource: Resource, kind: str, regions: list[str], works:
         location=resource.location,
         api_version=call.api_version,
         steps=[Step(now + lasts, last)],
-        work=work,
+        work=several(works),
     )
 
 
@@ -299,29 +308,11 @@ def _update(call: Call, found: Resource, body: Json) -> Response:
     laws.not_changing(call.world, found)
     laws.same_place(found, str(body.get("location", "")))
     asked = body.get("properties") or {}
-    storage = asked.get("storageProfile") or {}
-    for place in ("source", "osDiskImage"):
-        wanted = _source_of(storage.get(place) or {})
-        present = _source_of(found.properties["storageProfile"].get(place) or {})
-        if wanted and key(wanted) != key(present):
-            target = f"galleryImageVersion.properties.storageProfile.{place}"
-            raise Refused(
-                409, "PropertyChangeNotAllowed", f"Changing property '{target}' is not allowed.", target=target
-            )
-    present_profile = found.properties["publishingProfile"]
-    mode = (asked.get("publishingProfile") or {}).get("replicationMode")
-    if mode and mode != present_profile.get("replicationMode", "Full"):
-        target = "galleryImageVersion.properties.publishingProfile.replicationMode"
-        raise Refused(409, "PropertyChangeNotAllowed", f"Changing property '{target}' is not allowed.", target=target)
-    profile = _profile(call, body, found.location, present_profile)
+    sameness.same_version(found, asked)
+    profile = _profile(call, body, found.location, found.properties["publishingProfile"])
     regions = [short(each["name"]) for each in profile["targetRegions"]]
     changed = found.with_properties(publishingProfile=profile, provisioningState="Updating").with_body(
         tags=body.get("tags", found.body.get("tags"))
     )
     operation = _begin(call, changed, f"version.update.{_mode(regions)}", regions, [])
     return accepted(call, 200, shown(call, changed), operation, location=False)
-
-
-def _source_of(entry: Json) -> str:
-    inner = entry.get("source") or {}
-    return str(entry.get("id") or entry.get("virtualMachineId") or inner.get("id") or "")

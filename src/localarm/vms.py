@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localarm import disks, laws, plugging
+from localarm import disks, laws, plugging, sameness
 from localarm.arm import key, name_of
 from localarm.attachments import Change, planned
 from localarm.calls import Call, accepted, listed
@@ -178,19 +178,23 @@ def made(world: World, machine: Machine, subscription: str) -> Resource:
 def _write(call: Call, found: Resource, body: Json, family: str) -> Response:
     laws.etag_matches(found, call.request.headers)
     laws.same_place(found, str(body.get("location", "")))
+    sameness.same_machine(found, body)
     properties = body.get("properties") or {}
     storage = properties.get("storageProfile") or {}
-    if "dataDisks" in storage:
-        change = planned(call, found, storage["dataDisks"] or [])
-    else:
-        present = tuple(found.properties["storageProfile"].get("dataDisks", []))
-        change = Change(present, (), ())
     if "tags" in body:
         found = found.with_body(tags=body["tags"])
     size = (properties.get("hardwareProfile") or {}).get("vmSize")
-    if size and size != found.properties["hardwareProfile"]["vmSize"]:
+    resized = bool(size) and size != found.properties["hardwareProfile"]["vmSize"]
+    if resized:
         laws.size_known(str(size))
         found = found.with_properties(hardwareProfile={"vmSize": size})
+    present = found.properties["storageProfile"].get("dataDisks", [])
+    if "dataDisks" in storage:
+        change = planned(call, found, storage["dataDisks"] or [])
+    elif resized:
+        change = planned(call, found, present)
+    else:
+        change = Change(tuple(present), (), ())
     if "diagnosticsProfile" in properties:
         created = found.properties["timeCreated"]
         found = found.with_properties(timeCreated=None)
@@ -215,6 +219,7 @@ def _without_new_ids(machine: Resource, change: Change) -> Resource:
 
 def _begin(call: Call, machine: Resource, change: Change, family: str) -> tuple[Resource, Operation]:
     world = call.world
+    laws.not_marked_for_deletion(machine, "Update VM")
     carried = _one_at_a_time(world, machine)
     storage = {**machine.properties["storageProfile"], "dataDisks": list(change.entries)}
     changed = machine.with_properties(provisioningState="Updating", storageProfile=storage)
@@ -230,20 +235,20 @@ def _begin(call: Call, machine: Resource, change: Change, family: str) -> tuple[
     steps = [Step(min(step.at, now + lasts), step.do, step.args) for step in steps]
     names = [disks.find_disk(world, entry["managedDisk"]["id"]).blob for entry in change.coming]
     thaw = [name for name in names if shared(world, name)]
-    _withhold(call, machine, change, now + lasts)
     operation = world.begin(
         "operations", kind, machine.id, location=machine.location, api_version=call.api_version, steps=steps,
         work={"do": "thaw", "names": thaw} if thaw else None,
     )  # fmt: skip
+    _withhold(call, machine, change, now + lasts)
     return changed, operation
 
 
 def _withhold(call: Call, machine: Resource, change: Change, until: float) -> None:
     """A fault asks that the devices of this change appear late or never."""
     world = call.world
-    late, world.next_device = world.next_device, None
-    if late is None:
+    if world.next_device is None or not change.coming or machine.key != key(world.settings.host_id):
         return
+    late, world.next_device = world.next_device, None
     for entry in change.coming:
         disk_id = entry["managedDisk"]["id"]
         world.withheld[key(disk_id)] = until + late

@@ -5,22 +5,26 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
+from localarm import works
 from localarm.arm import key
-from localarm.blobs import BlobError
 from localarm.clock import Clock, timestamp
-from localarm.devices import DeviceError, Devices
+from localarm.devices import Devices
 from localarm.errors import Refused
 from localarm.latency import Latency
 from localarm.messages import Json
-from localarm.operations import Family, Operation, Step
+from localarm.operations import Family, Fate, Operation, Step
 from localarm.parts import Blobs, Images, Workshop, inline_workshop
 from localarm.resources import Resource
 from localarm.settings import Settings
 from localarm.state import State
+
+log = logging.getLogger("localarm")
+
 
 Action = Callable[["World", Operation, Json, float], Any]
 """What a step does: (world, operation, arguments, moment). What it returns becomes the operation's output."""
@@ -55,9 +59,10 @@ class World:
         self.violations: list[Json] = []
         self.gone: dict[str, float] = {}
         self.before: dict[str, Resource | None] = {}
+        """What each resource was before its last change, by key; what changed last comes last."""
         self.lead = 0.0
         """Seconds from now until an operation that begins now does begin: requests take time before they act."""
-        self.next_fate: tuple[Literal["Failed", "Canceled"], str, str] | None = None
+        self.next_fate: Fate | None = None
         self.next_device: float | None = None
         self.withheld: dict[str, float] = {}
         self.stirred: Callable[[], None] = lambda: None
@@ -134,7 +139,8 @@ class World:
     def put(self, resource: Resource) -> Resource:
         """Write a resource; blobs that it names no more go once that is written down."""
         kind = self._resources.setdefault(resource.kind, {})
-        old = self.before[resource.key] = kind.get(resource.key)
+        old = kind.get(resource.key)
+        self._changes(resource.key, old)
         doomed, named = list(self._doomed_blobs), _blobs_of(resource)
         self._undoable(lambda: self._restore(resource.kind, resource.key, old, doomed))
         self._doomed_blobs += [blob for blob in (_blobs_of(old) if old else ()) if blob not in named]
@@ -144,29 +150,43 @@ class World:
 
     def remove(self, resource: Resource) -> None:
         """Forget a resource; its blob goes once that is written down."""
-        self.before[resource.key] = resource
+        self._changes(resource.key, resource)
         self._resources.get(resource.kind, {}).pop(resource.key, None)
         self._changed[resource.key] = None
         self.gone[resource.key] = self.clock()
         self._doomed_blobs += _blobs_of(resource)
 
+    def _changes(self, id_key: str, old: Resource | None) -> None:
+        self.before.pop(id_key, None)
+        self.before[id_key] = old
+
     @contextlib.contextmanager
-    def rewound(self, kind: str, resource_id: str) -> Iterator[None]:
-        """Inside, the resource is as it was before its last change (a stale read)."""
-        id_key = key(resource_id)
-        resources = self._resources.setdefault(kind, {})
-        if id_key not in self.before:
-            yield
+    def rewound(self, id_key: str) -> Iterator[bool]:
+        """Inside, a resource is as it was before its last change, for who reads; gives whether that makes a difference."""
+        then = self.before.get(id_key)
+        kind = next((kind for kind, found in self._resources.items() if id_key in found), then.kind if then else "")
+        now = self._resources.get(kind, {})
+        if id_key not in self.before or now.get(id_key) == then:
+            yield False
             return
-        now, then = resources.pop(id_key, None), self.before[id_key]
+        self._resources[kind] = {each: found for each, found in {**now, id_key: then}.items() if found is not None}
         try:
-            if then is not None:
-                resources[id_key] = then
-            yield
+            yield True
         finally:
-            resources.pop(id_key, None)
-            if now is not None:
-                resources[id_key] = now
+            self._resources[kind] = now
+
+    @contextlib.contextmanager
+    def still_running(self, operation_id: str) -> Iterator[bool]:
+        """Inside, an operation that has ended still runs, for who reads; gives whether it has ended."""
+        ended = self._operations.get(operation_id)
+        if ended is None or ended.ended is None:
+            yield False
+            return
+        self._operations[operation_id] = replace(ended, status="InProgress", ended=None, error=None, output=None)
+        try:
+            yield True
+        finally:
+            self._operations[operation_id] = ended
 
     def violate(self, law: str, **details: Any) -> None:
         """Note that a client did what Azure lets happen but no client should do."""
@@ -217,8 +237,7 @@ class World:
 
     def call_off(self, operation: Operation) -> None:
         """End an operation because a newer request makes it useless; what is being made for it is given up."""
-        if operation.work is not None and "name" in operation.work:
-            self._unwanted.add(operation.work["name"])
+        self._unwanted |= works.made(operation.work)
         message = "Operation execution has been preempted by a more recent operation."
         self._fail(operation, {"code": "OperationPreempted", "message": message}, "Canceled")
 
@@ -280,6 +299,8 @@ class World:
     # Inside
 
     def _keep(self, operation: Operation) -> None:
+        before = self._operations.get(operation.id, operation)
+        self._doomed_blobs += [name for name in works.held(before.work) if name not in works.held(operation.work)]
         self._operations[operation.id] = operation
         self._changed_operations[operation.id] = operation
         if operation.status == "InProgress":
@@ -299,27 +320,36 @@ class World:
         try:
             if operation.fate is not None and not rest:
                 status, code, message = operation.fate
-                self._fail(current, {"code": code, "message": message}, status)
+                self._fail(current, {"code": code, "message": message}, status, step.at)
                 return
             output = self._actions[step.do](self, current, step.args, step.at)
         except Refused as refusal:
             self._fail(current, refusal.error())
             return
-        except (OSError, RuntimeError, DeviceError, BlobError) as error:  # what the machine refuses ends the operation
-            self._fail(current, {"code": "InternalExecutionError", "message": str(error)})
+        except Exception as error:  # noqa: BLE001 - whatever a step does, only its own operation suffers
+            self._broke(current, error)
             return
         if not rest and self._operations[operation.id].status == "InProgress":
             self._keep(self._operations[operation.id].over(step.at, "Succeeded", output=output))
 
-    def _fail(self, operation: Operation, error: Json, status: str = "Failed") -> None:
-        self._actions["failed"](self, operation, {}, self.clock())
+    def _broke(self, operation: Operation, error: BaseException) -> None:
+        """End an operation that localarm or this machine could not carry out."""
+        log.error("%s of %s broke", operation.kind, operation.target, exc_info=error)
+        self._fail(operation, {"code": "InternalExecutionError", "message": str(error) or type(error).__name__})
+
+    def _fail(self, operation: Operation, error: Json, status: str = "Failed", at: float | None = None) -> None:
+        self._actions["failed"](self, operation, {}, self.clock() if at is None else at)
         self.end(operation, status, error)
 
     def _start_work(self, operation: Operation) -> None:
-        work = operation.work
-        assert work is not None
-        if any(name in work.get("sources", ()) for name in self._being_made()):
+        assert operation.work is not None
+        if works.sources(operation.work) & self._being_made():
             return  # it starts when its source is there
+        try:
+            work = self._holding(operation, operation.work)
+        except Exception as error:  # noqa: BLE001 - the source is not there, or the disk is full
+            self._work_over(operation.id, operation.work, error)
+            return
         self._workshop(
             lambda: self._work[work["do"]](self, work), lambda error: self._work_over(operation.id, work, error)
         )
@@ -327,13 +357,13 @@ class World:
     def _work_over(self, operation_id: str, work: Json, error: BaseException | None) -> None:
         if self._retired:
             return  # it stays to be done: after the next start it is looked at again
-        operation, made = self._running.get(operation_id), work.get("name")
+        operation, made = self._running.get(operation_id), works.made(work)
         if operation is not None:
             self._go_on(operation, error)
-        elif made:  # called off; what came of it nevertheless is nobody's
-            self._unwanted.discard(made)
-            self._doomed_blobs += [] if self._named(made) else [made]
-        for other in [each for each in self._running.values() if self._waits_for(each, made)]:
+        else:  # called off; what came of it nevertheless is nobody's
+            self._unwanted -= made
+            self._doomed_blobs += [each for each in made if not self._named(each)]
+        for other in [each for each in self._running.values() if works.sources(each.work) & made]:
             self._start_work(other)
         self.stirred()
 
@@ -346,17 +376,24 @@ class World:
         if isinstance(error, Refused):
             self._fail(operation, error.error())
         elif error is not None:
-            self._fail(operation, {"code": "InternalExecutionError", "message": str(error) or type(error).__name__})
+            self._broke(operation, error)
 
     def _named(self, blob: str) -> bool:
         return any(blob in _blobs_of(each) for kind in self._resources.values() for each in kind.values())
 
-    def _being_made(self) -> set[str]:
-        return {each.work["name"] for each in self._running.values() if each.work is not None and "name" in each.work}
+    def _holding(self, operation: Operation, work: Json) -> Json:
+        """The work of an operation, with names of its own for what it reads: the source may be deleted before it is read."""
+        names = {name: f"held-{operation.id}-{number}" for number, name in enumerate(sorted(works.sources(work)))}
+        if not names or works.held(work):  # nothing to read, or it has them since before a restart
+            return work
+        for name, as_name in names.items():
+            self.share_blob(name, as_name)
+        work = works.holding(work, names)
+        self._keep(replace(operation, work=work))
+        return work
 
-    @staticmethod
-    def _waits_for(operation: Operation, made: str | None) -> bool:
-        return operation.work is not None and made in operation.work.get("sources", ())
+    def _being_made(self) -> set[str]:
+        return {name for each in self._running.values() for name in works.made(each.work)}
 
     def _load(self) -> None:
         resources, operations, self.violations = self.state.load()
@@ -368,13 +405,17 @@ class World:
                 self._run(operation)
 
     def resume(self) -> None:
-        """After a restart: sweep blobs nothing names, and go on with the work that was interrupted."""
+        """After a restart: sweep blobs nothing names, and go on with what was interrupted, or end what cannot go on."""
         named = {blob for kind in self._resources.values() for each in kind.values() for blob in _blobs_of(each)}
+        named |= {name for operation in self._running.values() for name in works.held(operation.work)}
         for blob in list(self.blobs.names()):
             if blob not in named:
                 self.blobs.delete(blob)
-        for operation in [each for each in self._running.values() if each.work is not None]:
-            self._start_work(operation)
+        for operation in list(self._running.values()):
+            if operation.work is not None:
+                self._start_work(operation)
+            elif not operation.steps:  # an older localarm broke off in its last step
+                self._broke(operation, RuntimeError("The operation was interrupted."))
         self.advance()
 
 

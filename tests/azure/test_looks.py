@@ -60,3 +60,23 @@ def test_looks_count_from_the_answer_though_the_first_takes_a_while() -> None:
     now += 0.083  # the first look, at once
     first = next(moments(Usual.TAKE_SNAPSHOT))
     assert next(waits) == pytest.approx(max(0.05, first - 0.083))
+
+
+@pytest.mark.parametrize("usual", [Usual.CREATE_DISK, Usual.PUBLISH_VERSION])
+def test_moments_that_passed_are_not_made_up_for(usual: Usual) -> None:
+    now = 100.0
+    waits = looks(usual, lambda: now)
+    next(waits)
+    now += 3 * usual + 60
+    found = []
+    for _ in range(5):
+        found.append(next(waits))
+        now += found[-1]
+    assert found.count(0.05) <= 1, "one look soon, and not one for each that was missed"
+
+
+@pytest.mark.parametrize("usual", Usual)
+def test_who_does_not_hope_looks_when_the_operation_should_end(usual: Usual) -> None:
+    wait = looks(usual, lambda: 100.0).wait(hopeful=False)
+    assert min(usual, 10.0) <= wait <= max(usual * 1.07, 30.0) + 0.1
+    assert wait <= usual + 0.1, "never later than one would look anyway"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.conformance.story import GROUP, Json, Story, kind_of
+from tests.conformance.story import GROUP, Json, Story, kind_of, target
 
 from localarm.arm import Address, key
 
@@ -54,6 +54,17 @@ def image_hints(story: Story, machine_id: str) -> Json:
             properties = sight.document.get("properties") or {}
             if key(str((properties.get("sourceVirtualMachine") or {}).get("id"))) == key(machine_id):
                 return {"storageProfile": properties["storageProfile"]}
+    return {}
+
+
+def written_hints(story: Story, machine_id: str) -> Json:
+    """What a machine was made of as a write to it repeats it: that cannot be changed."""
+    for exchange in story.flow:
+        if exchange.address is None or key(target(exchange)) != key(machine_id) or not isinstance(exchange.body, dict):
+            continue
+        storage = (exchange.body.get("properties") or {}).get("storageProfile") or {}
+        if (storage.get("osDisk") or {}).get("managedDisk", {}).get("id"):
+            return {"storageProfile": {name: storage[name] for name in ("imageReference", "osDisk") if name in storage}}
     return {}
 
 
@@ -123,13 +134,15 @@ def _machine_storage(hints: Json, address: Address) -> Json:
         disk = found.get("managedDisk") or {"id": f"{base}_{name}"}
         size = found.get("diskSizeGB") or image.get("sizeInGB") or 30
         caching = found.get("caching") or image.get("hostCaching") or "ReadWrite"
+        name = found.get("name") or name
         return {"name": name, "createOption": "FromImage", "caching": caching, "managedDisk": disk, "diskSizeGB": size}
 
     data = [{"lun": each["lun"], **entry(each, {}, f"data{each['lun']}")} for each in storage.get("dataDisks") or []]
     data += [
         {"lun": each["lun"], **entry({}, each, f"data{each['lun']}")} for each in storage.get("dataDiskImages") or []
     ]
-    return {"osDisk": {"osType": "Linux", **entry(os_disk, os_image, "os")}, "dataDisks": data}
+    made = {"osDisk": {"osType": "Linux", **entry(os_disk, os_image, "os")}, "dataDisks": data}
+    return {"imageReference": storage["imageReference"], **made} if "imageReference" in storage else made
 
 
 PROPERTIES = {

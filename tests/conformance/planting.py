@@ -7,7 +7,7 @@ import re
 
 from tests.conformance import past
 from tests.conformance.flows import Exchange, seconds
-from tests.conformance.made_up import entry_hints, image_hints, made_up
+from tests.conformance.made_up import entry_hints, image_hints, made_up, written_hints
 from tests.conformance.story import CHANGING, GROUP, KINDS, Json, Story, kind_of, references, running, state
 
 from localarm.arm import Address, key, name_of
@@ -56,10 +56,10 @@ class Garden:
 
     def plant_above(self, address: Address, location: str) -> None:
         """Put in the group, and the gallery and definition above something nested."""
-        if not address.group:
+        if not address.group or not address.namespace:  # in no group, or one itself
             return
         group = Address(address.subscription, address.group)
-        if address.namespace and self.world.find(GROUP, group.id) is None:
+        if self.world.find(GROUP, group.id) is None:
             self.plant_missing(group.id, 0, location, {})
         parent = address.parent
         if parent.kind in KINDS and len(parent.names) == len(parent.types):
@@ -75,7 +75,8 @@ class Garden:
             document = past.before(self.story, address.id, index)
             seen = document is not None
             if document is None:
-                known = {**hints, **entry_hints(self.story, address.id), **image_hints(self.story, address.id)}
+                known = {**hints, **entry_hints(self.story, address.id), **written_hints(self.story, address.id)}
+                known |= image_hints(self.story, address.id)
                 document = made_up(address, location, known)
             elif state(document) in CHANGING:
                 document = past.with_properties(document, provisioningState="Succeeded")

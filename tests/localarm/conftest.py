@@ -17,6 +17,7 @@ from localarm.blobs import BlobStore
 from localarm.catalogue import PlatformImage
 from localarm.devices import NoDevices
 from localarm.messages import Request, Response
+from localarm.parts import Job, Workshop, inline_workshop
 from localarm.published import published
 from localarm.settings import Settings
 from localarm.state import MemoryState, State
@@ -54,6 +55,24 @@ class Hands:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Patient:
+    """A workshop that works when it is told to, as one does that has much to do, unless it has time."""
+
+    def __init__(self) -> None:
+        self.at_once = False
+        self._jobs: list[tuple[Job, Callable[[BaseException | None], None]]] = []
+
+    def __call__(self, job: Job, over: Callable[[BaseException | None], None]) -> None:
+        self._jobs.append((job, over))
+        if self.at_once:
+            self.work()
+
+    def work(self) -> None:
+        """Do all that there is to do."""
+        while self._jobs:
+            inline_workshop(*self._jobs.pop(0))
 
 
 @dataclass
@@ -137,7 +156,13 @@ def make_local(tmp_path: Path) -> Iterator[Maker]:
     made: list[Local] = []
     numbers = itertools.count(1)
 
-    def make(state: State | None = None, devices: Any = None, clock: Hands | None = None, **settings: Any) -> Local:
+    def make(
+        state: State | None = None,
+        devices: Any = None,
+        clock: Hands | None = None,
+        workshop: Workshop = inline_workshop,
+        **settings: Any,
+    ) -> Local:
         clock = clock or Hands()
         (tmp_path / "catalogue").mkdir(exist_ok=True)
         world = born(
@@ -148,6 +173,7 @@ def make_local(tmp_path: Path) -> Iterator[Maker]:
             blobs=BlobStore(tmp_path / "blobs"),
             devices=devices or NoDevices(),
             catalogue=StandInCatalogue(tmp_path / "catalogue"),
+            workshop=workshop,
         )
         made.append(Local(Application(world), clock))
         return made[-1]

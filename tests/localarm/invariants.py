@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from localarm import laws
+from localarm import laws, works
 from localarm.arm import key
 from localarm.resources import Resource
 
@@ -19,14 +19,16 @@ def named_blobs(resource: Resource) -> list[str]:
     return [each for each in (resource.blob, *resource.hidden.get("blobs", {}).values()) if each]
 
 
-def check_blobs(resources: Iterable[Resource], store: Path, being_made: Iterable[str] = ()) -> None:
-    """Every blob belongs to one resource, is there, and has its size; no blob is left over."""
+def check_blobs(
+    resources: Iterable[Resource], store: Path, being_made: Iterable[str] = (), held: Iterable[str] = ()
+) -> None:
+    """Every blob belongs to one resource, or to the work that holds it, is there, and has its size."""
     making = set(being_made)
     names = Counter(blob for resource in resources for blob in named_blobs(resource))
     assert not [blob for blob, count in names.items() if count > 1], "two resources name one blob"
     present = {file.name for file in store.iterdir() if not file.name.startswith(".part-")}
     failed = {blob for resource in resources if resource.state == "Failed" for blob in named_blobs(resource)}
-    assert present - set(names) == set(), "left over"
+    assert present - set(names) == set(held), "left over"
     assert set(names) - present - making - failed == set(), "missing"
     for resource in resources:
         gb = resource.properties.get("diskSizeGB")
@@ -64,8 +66,9 @@ def check_world(world: Any) -> None:
     """All of it, for a world of this process."""
     resources = [each for kind in world.kinds() for each in world.all(kind)]
     running = world.running()
-    making = {name for operation in running for name in _made_by(operation.work)}
-    check_blobs(resources, world.blobs.root, making)
+    making = {name for operation in running for name in works.made(operation.work)}
+    held = {name for operation in running for name in works.held(operation.work)}
+    check_blobs(resources, world.blobs.root, making, held)
     lost = {key(each["resource"]) for each in world.violations if each["law"] == "deleted-while-attaching"}
     check_attachments(resources, lost)
     for operation in world._operations.values():  # what a client sees by polling, all at once
@@ -88,12 +91,3 @@ def check_world(world: Any) -> None:
         late = {int(entry["lun"]) for entry in entries} - shown
         assert shown <= set(world.devices.attached()) | late
         assert set(world.devices.attached()) <= listed
-
-
-def _made_by(work: dict[str, Any] | None) -> list[str]:
-    if work is None:
-        return []
-    return [
-        *([work["name"]] if "name" in work else []),
-        *(name for each in work.get("works", []) for name in _made_by(each)),
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from azure.mgmt.compute.models import (
 from tests.localarm.conftest import Local, Maker
 from tests.virtual.loop import in_virtual_time
 
+from localarm.door_https import Door
 from localarm.door_sdk import InProcessTransport, virtual_clock
 from localarm.faults import Fault
 from localarm.settings import APPLICATION, APPLICATION_SECRET, SUBSCRIPTION, TENANT
@@ -93,3 +95,21 @@ def test_faults_look_as_on_a_network(make_local: Maker) -> None:
 
     _, lasted = in_virtual_time(main)
     assert lasted >= 300, "the client waits for an answer that never comes, then asks again"
+
+
+async def test_a_request_that_hangs_ends_with_its_client(make_local: Maker) -> None:
+    local = make_local()
+    local.application.faults.add(Fault("hang"))
+    door = Door(local.application)
+    port = await door.open("127.0.0.1", 0, None)
+    before = len(asyncio.all_tasks())
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /subscriptions HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    while not local.application.audit:
+        await asyncio.sleep(0.01)
+    assert len(asyncio.all_tasks()) > before
+    writer.close()
+    with anyio.fail_after(5):
+        while len(asyncio.all_tasks()) > before:
+            await asyncio.sleep(0.01)
+    await door.close()

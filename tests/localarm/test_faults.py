@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,8 @@ from tests.localarm.test_operations import definition, platform, version_body
 from localarm.catalogue import CatalogueError, PlatformImage
 from localarm.faults import Fault
 from localarm.latency import Latency, figures
-from localarm.messages import Request
+from localarm.messages import Request, Response
+from localarm.settings import Machine
 
 
 def put(local: Local, name: str = "d") -> str:
@@ -232,9 +234,186 @@ def test_faults_come_by_the_control_endpoint_and_are_audited(local: Local) -> No
         "time": 0, "method": "GET", "path": put(local), "status": 429, "fate": "answer",
         "faults": ["throttle"], "code": "OperationNotAllowed",
     }  # fmt: skip
-    bad = local.application.handle(Request("POST", "/_localarm/faults", body=b'{"faults": [{"what": "burn"}]}'))
-    assert bad.status == 400
     assert control("DELETE") == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"what": "burn"},
+        {"what": "refuse", "method": 5},
+        {"what": "refuse", "method": "GTE"},
+        {"what": "refuse", "kind": None},
+        {"what": "refuse", "kind": "disk"},
+        {"what": "refuse", "kind": "locations/diskoperations"},
+        {"what": "refuse", "method": "POST", "kind": "disks"},
+        {"what": "refuse", "name": 1},
+        {"what": "refuse", "nth": "1"},
+        {"what": "refuse", "nth": 0},
+        {"what": "refuse", "nth": True},
+        {"what": "refuse", "times": 0},
+        {"what": "refuse", "times": 1.5},
+        {"what": "refuse", "status": "503"},
+        {"what": "refuse", "status": 200},
+        {"what": "delay", "seconds": "2"},
+        {"what": "delay", "seconds": -5},
+        {"what": "delay", "seconds": float("inf")},
+        {"what": "stale", "method": "PUT", "kind": "disks"},
+        {"what": "fail", "method": "GET"},
+        {"what": "device-never", "method": "GET", "kind": "virtualmachines"},
+        {"what": "device-late", "kind": "disks"},
+        {"what": "stranger-attaches", "lun": 64},
+        {"what": "refuse", "colour": "red"},
+        {},
+        "refuse",
+        None,
+    ],
+)
+def test_a_fault_that_would_never_strike_is_refused(local: Local, wrong: object) -> None:
+    body = json.dumps({"faults": [{"what": "drop"}, wrong]}).encode()
+    answer = local.application.handle(Request("POST", "/_localarm/faults", body=body))
+    assert (answer.status, answer.payload["error"]["code"]) == (400, "InvalidRequestContent")
+    assert "no such fault" in answer.payload["error"]["message"]
+    assert local.application.faults.armed == [], "all or none"
+    assert local.ask("GET", local.machine).status == 200
+
+
+@pytest.mark.parametrize("path", ["metadata/instance", "metadata/identity/oauth2/token", "x/oauth2/v2.0/token", "skus"])
+def test_other_services_have_faults_too(local: Local, path: str) -> None:
+    local.application.faults.add(Fault("refuse", kind=path, status=503, code="Busy"))
+    path = (
+        f"/subscriptions/{local.world.settings.subscription}/providers/Microsoft.Compute/skus"
+        if path == "skus"
+        else path
+    )
+    assert local.ask("GET", path).payload["error"]["code"] == "Busy"
+
+
+def test_a_group_is_matched_by_its_kind(local: Local) -> None:
+    armed = local.application.faults.add(Fault("refuse", "GET", "resourcegroups", "gilder-local", status=503))
+    assert [local.ask("GET", path).status for path in (put(local), local.group)] == [404, 503]
+    assert armed.fired == 1
+
+
+Asked = tuple[str, str, object]
+
+
+def change(local: Local, machine: str = "build-host", **disks: list[dict[str, str]]) -> Asked:
+    return "POST", f"{local.compute}/virtualMachines/{machine}/attachDetachDataDisks", disks
+
+
+def a_detach(local: Local) -> Asked:
+    disk = local.disk("d")
+    local.done(attach(local, disk))
+    return change(local, dataDisksToDetach=[{"diskId": disk}])
+
+
+def an_attach_elsewhere(local: Local) -> Asked:
+    return change(local, "second", dataDisksToAttach=[{"diskId": local.disk("d")}])
+
+
+def a_poll(local: Local, lasts: float) -> Asked:
+    local.world.lasts = lambda kind: lasts
+    address: str = local.ask("PUT", put(local, "x"), EMPTY).headers["Azure-AsyncOperation"]
+    return "GET", address, None
+
+
+IDLE: dict[str, tuple[Fault, Callable[[Local], Asked]]] = {
+    "an ending of what begins nothing": (
+        Fault("fail", kind="resourcegroups"), lambda local: ("PUT", local.group, {"location": "westeurope"})
+    ),
+    "an ending of what is read": (Fault("fail"), lambda local: ("GET", local.disk("d"), None)),
+    "an ending of what is refused": (Fault("fail", "PUT"), lambda local: ("PUT", put(local), {"location": "mars"})),
+    "a device of a detach": (Fault("device-never", "POST"), a_detach),
+    "a device of another machine": (Fault("device-late", "POST"), an_attach_elsewhere),
+    "a stale look at what never changed": (Fault("stale"), lambda local: ("GET", local.machine, None)),
+    "a stale look at what never was": (Fault("stale"), lambda local: ("GET", put(local, "never"), None)),
+    "a stale list of nothing": (Fault("stale"), lambda local: ("GET", f"{local.compute}/disks", None)),
+    "a stale poll of what still runs": (Fault("stale", kind="operations"), lambda local: a_poll(local, 60.0)),
+    "a stranger at an empty LUN": (Fault("stranger-detaches", lun=3), lambda local: ("GET", local.machine, None)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", IDLE)
+def test_a_fault_without_an_effect_has_not_fired(make_local: Maker, case: str) -> None:
+    names = ("build-host", "second")
+    local = make_local(machines=tuple(Machine(name, "gilder-local", "westeurope", "Standard_D2s_v5") for name in names))
+    fault, scene = IDLE[case]
+    method, path, body = scene(local)
+    armed = local.application.faults.add(fault)
+    local.ask(method, path, body)
+    assert (armed.seen, armed.fired) == (1, 0)
+    assert all("faults" not in entry for entry in local.application.audit)
+    assert local.world.next_fate is local.world.next_device is None
+
+
+def test_a_stranger_finds_no_room(make_local: Maker) -> None:
+    local = make_local(vm_size="Standard_D2s_v5")
+    for number in range(4):
+        local.done(attach(local, local.disk(f"d{number}")))
+    armed = local.application.faults.add(Fault("stranger-attaches"))
+    assert len(local.listed()) == 4
+    assert armed.fired == 0
+
+
+def test_a_dropped_request_has_no_effect_whatever_else_is_armed(local: Local) -> None:
+    disk = local.disk("d")
+    for fault in (Fault("stranger-attaches", lun=3), Fault("fail"), Fault("lose"), Fault("drop"), Fault("delay")):
+        local.application.faults.add(fault)
+    answer = attach(local, disk)
+    assert (answer.fate, answer.delay) == ("reset", 0)
+    assert [armed.fired for armed in local.application.faults.armed] == [0, 0, 0, 1, 0]
+    local.application.faults.clear()
+    assert local.listed() == []
+
+
+def test_an_operation_and_its_device_both_suffer(local: Local) -> None:
+    disk = local.disk("d")
+    faults = [local.application.faults.add(Fault(what, "POST")) for what in ("fail", "device-late")]
+    assert local.done(attach(local, disk))["status"] == "Failed"
+    assert [armed.fired for armed in faults] == [1, 1]
+
+
+def names(answer: Response) -> list[str]:
+    return [each["name"] for each in answer.payload["value"] if "_OsDisk_" not in each["name"]]
+
+
+@pytest.mark.parametrize("path", ["{compute}/disks", "{group}/resources", "{group}/resources?$filter=name eq 'two'"])
+def test_a_list_is_stale(local: Local, path: str) -> None:
+    local.disk("one")
+    local.world.lasts = lambda kind: 60.0
+    local.ask("PUT", put(local, "two"), EMPTY)
+    path = path.format(compute=local.compute, group=local.group)
+    fresh = names(local.ask("GET", path))
+    armed = local.application.faults.add(Fault("stale", "GET"))
+    assert names(local.ask("GET", path)) == [name for name in fresh if name != "two"]
+    assert armed.fired == 1
+    assert names(local.ask("GET", path)) == fresh
+
+
+def test_a_list_still_shows_what_is_gone(local: Local) -> None:
+    for name in ("one", "two"):
+        local.disk(name)
+    local.done(local.ask("DELETE", put(local, "one")))
+    local.application.faults.add(Fault("stale", "GET", "disks"))
+    assert sorted(names(local.ask("GET", f"{local.compute}/disks"))) == ["one", "two"]
+    assert names(local.ask("GET", f"{local.compute}/disks")) == ["two"]
+
+
+def test_a_poll_is_stale(local: Local) -> None:
+    method, address, _ = a_poll(local, 0.0)
+    armed = local.application.faults.add(Fault("stale", "GET", "operations"))
+    answers = [local.ask(method, address).payload for _ in range(2)]
+    assert [answer["status"] for answer in answers] == ["InProgress", "Succeeded"]
+    assert ["endTime" in answer for answer in answers] == [False, True]
+    assert armed.fired == 1
+
+
+def test_a_stale_fault_leaves_writes_alone(local: Local) -> None:
+    disk = local.disk("d")
+    local.application.faults.add(Fault("stale"))
+    assert local.done(local.ask("PATCH", disk, {"tags": {"new": "1"}}))["status"] == "Succeeded"
+    assert local.ask("GET", disk).payload["tags"] == {"new": "1"}
 
 
 def test_the_twelfth_write_is_the_last_for_a_while(make_local: Maker) -> None:
@@ -252,6 +431,42 @@ def test_the_twelfth_write_is_the_last_for_a_while(make_local: Maker) -> None:
     assert disk.status == 202, "other limits are others"
     local.clock.now += wait
     assert local.ask("PUT", local.machine, body).status == 200
+
+
+def test_reads_are_limited_as_writes_are(make_local: Maker) -> None:
+    local = make_local(throttle=True)
+    disk = local.disk("d")
+    first = local.ask("GET", disk)
+    assert "x-ms-ratelimit-remaining-subscription-reads" not in first.headers
+    answers = [local.ask("GET", disk) for _ in range(300)]
+    refused = [answer for answer in answers if answer.status == 429]
+    assert 50 <= len(refused) <= 53
+    assert refused[0].payload["error"]["code"] == "SubscriptionRequestsThrottled"
+    assert refused[0].headers["Retry-After"] == "1"
+    local.clock.now += 1
+    assert [local.ask("GET", disk).status for _ in range(26)].count(200) == 25
+    assert local.ask("PATCH", disk, {"tags": {}}).status == 202, "writes are counted apart"
+
+
+def test_each_principal_has_limits_of_its_own(make_local: Maker) -> None:
+    local = make_local(throttle=True)
+    disk = local.disk("d")
+    while local.ask("GET", disk).status == 200:
+        pass
+    other = local.world.settings.all_principals[1]
+    local.token, _ = local.application.tokens.issued(other, "https://management.azure.com/")
+    assert local.ask("GET", disk).status == 200
+
+
+def test_limits_that_are_whole_again_are_forgotten(make_local: Maker) -> None:
+    local = make_local(throttle=True)
+    local.ask(*a_poll(local, 0.0)[:2])
+    assert any("GetOperation" in name for name, _ in local.application.throttle._buckets)
+    local.ask("PUT", local.machine, {"location": "westeurope", "properties": {}})
+    local.clock.now += 10  # a minute gives back four of twelve writes
+    for _ in range(1000):
+        local.ask("GET", "/subscriptions")
+    assert {name for name, _ in local.application.throttle._buckets} == {"PutVMResource"}
 
 
 def test_without_throttling_the_headers_are_there_and_nothing_is_refused(local: Local) -> None:

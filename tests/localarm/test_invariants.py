@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.localarm.conftest import Hands, Local, StandInCatalogue
+from tests.localarm.conftest import Hands, Local, Patient, StandInCatalogue
 from tests.localarm.invariants import check_world
+from tests.localarm.stories import Step, filled, furnished, play, settle, steps
 from tests.localarm.test_operations import definition
 
 from localarm.app import Application
 from localarm.birth import born
 from localarm.blobs import BlobStore
 from localarm.devices import Devices, LoopDevices, NoDevices
-from localarm.faults import Fault
+from localarm.parts import Workshop, inline_workshop
 from localarm.settings import Machine, Settings
 from localarm.shapes import KINDS as KINDS_OF_VALUES
 from localarm.state import MemoryState, SqliteState, State
@@ -28,123 +29,44 @@ MACHINES = (
     Machine("build-host", "gilder-local", "westeurope", "Standard_D2s_v5"),
     Machine("other", "gilder-local", "westeurope", "Standard_D2s_v5"),
 )
-NAMES = st.sampled_from(["a", "b", "c", "d", "A"])
-KINDS = st.sampled_from(["disks", "snapshots", "images"])
-LUNS = st.one_of(st.none(), st.integers(-1, 5))
-Step = tuple[str, str, Any]
 
 
 def world_in(
-    folder: Path, devices: Devices, state: State | None = None, clock: Hands | None = None, **more: Any
+    folder: Path,
+    devices: Devices,
+    state: State | None = None,
+    clock: Hands | None = None,
+    first_id: int = 1,
+    workshop: Workshop = inline_workshop,
+    **more: Any,
 ) -> Local:
-    """A world with two machines of four data disks each."""
-    numbers = itertools.count(1)
+    """A world with two machines of four data disks each; ids are counted from `first_id`."""
+    numbers = itertools.count(first_id)
     (folder / "catalogue").mkdir(exist_ok=True)
     clock = clock or Hands()
     world = born(
         Settings(machines=MACHINES, throttle=False, **more), clock=clock,
         new_id=lambda: f"00000000-0000-4000-8000-{next(numbers):012d}",
         state=state or MemoryState(), blobs=BlobStore(folder / "blobs"), devices=devices,
-        catalogue=StandInCatalogue(folder / "catalogue"),
+        catalogue=StandInCatalogue(folder / "catalogue"), workshop=workshop,
     )  # fmt: skip
     return Local(Application(world), clock)
 
 
-def bodies(path: str) -> st.SearchStrategy[Any]:
-    """Bodies of writes that mostly make sense."""
-    source = st.builds(lambda kind, name: f"{{compute}}/{kind}/{name}", KINDS, NAMES)
-    creation = st.one_of(
-        st.just({"createOption": "Empty"}),
-        st.builds(lambda each: {"createOption": "Copy", "sourceResourceId": each}, source),
-        st.builds(lambda each: {"createOption": "FromImage", "galleryImageReference": {"id": each}}, source),
-        st.just({"createOption": "Upload", "uploadSizeBytes": 21474836992}),
-    )
-    size = st.one_of(st.none(), st.integers(1, 3))
-    properties = st.builds(
-        lambda data, gb: {"creationData": data, **({"diskSizeGB": gb} if gb else {})}, creation, size
-    )
-    if path == "images":
-        entry = st.builds(lambda each: {"osType": "Linux", "osState": "Generalized", "snapshot": {"id": each}}, source)
-        properties = st.builds(lambda each: {"storageProfile": {"osDisk": each}}, entry)
-    location = st.sampled_from(["westeurope", "westeurope", "westeurope", "eastus", ""])
-    return st.builds(lambda where, each: {"location": where, "properties": each}, location, properties)
-
-
-def change() -> st.SearchStrategy[Any]:
-    """Bodies of attachDetachDataDisks."""
-    disk = NAMES.map(lambda name: f"{{compute}}/disks/{name}")
-    coming = st.lists(st.builds(lambda each, lun: {"diskId": each, "lun": lun}, disk, LUNS), max_size=3)
-    going = st.lists(st.builds(lambda each: {"diskId": each}, disk), max_size=2)
-    return st.builds(lambda one, two: {"dataDisksToAttach": one, "dataDisksToDetach": two}, coming, going)
-
-
-def steps() -> st.SearchStrategy[Step]:
-    """One request, or some time that passes, or a fault."""
-    machine = st.sampled_from(["virtualMachines/build-host", "virtualMachines/other"])
-    put = KINDS.flatmap(lambda kind: st.tuples(st.just("PUT"), NAMES.map(lambda name: f"{kind}/{name}"), bodies(kind)))
-    named = st.builds(lambda kind, name: f"{kind}/{name}", KINDS, NAMES)
-    what = st.sampled_from(
-        ["fail", "cancel", "preempt", "lose", "drop", "device-never", "device-late", "refuse", "stale"]
-    )
-    return st.one_of(
-        put,
-        put,
-        st.tuples(st.just("DELETE"), named, st.none()),
-        st.tuples(st.just("GET"), named, st.none()),
-        st.tuples(st.just("PATCH"), named, st.just({"tags": {"x": "y"}, "properties": {"diskSizeGB": 3}})),
-        st.tuples(st.just("POST"), machine.map(lambda each: f"{each}/attachDetachDataDisks"), change()),
-        st.tuples(
-            st.just("PUT"),
-            machine,
-            st.just({"location": "westeurope", "properties": {"storageProfile": {"dataDisks": []}}}),
-        ),
-        st.tuples(st.just("wait"), st.just(""), st.floats(0, 30)),
-        st.tuples(st.just("wait"), st.just(""), st.just(600.0)),
-        st.tuples(st.just("fault"), st.just(""), what),
-    )
-
-
-def filled(local: Local, value: Any) -> Any:
-    """`value` with `{compute}` replaced by the provider's path."""
-    if isinstance(value, str):
-        return value.replace("{compute}", local.compute)
-    if isinstance(value, dict):
-        return {name: filled(local, each) for name, each in value.items()}
-    return [filled(local, each) for each in value] if isinstance(value, list) else value
-
-
-def play(local: Local, story: list[Step]) -> None:
-    """Play a story and check the world after each step."""
-    for method, path, body in story:
-        if method == "wait":
-            local.clock.now += body
-            local.world.advance()
-        elif method == "fault":
-            local.application.faults.add(Fault(body, method="POST" if body.startswith("device") else ""))
-        else:
-            answer = local.ask(method, f"{local.compute}/{path}", filled(local, body))
-            code = answer.payload.get("error", {}).get("message", "") if isinstance(answer.payload, dict) else ""
-            assert "localarm itself failed" not in code, (method, path, body)
-        check_world(local.world)
-
-
-def settle(local: Local) -> None:
-    """Let everything end."""
-    local.application.faults.clear()
-    local.clock.now += 100_000
-    local.world.advance()
-    assert not local.world.running()
-    check_world(local.world)
-
-
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(story=st.lists(steps(), min_size=5, max_size=25), preempt=st.booleans(), seed=st.integers(0, 9))
-def test_the_world_stays_consistent(story: list[Step], preempt: bool, seed: int) -> None:
+@given(
+    story=st.lists(steps(), min_size=5, max_size=25), preempt=st.booleans(), busy=st.booleans(), seed=st.integers(0, 9)
+)
+def test_the_world_stays_consistent(story: list[Step], preempt: bool, busy: bool, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         choice: Any = "preempt" if preempt else "refuse"
-        local = world_in(Path(folder), NoDevices(), latency="recorded", seed=seed, concurrent_writes=choice)
-        play(local, story)
-        settle(local)
+        patient = Patient() if busy else None
+        local = world_in(
+            Path(folder), NoDevices(), workshop=patient or inline_workshop, latency="recorded", seed=seed,
+            concurrent_writes=choice,
+        )  # fmt: skip
+        play(furnished(local, patient), story, patient)
+        settle(local, patient)
         local.world.close()
 
 
@@ -154,9 +76,10 @@ def test_the_world_is_the_same_after_a_restart(first: list[Step], second: list[S
     with tempfile.TemporaryDirectory() as name:
         folder, clock = Path(name), Hands()
         local = world_in(folder, NoDevices(), SqliteState(folder / "world.sqlite"), clock, latency="recorded")
-        play(local, first)
+        play(furnished(local), first)
         local.world.state.close()  # killed: nothing is said good-bye to
-        again = world_in(folder, NoDevices(), SqliteState(folder / "world.sqlite"), clock, latency="recorded")
+        memory = SqliteState(folder / "world.sqlite")
+        again = world_in(folder, NoDevices(), memory, clock, first_id=1_000_000, latency="recorded")
         assert {each.key: each.body for kind in local.world.kinds() for each in local.world.all(kind)} == {
             each.key: each.body for kind in again.world.kinds() for each in again.world.all(kind)
         }
@@ -309,7 +232,7 @@ def test_no_loop_device_is_left(story: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         local = world_in(folder, LoopDevices(folder, folder / "links"), latency="recorded")
-        play(local, story)
+        play(furnished(local), story)
         settle(local)
         assert loops(folder).count("\n") == len(local.world.devices.attached())
         local.world.close()

@@ -179,6 +179,66 @@ def too_old_for_attach_detach(local: Local) -> Response:
     return local.ask("POST", f"{local.machine}/attachDetachDataDisks?api-version=2023-03-01", {})
 
 
+def new_machine(local: Local, name: str, os_disk: str, *data_disks: str) -> Response:
+    storage = {
+        "osDisk": {"createOption": "Attach", "osType": "Linux", "managedDisk": {"id": os_disk}},
+        "dataDisks": [
+            {"lun": lun, "createOption": "Attach", "managedDisk": {"id": each}} for lun, each in enumerate(data_disks)
+        ],
+    }
+    properties = {"hardwareProfile": {"vmSize": "Standard_D2s_v5"}, "storageProfile": storage}
+    return local.ask("PUT", f"{local.compute}/virtualMachines/{name}", {**WEST, "properties": properties})
+
+
+def os_disk_of_two_machines(local: Local) -> Response:
+    disk = local.disk("d")
+    slow(local)
+    assert new_machine(local, "x", disk).status == 201
+    return new_machine(local, "y", disk)
+
+
+def os_disk_of_another_machine(local: Local) -> Response:
+    disk = local.disk("d")
+    slow(local)
+    assert new_machine(local, "x", disk).status == 201
+    return attach(local, disk)
+
+
+def os_disk_and_data_disk(local: Local) -> Response:
+    disk = local.disk("d")
+    return new_machine(local, "x", disk, disk)
+
+
+def own_os_disk(local: Local) -> Response:
+    storage = local.ask("GET", local.machine).payload["properties"]["storageProfile"]
+    return attach(local, storage["osDisk"]["managedDisk"]["id"])
+
+
+def made_too_small(local: Local, disks: int = 5) -> Response:
+    second = f"{local.compute}/virtualMachines/second"
+
+    def sized(size: str) -> Response:
+        return local.ask("PATCH", second, {"properties": {"hardwareProfile": {"vmSize": size}}})
+
+    local.done(sized("Standard_D8s_v5"))
+    wishes = {"dataDisksToAttach": [{"diskId": local.disk(f"d{number}")} for number in range(disks)]}
+    local.done(local.ask("POST", f"{second}/attachDetachDataDisks", wishes))
+    return sized("Standard_D2s_v5")
+
+
+def written_while_deleted(local: Local) -> Response:
+    second = f"{local.compute}/virtualMachines/second"
+    slow(local)
+    local.ask("DELETE", second)
+    return local.ask("PUT", second, {**WEST, "properties": {}})
+
+
+def vanished_with_etag(local: Local) -> Response:
+    second = f"{local.compute}/virtualMachines/second"
+    local.done(local.ask("DELETE", second))
+    return local.ask("PUT", second, {**WEST, "properties": {}}, if_match='"1"')
+
+
 CASES: list[tuple[Callable[[Local], Response], int, str]] = [
     (deleted_while_attached, 409, "OperationNotAllowed"),
     (attached_while_detaching, 409, "AttachDiskWhileBeingDetached"),
@@ -188,6 +248,14 @@ CASES: list[tuple[Callable[[Local], Response], int, str]] = [
     (attached_again, 400, "InvalidParameter"),
     (too_many, 409, "OperationNotAllowed"),
     (stale_etag, 412, "PreconditionFailed"),
+    (vanished_with_etag, 412, "PreconditionFailed"),
+    (lambda local: local.ask("PUT", local.machine, WEST, if_none_match="*"), 412, "PreconditionFailed"),
+    (os_disk_of_two_machines, 409, "ConflictingUserInput"),
+    (os_disk_of_another_machine, 409, "ConflictingUserInput"),
+    (os_disk_and_data_disk, 400, "InvalidParameter"),
+    (own_os_disk, 400, "InvalidParameter"),
+    (made_too_small, 409, "OperationNotAllowed"),
+    (written_while_deleted, 409, "OperationNotAllowed"),
     (copied_while_small, 400, "BadRequest"),
     (owned_by_another, 409, "ConflictingUserInput"),
     (in_another_zone, 400, "BadRequest"),
@@ -317,6 +385,43 @@ def test_the_later_write_preempts_where_that_is_chosen(make_local: Maker) -> Non
     assert local.done(first)["error"]["code"] == "OperationPreempted"
     assert local.done(second)["status"] == "Succeeded"
     assert sorted(local.world.devices.attached()) == [0, 1]
+
+
+def test_no_write_preempts_a_deletion(make_local: Maker) -> None:
+    host, second = (Machine(name, "gilder-local", "westeurope", "Standard_D2s_v5") for name in ("build-host", "second"))
+    local = make_local(concurrent_writes="preempt", machines=(host, second))
+    path = f"{local.compute}/virtualMachines/second"
+    slow(local)
+    deletion = local.ask("DELETE", path)
+    assert local.ask("PATCH", path, {"tags": {}}).payload["error"]["code"] == "OperationNotAllowed"
+    assert local.done(deletion)["status"] == "Succeeded"
+
+
+def test_access_that_nobody_has_is_revoked_without_effect(local: Local) -> None:
+    disk = local.disk("d")
+    local.done(attach(local, disk))
+    local.done(local.ask("POST", f"{disk}/endGetAccess"))
+    assert local.ask("GET", disk).payload["properties"]["diskState"] == "Attached"
+
+
+def test_a_smaller_size_that_takes_the_disks_is_fine(make_local: Maker) -> None:
+    host, second = (Machine(name, "gilder-local", "westeurope", "Standard_D2s_v5") for name in ("build-host", "second"))
+    assert made_too_small(make_local(machines=(host, second)), disks=4).status == 200
+
+
+def test_a_machine_in_another_subscription_is_there(make_local: Maker) -> None:
+    far = "aaaaaaaa-1111-4222-8333-444444444444"
+    host = Machine("build-host", "gilder-local", "westeurope", "Standard_D2s_v5")
+    local = make_local(machines=(host, Machine("far", "there", "northeurope", "Standard_D4s_v5", subscription=far)))
+    path = f"/subscriptions/{far}/resourceGroups/there/providers/Microsoft.Compute/virtualMachines/far"
+    assert local.ask("GET", path).status == 200
+    assert local.ask("GET", "/subscriptions").payload["count"]["value"] == 2
+    answer = attach_elsewhere(local, path)
+    assert (answer.status, answer.payload["error"]["code"]) == (400, "BadRequest"), "another region"
+
+
+def attach_elsewhere(local: Local, machine: str) -> Response:
+    return local.ask("POST", f"{machine}/attachDetachDataDisks", {"dataDisksToAttach": [{"diskId": local.disk("d")}]})
 
 
 def test_a_zonal_machine_takes_disks_of_its_zone_only(make_local: Maker) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.localarm.conftest import TINY, Local, Maker
 
+from localarm.messages import Response
+
 REGIONS = [{"name": "westeurope"}, {"name": "North Europe"}]
 
 
@@ -18,7 +20,7 @@ def platform(local: Local) -> str:
     )
 
 
-def from_image(local: Local, name: str, reference: dict[str, Any], **properties: Any) -> Any:
+def from_image(local: Local, name: str, reference: dict[str, Any], **properties: Any) -> Response:
     body = {
         "location": "westeurope",
         "properties": {"creationData": {"createOption": "FromImage", **reference}, **properties},

@@ -151,6 +151,33 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "localarm", *arguments], capture_output=True, text=True, check=False)
 
 
+OTHER = "aaaaaaaa-1111-4222-8333-444444444444"
+
+
+def test_a_world_has_as_many_machines_as_asked_for(tmp_path: Path) -> None:
+    far = f"--machine=far,subscription={OTHER},group=there,location=northeurope,size=Standard_D4s_v5,zone=1"
+    with leased(tmp_path, far, "--machine=near"):
+        assert "3 virtualmachines" in command("status", "--state", str(tmp_path)).stdout
+        warned = Lease(tmp_path, "--machine=near")
+        assert f"other options: {far}" in warned.end()[1]
+    for wrong in ("", "x,colour=red", "x,size="):
+        assert "is no machine" in command("serve", "--state", str(tmp_path), f"--machine={wrong}").stderr
+
+
+def test_mistakes_are_told_in_words(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    for arguments, status, said in (
+        (("faults", "--state", missing), 1, "no server runs"),
+        (("serve", "--port", "99999"), 2, "99999 is no port"),
+        (("serve", "--metadata-port", "-1"), 2, "-1 is no port"),
+        (("lease", "--state", "/proc/nowhere"), 1, "No such file or directory"),
+    ):
+        ended = command(*arguments)
+        assert (ended.returncode, "Traceback" in ended.stderr) == (status, False), ended.stderr
+        assert said in ended.stderr
+    assert not Path(missing).exists()
+
+
 def test_the_commands_look_into_a_world(tmp_path: Path) -> None:
     state = ("--state", str(tmp_path))
     assert "no server runs" in command("faults", *state).stderr

@@ -32,7 +32,7 @@ def test_packer_builds_an_image(packer: str, folder: Path) -> None:
 def test_two_builds_at_once_defeat_packer_but_not_gilder(packer: str, folder: Path) -> None:
     """Why gilder exists: each of Packer's builds reads the VM and writes all of it back, unaware of the other.
 
-    Attaching takes a moment here (3 % of what it takes on Azure), else the two would hardly meet.
+    Attaching takes a moment here (15 % of what it takes on Azure), else the two would hardly meet.
     """
     with opened(folder, "--latency=median", "--scale=0.15") as place:
         template = place.template("left", "right")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -184,17 +186,21 @@ TROUBLES = {
 @pytest.mark.parametrize("nth", [1, 2, 3])
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_passing_trouble_costs_no_image(tmp_path: Path, trouble: str, nth: int) -> None:
-    fault = TROUBLES[trouble]
-    struck = Fault(**{name: getattr(fault, name) for name in fault.__dataclass_fields__} | {"nth": nth})
+    """At the nth request that it is about, or the next at which it has an effect: no device comes late of a detach."""
 
-    async def main() -> None:
-        async with placed(tmp_path, 4) as place:
+    async def main(folder: Path, struck: Fault) -> bool:
+        async with placed(folder, 4) as place:
             outcomes, (armed,) = await built_with(place, 9, struck)
-            assert armed.fired
             assert all(isinstance(outcome, Built) for outcome in outcomes), outcomes
             assert [name for name in place.left() if "stranger" not in name] == []
+            return bool(armed.fired)
 
-    in_virtual_time(main)
+    def fires(nth: int) -> bool:
+        folder = tmp_path / str(nth)
+        folder.mkdir()
+        return in_virtual_time(partial(main, folder, replace(TROUBLES[trouble], nth=nth)))[0]
+
+    assert any(map(fires, (nth, nth + 1)))
 
 
 @pytest.mark.parametrize(

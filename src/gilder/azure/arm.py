@@ -22,12 +22,12 @@ from gilder.azure.budgets import BudgetPolicy, Budgets
 from gilder.azure.clock import ServiceClock
 from gilder.azure.cloud import Cloud
 from gilder.azure.errors import cloud_error
-from gilder.azure.operations import Operation, Progress, operation_of, progress_of
+from gilder.azure.operations import Looks, Operation, Progress, operation_of, progress_of
 from gilder.azure.tokens import SharedToken
 from gilder.azure.transport import AnswerWithin
 from gilder.model.errors import CloudError, Conflict, OperationFailed, Throttled, Unreachable
 from gilder.model.events import THROTTLED
-from gilder.runtime.backoff import retry_delays
+from gilder.runtime.backoff import Pace, retry_delays
 from gilder.runtime.release import closing
 
 T = TypeVar("T")
@@ -37,6 +37,10 @@ PATIENCE = 300.0
 
 THROTTLE_PATIENCE = 3600.0
 """Seconds that a throttled request waits: at 20 images a minute, the last of a thousand waits 47 minutes."""
+
+HURRIED_AT_ONCE = 150
+PLENTY = 0.8
+"""The share of the hurried looks at once that must be left for one that only hopes that an operation ends before its time."""
 
 _WORTH_TELLING = 3.0
 """Seconds of waiting for another try from which on a person hears of it."""
@@ -83,6 +87,13 @@ class Arm:
         """Why the request that is being tried again was refused last; None once one is answered."""
         self._clients: dict[str, ComputeManagementClient] = {}
         self._lanes: dict[str, anyio.Lock] = {}
+        # Resource Manager gives one principal 250 reads at once, then 25 a second (docs/decisions/0008).
+        self.hurried = Pace(HURRIED_AT_ONCE, 15.0)
+        """Turns to look at operations that somebody waits for with something to hold, such as a LUN."""
+        self.unhurried = Pace(80, 8.0)
+        """Turns to look at long operations."""
+        self.curious = Pace(20, 2.0)
+        """Turns of looks that only tell how far something is."""
         self._versions: dict[str, str] = {}
 
     def client(self, subscription: str) -> ComputeManagementClient:
@@ -221,22 +232,31 @@ class Arm:
 
         return await self.ask("signing in", call)
 
-    async def finished(
-        self, subscription: str, operation: Operation | None, looks: Iterator[float]
-    ) -> Mapping[str, Any]:
+    async def finished(self, subscription: str, operation: Operation | None, looks: Looks) -> Mapping[str, Any]:
         """Wait for an operation; raises OperationFailed if it ends as Failed or Canceled. Returns its output, if it tells.
 
-        A throttled or lost look does not end the wait: the operation goes on regardless.
+        A throttled or lost look does not end the wait: the operation goes on regardless. Nor is it repeated: the next one
+        comes when it would have come anyway, so that many who are refused do not all ask again at once.
         """
         if operation is None:
             return {}
+        pace = self.hurried if looks.hurried else self.unhurried
+        await self.pause(0.0 if self._hopeful() else looks.wait(hopeful=False), pace)
         while True:
             progress = await self._look(subscription, operation)
             if progress.done:
                 if progress.error is not None:
                     raise OperationFailed(progress.error.message, code=progress.error.code, status=200)
                 return progress.output
-            await anyio.sleep(next(looks))
+            await self.pause(looks.wait(hopeful=self._hopeful()), pace)
+
+    async def pause(self, seconds: float, pace: Pace) -> None:
+        """Wait for the next look, and longer while many do: all together they must not use up what there is to read."""
+        await anyio.sleep(seconds)
+        await anyio.sleep(pace.wait(anyio.current_time()))
+
+    def _hopeful(self) -> bool:
+        return self.hurried.left(anyio.current_time()) > PLENTY * HURRIED_AT_ONCE
 
     async def _look(self, subscription: str, operation: Operation) -> Progress:
         client = self.client(subscription)
@@ -247,11 +267,13 @@ class Arm:
             response.raise_for_status()
             return progress_of(operation, response)
 
-        while True:
-            try:
-                return await self.ask(f"waiting: {operation.doing}", call)
-            except (Throttled, Unreachable):
-                await anyio.sleep(next(self.backoff(30.0)))
+        try:
+            return await self.ask(f"waiting: {operation.doing}", call, patient=False)
+        except Throttled as refusal:
+            await anyio.sleep(refusal.retry_after or 1.0)
+        except Unreachable:
+            await anyio.sleep(next(self.backoff(30.0)))
+        return Progress(done=False)
 
     async def close(self) -> None:
         """Close the clients and what they share."""

@@ -289,7 +289,7 @@ async def _watch(arm: Arm, version: ArmId, tell: Callable[[Sequence[RegionProgre
     at = (version.resource_group, *version.names)
     last: list[RegionProgress] = []
     while True:
-        await anyio.sleep(_PROGRESS_EVERY)
+        await arm.pause(_PROGRESS_EVERY, arm.curious)
         try:
             found = await versions.get(*at, expand="ReplicationStatus")
         except AzureError:

@@ -51,17 +51,48 @@ def moments(usual: Usual) -> Iterator[float]:
         at += min(20.0, max(1.0, usual / 3))
 
 
-def looks(usual: Usual, clock: Callable[[], float] = anyio.current_time) -> Iterator[float]:
-    """The waits between looks at an operation; call it as soon as the request is answered, for its time runs since then.
+class Looks(Iterator[float]):
+    """The waits between looks at an operation; made as soon as the request is answered, for its time runs since then.
 
-    What a look takes is part of the time: four looks at a new disk take as long as half its creation.
+    What a look takes is part of the time: four looks at a new disk take as long as half its creation. Moments that passed
+    while something else was waited for, such as a throttling, are not made up for.
     """
-    start = clock()
-    return (max(_LEAST, start + moment - clock()) for moment in moments(usual))
+
+    def __init__(self, usual: Usual, clock: Callable[[], float] = anyio.current_time) -> None:
+        self._usual = usual
+        self._clock = clock
+        self._start = clock()
+        self._moments = moments(usual)
+        self.hurried = usual < _LONG
+        """Whether anybody waits for it with something to hold, such as a LUN."""
+
+    def __next__(self) -> float:
+        return self.wait()
+
+    def wait(self, *, hopeful: bool = True) -> float:
+        """Seconds until the next look. Who is not `hopeful` looks when the operation should end, and not before."""
+        while True:
+            moment = next(self._moments)
+            wait = self._start + moment - self._clock()
+            too_early = not hopeful and moment < min(self._usual, _HOPE)
+            if wait > -_PAST and not too_early:
+                return max(_LEAST, wait)
+
+
+looks = Looks
 
 
 _LEAST = 0.05
 """Seconds between the end of a look and the next, also when looks take long."""
+
+_LONG = 60.0
+"""Seconds from which on an operation is long: a publication, whose build holds nothing any more."""
+
+_HOPE = 10.0
+"""Seconds after which nobody only hopes that an operation ends earlier than usual: it may have failed, too."""
+
+_PAST = 1.0
+"""Seconds after which a moment to look has passed: no look takes that long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,92 @@
+"""Reads: Resource Manager gives one principal 25 a second, and a thousand publications must not use them up."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+from tests.virtual import furnishing
+from tests.virtual.loop import in_virtual_time
+from tests.virtual.place import Place, image_spec, placed
+
+from gilder.azure.galleries import VersionPlan, publish_version
+from gilder.model.outcomes import Built
+from gilder.model.spec import Caching, TargetRegion
+from localarm.faults import Fault
+
+READS_A_SECOND = 25
+PUBLICATIONS = 370
+"""As many as may begin at once; with two regions, whose replication takes eight minutes."""
+
+
+def in_a_place(folder: Path, main: Callable[[Place], Coroutine[Any, Any, None]]) -> None:
+    async def placed_main() -> None:
+        async with placed(folder) as place:
+            await main(place)
+
+    in_virtual_time(placed_main)
+
+
+async def ready(place: Place) -> VersionPlan:
+    """A definition, and a version to publish."""
+    await furnishing.gallery(place)
+    await furnishing.definition(place)
+    source = await furnishing.disk(place, "source")
+    regions = (TargetRegion(name="westeurope"), TargetRegion(name="northeurope"))
+    version = furnishing.id_of("galleries/images/versions", "gallery/linux/1.0.0")
+    return VersionPlan(id=version, location="westeurope", snapshot=source, regions=regions, caching=Caching.READ_ONLY)
+
+
+async def published(place: Place, plan: VersionPlan, number: int) -> None:
+    name = (*plan.id.names[:-1], f"1.0.{number}")
+    version = replace(plan.id, names=name)
+    await publish_version(place.arm, replace(plan, id=version))
+
+
+def test_many_publications_leave_reads_for_others(tmp_path: Path) -> None:
+    async def main(place: Place) -> None:
+        plan = await ready(place)
+        start = anyio.current_time()
+        place.application.audit.clear()
+        async with anyio.create_task_group() as group:
+            for number in range(PUBLICATIONS):
+                group.start_soon(published, place, plan, number)
+        audit = list(place.application.audit)
+        assert anyio.current_time() - start < 590, "the last is noticed in time"
+        middle = [entry for entry in audit if 100 < entry["time"] - audit[0]["time"] < 400]
+        assert len(middle) / 300 <= READS_A_SECOND / 2
+        assert not [entry for entry in middle if entry["status"] == 429]
+
+    in_a_place(tmp_path, main)
+
+
+def test_many_builds_at_once_are_refused_no_look(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path, 64) as place:
+            place.seconds = lambda build: 0.4
+            start = anyio.current_time()
+            outcomes = await place.build([image_spec(f"image{number}") for number in range(64)])
+            assert all(isinstance(outcome, Built) for outcome in outcomes)
+            reads = [entry for entry in place.application.audit if entry["method"] == "GET"]
+            assert not [entry for entry in reads if entry["status"] == 429]
+            assert len(reads) / 64 < 12
+            assert anyio.current_time() - start < 32
+
+    in_virtual_time(main)
+
+
+def test_a_throttled_look_is_not_repeated_before_its_time(tmp_path: Path) -> None:
+    async def main(place: Place) -> None:
+        plan = await ready(place)
+        place.application.audit.clear()
+        place.application.faults.add(Fault("throttle", "GET", "operations", nth=5, times=10))
+        await published(place, plan, 0)
+        refused = [entry["time"] for entry in place.application.audit if entry["status"] == 429]
+        assert len(refused) == 10
+        assert min(later - earlier for earlier, later in itertools.pairwise(refused)) > 15
+
+    in_a_place(tmp_path, main)
