@@ -102,10 +102,10 @@ def _untold(scene: Scene, outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 def _lost_leases(scene: Scene, outcomes: Sequence[Outcome]) -> Iterator[str]:
     """LUNs that the process still believes to be its own although the VM has no such disk."""
-    pool = scene.writer._pool if scene.writer else None
+    book = scene.writer.book if scene.writer else None
     attached = {name_of(entry) for entry in entries(scene)}
     given_up = {residue.what.partition(" (")[0] for outcome in outcomes for residue in outcome.residues}
-    for lun, disk in (pool.leased if pool else {}).items():
+    for lun, disk in (book.pool.leased if book and book.is_open else {}).items():
         if disk not in attached and f"attachment {disk}" not in given_up:
             yield f"LUN {lun} is still leased to {disk}"
 

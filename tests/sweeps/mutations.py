@@ -28,6 +28,7 @@ from gilder.model.errors import CloudError
 from gilder.model.ids import ArmId
 from gilder.runtime.journal import Journal
 from gilder.runtime.release import MemoryLedger, Patience
+from gilder.slots.book import Book
 from gilder.slots.pool import LunPool
 from gilder.slots.writer import SlotWriter
 from localarm.faults import Fault, What
@@ -172,15 +173,15 @@ def _no_quarantine() -> Disabled:
 def _lost_answers_believed() -> Disabled:
     """An answer that did not come is taken for a refusal: nobody looks what became of the write."""
 
-    async def changed(self: SlotWriter, pool: LunPool, view: VmView, attaches: Any, detaches: Any) -> None:
+    async def changed(self: SlotWriter, view: VmView, attaches: Any, detaches: Any) -> None:
         try:
             await self._send(view, attaches, detaches)
         except CloudError as error:
             for wish in attaches:
-                self._let_go(pool, view, wish)
-            self._fail([*attaches, *detaches], error)
+                self.book.let_go(view, wish)
+            self.book.fail([*attaches, *detaches], error)
             return
-        await change(self, pool, view, attaches, detaches)
+        await change(self, view, attaches, detaches)
 
     change = SlotWriter._change
     return patch.object(SlotWriter, "_change", changed)
@@ -190,7 +191,7 @@ def _no_doubt() -> Disabled:
     """Whether an attach that was not answered took effect after all is not asked when its disk is given back."""
 
     async def sure(self: SlotWriter, disk: ArmId) -> None:
-        self._in_doubt.discard(disk)
+        self.book.in_doubt.discard(disk)
         await detach(self, disk)
 
     detach = SlotWriter.detach
@@ -200,11 +201,11 @@ def _no_doubt() -> Disabled:
 def _success_believed() -> Disabled:
     """A write that ended is taken to have done what was asked, even if it failed."""
 
-    def believed(self: SlotWriter, view: VmView, wish: Any) -> bool:
-        self._settle(wish)
+    def believed(self: Book, view: VmView, wish: Any) -> bool:
+        self.settle(wish)
         return True
 
-    return patch.object(SlotWriter, "_attach_settled", believed)
+    return patch.object(Book, "attached", believed)
 
 
 def _unflushed() -> Disabled:

@@ -30,8 +30,8 @@ from gilder.runtime.journal import Journal, in_loop
 from gilder.runtime.locks import Turns
 from gilder.runtime.release import Ledger
 from gilder.slots import Slot, SlotWriter
+from gilder.slots.book import WriterStatistics
 from gilder.slots.devices import Scenery
-from gilder.slots.writer import WriterStatistics
 from localarm.app import Application
 from localarm.birth import born
 from localarm.blobs import BlobStore

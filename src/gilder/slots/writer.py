@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import anyio
 
@@ -28,10 +27,11 @@ from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
 from gilder.runtime.filelock import Turn
 from gilder.slots.blame import blamed, named
+from gilder.slots.book import Book, Settled, WriterStatistics
 from gilder.slots.calls import ABOUT_A_DISK, DiskCalls, collided
-from gilder.slots.devices import Scenery, SlotDevices, wait_gone
+from gilder.slots.devices import Scenery, SlotDevices
 from gilder.slots.pool import LunPool
-from gilder.slots.wishes import Attach, Detach, Situation, Wish, batch, due, halves, next_look
+from gilder.slots.wishes import Attach, Detach, Wish, batch, due, halves, next_look
 
 _TRIES = 6
 """How often a wish goes into another write after a conflict with somebody else's change."""
@@ -52,39 +52,19 @@ _ROOM_WITHIN = 600.0
 """Seconds that an attach waits for strangers to free a LUN."""
 
 
-@dataclass(slots=True)
-class WriterStatistics:
-    """What the writer has done so far."""
-
-    writes: int = 0
-    attached: int = 0
-    detached: int = 0
-    refused: int = 0
-    largest_batch: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A disk that the VM lists at a LUN of ours; `before` is what this machine showed before the attach."""
-
-    lun: int
-    before: Scenery
-
-
 class Announcement:
     """The word that an attach will come soon, so that the first of a burst waits for it."""
 
     def __init__(self, writer: SlotWriter) -> None:
         self._writer = writer
         self._open = True
-        writer.announcements += 1
+        writer.announce(+1)
 
     def arrive(self) -> None:
         """The attach is here, or will not come."""
         if self._open:
             self._open = False
-            self._writer.announcements -= 1
-            self._writer.poke()
+            self._writer.announce(-1)
 
 
 class SlotWriter:
@@ -94,27 +74,21 @@ class SlotWriter:
         self._arm = arm
         self.vm = vm
         self._calls = DiskCalls(arm, vm)
-        self._devices = devices
         self._turn = turn
-        self._pool: LunPool | None = None
+        self.book = Book(devices)
         self._learning = anyio.Lock()
-        self._attaches: list[Attach] = []
-        self._detaches: list[Detach] = []
-        self._leases: dict[ArmId, Settled] = {}
-        self._working: set[ArmId] = set()
-        self._in_doubt: set[ArmId] = set()
-        """Disks whose attach was sent and has not been seen in the VM's list."""
         self._seen: tuple[VmView, float] | None = None
         """The last look at the VM that found all as it should be, and when it was begun."""
         self._changed = anyio.Event()
-        self._hurried = False
         self._writing = False
         self._rests_until = -math.inf
         self._looked = -math.inf
         """When the VM was read last."""
-        self._width: Callable[[int], None] = lambda disks: None
-        self.announcements = 0
-        self.statistics = WriterStatistics()
+
+    @property
+    def statistics(self) -> WriterStatistics:
+        """What it has done so far."""
+        return self.book.statistics
 
     # What callers do
 
@@ -126,6 +100,12 @@ class SlotWriter:
             yield announcement
         finally:
             announcement.arrive()
+
+    def announce(self, more: int) -> None:
+        """So many attaches more, or fewer, will come soon."""
+        self.book.announcements += more
+        if more < 0:
+            self.poke()
 
     def attach_soon(
         self,
@@ -139,12 +119,12 @@ class SlotWriter:
         `waiting` is told when that has to wait for another write to the VM, or a LUN, and "" when it goes on.
         """
         wish = Attach(disk, caching, anyio.current_time(), waiting=waiting)
-        if self._pool is not None and self._pool.room <= len(self._attaches):
+        if self.book.is_open and self.book.pool.room <= len(self.book.attaches):
             waiting("a LUN of the VM")
         elif self._writing or self._calls.wait() > 0:
             waiting("a write to the VM")
-        self._attaches.append(wish)
-        self._working.add(disk)
+        self.book.attaches.append(wish)
+        self.book.working.add(disk)
         announcement.arrive()
         return wish
 
@@ -157,66 +137,61 @@ class SlotWriter:
         """Wait until the VM lists the disk of a wish; raises CloudError or Refused."""
         await wish.settled.wait()
         self._must_be_possible(wish)
-        return self._leases[wish.disk]
+        return self.book.leases[wish.disk]
 
     def _must_be_possible(self, wish: Attach) -> None:
         if wish.error is not None:
-            self._working.discard(wish.disk)
+            self.book.working.discard(wish.disk)
             raise wish.error
 
     def withdraw(self, wish: Attach) -> None:
         """Nobody waits for a wish any more; what is under way is not stopped by that."""
-        if wish in self._attaches:
-            self._attaches.remove(wish)
+        if wish in self.book.attaches:
+            self.book.attaches.remove(wish)
             self.poke()
 
     def detach_soon(self, disk: ArmId) -> None:
         """Put the wish to detach a disk that is not worked on any more, without waiting."""
-        self._working.discard(disk)
-        lease = self._leases.get(disk)
-        if lease is not None and not any(wish.disk == disk for wish in self._detaches):
-            self._detaches.append(Detach(disk, lease.lun, anyio.current_time()))
+        self.book.working.discard(disk)
+        lease = self.book.leases.get(disk)
+        if lease is not None and not any(wish.disk == disk for wish in self.book.detaches):
+            self.book.detach(disk, lease.lun)
         self.poke()
 
     async def detach(self, disk: ArmId) -> None:
         """Detach a disk if the VM may have it by our doing, and wait until it is gone; raises CloudError."""
         self.detach_soon(disk)
         while True:
-            while (wish := next((w for w in self._detaches if w.disk == disk), None)) is not None:
+            while (wish := next((w for w in self.book.detaches if w.disk == disk), None)) is not None:
                 await wish.settled.wait()
                 if wish.error is not None:
                     raise wish.error
-            if disk not in self._in_doubt:
+            if disk not in self.book.in_doubt:
                 return
             # No answer came, and the look after it may have been stale: what took effect late is seen now.
-            self._in_doubt.discard(disk)
+            self.book.in_doubt.discard(disk)
             entry = (await vm_view(self._arm, self.vm)).lists(disk)
             if entry is None:
                 return
-            self._detaches.append(Detach(disk, entry.lun, anyio.current_time()))
+            self.book.detach(disk, entry.lun)
             self.poke()
 
     def abandon(self, disk: ArmId, why: str) -> None:
         """Give up a disk that cannot be detached: its LUN is not handed out again."""
-        self._working.discard(disk)
-        lease = self._leases.pop(disk, None)
-        if lease is not None and self._pool is not None:
-            self._pool.quarantine(lease.lun, why)
-            self._tell_width()
+        self.book.abandon(disk, why)
         self.poke()
 
     def tells_width(self, width: Callable[[int], None]) -> None:
         """From now on tell how many data disks of this run the VM can have, with those it has, as others come and go."""
-        self._width = width
-        self._tell_width()
+        self.book.tells_width(width)
 
     async def free_luns(self) -> int:
         """How many disks more the VM takes now; raises CloudError or Refused."""
-        return (await self._known_pool()).room
+        return (await self._known()).room
 
     def hurry(self) -> None:
         """From now on send every detach at once."""
-        self._hurried = True
+        self.book.hurried = True
         self.poke()
 
     def poke(self) -> None:
@@ -230,7 +205,7 @@ class SlotWriter:
         """Serve wishes for ever; run as the one task of this VM."""
         while True:
             changed = self._changed
-            if (self._attaches or self._detaches) and await self._serve():
+            if (self.book.attaches or self.book.detaches) and await self._serve():
                 continue
             with anyio.move_on_after(self._next_look()):
                 await changed.wait()
@@ -238,20 +213,20 @@ class SlotWriter:
     def _next_look(self) -> float | None:
         if (rest := self._rest()) > 0:
             return rest
-        looks = [wait for wait in (self._watching(), next_look(self._situation())) if wait is not None]
+        looks = [wait for wait in (self._watching(), next_look(self.book.situation())) if wait is not None]
         return min(looks, default=None)
 
     async def _serve(self) -> bool:
         """Send one write if one is due; whatever goes wrong is told to the wishes concerned."""
         try:
-            pool = await self._known_pool()
-            if self._rest() > 0 or not (due(self._situation()) or self._watching() == 0):
+            await self._known()
+            if self._rest() > 0 or not (due(self.book.situation()) or self._watching() == 0):
                 return False
             async with self._turn(self._others_turn):
-                if due(self._situation()) or await self._found_room(pool):
-                    await self._write(pool)
+                if due(self.book.situation()) or await self._found_room():
+                    await self._write()
         except Exception as error:  # noqa: BLE001 — without this task nobody could detach: it is no build's to end it
-            self._fail([*self._attaches, *self._detaches], error)
+            self.book.fail([*self.book.attaches, *self.book.detaches], error)
         return True
 
     def _rest(self) -> float:
@@ -260,51 +235,35 @@ class SlotWriter:
 
     def _others_turn(self) -> None:
         """Another gilder process changes the VM."""
-        for wish in self._attaches:
+        for wish in self.book.attaches:
             wish.waiting("another gilder's write to the VM")
 
-    async def _known_pool(self) -> LunPool:
+    async def _known(self) -> LunPool:
+        """The LUNs of the VM; the first who asks looks."""
         async with self._learning:
-            if self._pool is None:
+            if not self.book.is_open:
                 began = anyio.current_time()
                 view = await vm_view(self._arm, self.vm)
-                pool = LunPool(await max_data_disks(self._arm, view))
+                self._observe(view, await max_data_disks(self._arm, view))
                 self._seen = view, began
-                self._pool = pool
-                self._observe(pool, view)
-            return self._pool
+            return self.book.pool
 
-    def _observe(self, pool: LunPool, view: VmView) -> Scenery:
-        """Take in a look at the VM, and what this machine shows."""
+    def _observe(self, view: VmView, capacity: int | None = None) -> Scenery:
         self._looked = anyio.current_time()
-        scenery = self._devices.scenery(pool.capacity)
-        pool.observe(view.luns, scenery.visible)
-        self._tell_width()
-        return scenery
-
-    def _tell_width(self) -> None:
-        if self._pool is not None:
-            self._width(len(self._pool.leased) + self._pool.room)
-
-    def _situation(self) -> Situation:
-        room = self._pool.room if self._pool else 0
-        working = len(self._working & self._leases.keys())
-        now = anyio.current_time()
-        return Situation(self._attaches, self._detaches, room, self.announcements, working, now, self._hurried)
+        return self.book.observe(view, capacity)
 
     def _watching(self) -> float | None:
         """Seconds until the VM is looked at for LUNs that others may have freed; None while nothing waits for such.
 
         Nobody tells when strangers leave, and other gilder processes; their LUNs count as foreign.
         """
-        pool = self._pool
-        if pool is None or pool.room or not self._attaches:
+        if not self.book.is_open or self.book.pool.room or not self.book.attaches:
             return None
-        if self._leases and not (pool.foreign or pool.quarantined):
+        if self.book.leases and not (self.book.pool.foreign or self.book.pool.quarantined):
             return None
         return max(0.0, self._looked + _WATCHING - anyio.current_time())
 
-    async def _found_room(self, pool: LunPool) -> bool:
+    async def _found_room(self) -> bool:
         """See whether somebody freed a LUN; after a time without, the waiting attaches are refused.
 
         Not while another gilder has a disk there: that will be detached some day.
@@ -312,14 +271,14 @@ class SlotWriter:
         began = anyio.current_time()
         view = await vm_view(self._arm, self.vm)
         self._seen = view, began
-        self._observe(pool, view)
-        if pool.room:
-            return due(self._situation())
+        self._observe(view)
+        if self.book.pool.room:
+            return due(self.book.situation())
         # Nobody may wait any more: a build that was cancelled while the VM was read.
-        since = min((wish.since for wish in self._attaches), default=began)
-        if not self._leases and began - since > _ROOM_WITHIN and not await of_gilder(self._arm, view):
+        since = min((wish.since for wish in self.book.attaches), default=began)
+        if not self.book.leases and began - since > _ROOM_WITHIN and not await of_gilder(self._arm, view):
             raise Refused(
-                f"the VM {self.vm.name} has no LUN free for another data disk: {pool.story()}",
+                f"the VM {self.vm.name} has no LUN free for another data disk: {self.book.pool.story()}",
                 hint="detach disks that are not needed, or use a VM size that allows more data disks",
             )
         return False
@@ -331,23 +290,20 @@ class SlotWriter:
             return seen[0]
         return await vm_view(self._arm, self.vm)
 
-    async def _write(self, pool: LunPool) -> None:
+    async def _write(self) -> None:
         view = await self._fresh_view()
-        scenery = self._observe(pool, view)
-        attaches, detaches = batch(self._situation())
+        scenery = self._observe(view)
+        attaches, detaches = batch(self.book.situation())
         for wish in attaches:
-            wish.lun = pool.take(wish.disk.name)
-            self._leases[wish.disk] = Settled(wish.lun, scenery)
+            self.book.lease(wish, scenery)
             wish.waiting("")
         self._writing = True
         try:
-            await self._change(pool, view, attaches, detaches)
+            await self._change(view, attaches, detaches)
         finally:
             self._writing = False
 
-    async def _change(
-        self, pool: LunPool, view: VmView, attaches: Sequence[Attach], detaches: Sequence[Detach]
-    ) -> None:
+    async def _change(self, view: VmView, attaches: Sequence[Attach], detaches: Sequence[Detach]) -> None:
         """Send one request, then settle each of its wishes by what the VM lists afterwards."""
         error: CloudError | None = None
         try:
@@ -359,13 +315,13 @@ class SlotWriter:
         view = await vm_view(self._arm, self.vm)
         # What may not be waited for is not relied on: its attach fails, and is undone.
         denied = isinstance(error, Denied)
-        open_attaches = [wish for wish in attaches if denied or not self._attach_settled(view, wish)]
+        open_attaches = [wish for wish in attaches if denied or not self.book.attached(view, wish)]
         vanished = anyio.current_time() + _VANISHING
-        open_detaches = [wish for wish in detaches if not await self._detach_settled(pool, view, wish, vanished)]
+        open_detaches = [wish for wish in detaches if not await self.book.detached(view, wish, vanished)]
         if not open_attaches and not open_detaches and error is None:
             self._seen = view, began
         elif open_attaches or open_detaches:
-            await self._refused(pool, view, open_attaches, open_detaches, error)
+            await self._refused(view, open_attaches, open_detaches, error)
 
     async def _send(self, view: VmView, attaches: Sequence[Attach], detaches: Sequence[Detach]) -> None:
         wanted = [Attachment(a.disk, a.lun, a.caching) for a in attaches if a.lun is not None]
@@ -374,7 +330,7 @@ class SlotWriter:
             return
         self.statistics.writes += 1
         self.statistics.largest_batch = max(self.statistics.largest_batch, len(wanted) + len(gone))
-        self._in_doubt.update(a.disk for a in wanted)
+        self.book.in_doubt.update(a.disk for a in wanted)
         operation = await self._calls.send(view, wanted, gone)
         for wish in attaches:
             wish.sent.set()
@@ -392,61 +348,37 @@ class SlotWriter:
                     return
                 await anyio.sleep(wait)
 
-    def _attach_settled(self, view: VmView, wish: Attach) -> bool:
-        entry = view.lists(wish.disk)
-        if entry is None or entry.leaving or entry.lun != wish.lun:
-            return False
-        self.statistics.attached += 1
-        self._in_doubt.discard(wish.disk)
-        self._settle(wish)
-        return True
-
-    async def _detach_settled(self, pool: LunPool, view: VmView, wish: Detach, vanished: float) -> bool:
-        if view.lists(wish.disk) is not None:
-            return False
-        # No lease: an attach that was under way when this wish came has already given its LUN back.
-        if self._leases.pop(wish.disk, None) is not None:
-            if await wait_gone(self._devices, wish.lun, vanished - anyio.current_time()):
-                pool.give_back(wish.lun)
-            else:
-                pool.quarantine(wish.lun, f"the device of {wish.disk.name} is still there")
-        self.statistics.detached += 1
-        self._settle(wish)
-        return True
-
     # When a write was refused
 
     async def _refused(
         self,
-        pool: LunPool,
         view: VmView,
         attaches: Sequence[Attach],
         detaches: Sequence[Detach],
         error: CloudError | None,
     ) -> None:
         if error is None or _stolen(view, attaches) or (collided(error) and error.code not in ABOUT_A_DISK):
-            await self._again(pool, view, attaches, detaches, error)
+            await self._again(view, attaches, detaches, error)
             return
         if guilty := await blamed(self._arm, view, attaches, error):
             for wish in attaches:  # the innocent go into the next write as if nothing had been
-                self._let_go(pool, view, wish)
+                self.book.let_go(view, wish)
             for wish, reason in guilty:
-                self._fail([wish], reason)
+                self.book.fail([wish], reason)
         elif collided(error):
-            await self._again(pool, view, attaches, detaches, error)
+            await self._again(view, attaches, detaches, error)
         elif isinstance(error, Denied) or len(attaches) + len(detaches) == 1:
             for wish in attaches:
                 if view.lists(wish.disk) is None:  # else its lease stays, so that the caller's release detaches it
-                    self._let_go(pool, view, wish)
-            self._fail([*attaches, *detaches], error)
+                    self.book.let_go(view, wish)
+            self.book.fail([*attaches, *detaches], error)
         else:
             parts = [(attaches, []), ([], detaches)] if attaches and detaches else _split(attaches, detaches)
             for some_attaches, some_detaches in parts:
-                await self._change(pool, await vm_view(self._arm, self.vm), some_attaches, some_detaches)
+                await self._change(await vm_view(self._arm, self.vm), some_attaches, some_detaches)
 
     async def _again(
         self,
-        pool: LunPool,
         view: VmView,
         attaches: Sequence[Attach],
         detaches: Sequence[Detach],
@@ -454,45 +386,20 @@ class SlotWriter:
     ) -> None:
         """Leave the wishes for the next write, which reads the VM and chooses LUNs afresh; not for ever."""
         for attach in attaches:
-            self._let_go(pool, view, attach)
+            self.book.let_go(view, attach)
         wishes: list[Wish] = [*attaches, *detaches]
         if isinstance(error, Throttled):  # the next write waits until there is a request for it
             patience = anyio.current_time() - THROTTLE_PATIENCE
-            self._fail([wish for wish in wishes if wish.since < patience], error)
+            self.book.fail([wish for wish in wishes if wish.since < patience], error)
             return
         reason = error or Conflict(f"the VM {self.vm.name} does not keep the disks that were attached to it")
         tried = (named(error, wishes) if error is not None else []) or wishes
-        self._fail([wish for wish in tried if wish.tries >= _TRIES], reason)
+        self.book.fail([wish for wish in tried if wish.tries >= _TRIES], reason)
         for wish in tried:
             wish.tries += 1
         if error is not None:
             pause = min(30.0, 0.5 * 2 ** max((wish.tries for wish in tried), default=0))
             self._rests_until = anyio.current_time() + pause
-
-    def _let_go(self, pool: LunPool, view: VmView, wish: Attach) -> None:
-        """End the lease of an attach that did not take effect."""
-        if wish.lun is None:
-            return
-        if view.lists(wish.disk) or self._devices.shows(wish.lun):
-            pool.quarantine(wish.lun, f"in doubt after the attach of {wish.disk.name}")
-        else:
-            pool.give_back(wish.lun)
-        wish.lun = None
-        self._leases.pop(wish.disk, None)
-
-    def _settle(self, wish: Wish) -> None:
-        wish.settled.set()
-        if isinstance(wish, Attach):
-            wish.sent.set()
-            if wish in self._attaches:
-                self._attaches.remove(wish)
-        elif wish in self._detaches:
-            self._detaches.remove(wish)
-
-    def _fail(self, wishes: Sequence[Wish], error: Exception) -> None:
-        for wish in wishes:
-            wish.error = error
-            self._settle(wish)
 
 
 def _stolen(view: VmView, attaches: Sequence[Attach]) -> bool:
