@@ -35,12 +35,27 @@ def lock_now(path: Path) -> int | None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if _flocked(descriptor, fcntl.LOCK_EX) and _is_at(descriptor, path):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _flocked(descriptor: int, how: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+        return False
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one of this path: whoever had the lock may have taken the file away with it."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)
 
 
 @asynccontextmanager
@@ -48,7 +63,7 @@ async def file_locked(path: Path, *, ephemeral: bool = False, busy: Callable[[],
     """Hold an exclusive lock on `path` while inside; `busy` is told once when somebody else has it.
 
     It is asked for again and again instead of waited for: a blocking flock in a thread could not be cancelled.
-    An `ephemeral` lock is one that nobody waits for (they only look whether it is held): its file goes with it.
+    The file of an `ephemeral` lock goes with it.
     Raises OSError when the file cannot be made.
     """
     pause = 0.01
@@ -85,9 +100,6 @@ def is_unlocked(path: Path) -> bool:
     except FileNotFoundError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return _flocked(descriptor, fcntl.LOCK_SH)  # shared, so that two who look do not take each other for the holder
     finally:
         os.close(descriptor)
-    return True
