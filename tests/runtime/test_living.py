@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from gilder.cli.earlier import crash_line, lives_here
+from gilder.cli.recover import last_word
+from gilder.model.errors import Refused
 from gilder.model.ids import ArmId
 from gilder.runtime.filelock import file_locked
 from gilder.runtime.journal import opened
@@ -95,6 +97,19 @@ async def test_what_only_root_can_see_may_live(tmp_path: Path, monkeypatch: pyte
         assert why("gone") == ""
 
 
+async def test_who_may_not_look_whether_runs_live_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that may write the journal met a traceback in `gilder recover`, for the locks are root's alone."""
+    journal = tmp_path / "journal.sqlite"
+    await noted(journal, "run")
+    (tmp_path / "run").touch(mode=0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    async with opened(journal) as book:
+        with an_ordinary_user(), pytest.raises(Refused, match="only root can see") as caught:
+            await crashed_runs(book, Path())
+    assert "sudo" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(
     ("held", "told"),
     [
@@ -105,3 +120,15 @@ async def test_what_only_root_can_see_may_live(tmp_path: Path, monkeypatch: pyte
 )
 def test_what_a_killed_run_holds_is_told(held: int, told: str) -> None:
     assert crash_line("r", held) == told
+
+
+@pytest.mark.parametrize(
+    ("recovered", "clean", "told"),
+    [
+        (1, True, "everything was recovered"),
+        (0, True, "nothing to recover on this VM"),  # all of them were on another one, whose disk was copied
+        (1, False, "something is left: see above"),
+    ],
+)
+def test_the_last_word_of_a_recovery_is_true(recovered: int, clean: bool, told: str) -> None:
+    assert last_word(recovered, clean=clean) == told

@@ -70,5 +70,12 @@ async def _recover(name: str | None, path: Path, lease: Lease | None) -> int:
             if not own and name is not None:
                 raise Refused(f"run {name} was on another VM than this one, {here.machine.id}")
             clean = await recovered(own, journal, here)
-    click.echo("everything was recovered" if clean else "something is left: see above")
+    click.echo(last_word(len(own), clean=clean))
     return BUILT if clean else FAILED
+
+
+def last_word(recovered: int, *, clean: bool) -> str:
+    """How the recovery of so many runs ended; pure."""
+    if not clean:
+        return "something is left: see above"
+    return "everything was recovered" if recovered else "nothing to recover on this VM"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from gilder.model.errors import Refused
 from gilder.runtime.filelock import file_locked, is_unlocked
 from gilder.runtime.journal import Journal, RunRecord, boot_id
 
@@ -36,10 +37,13 @@ def is_alive(run: RunRecord, journal: Path, alive: Path = ALIVE) -> bool:
 
 
 async def crashed_runs(journal: Journal, alive: Path = ALIVE) -> list[RunRecord]:
-    """The runs that ended without giving everything back, oldest first; runs that still live are not among them."""
+    """The runs that ended without giving everything back, oldest first; runs that still live are not among them.
+
+    Raises Refused for who may not look at locks.
+    """
     holding = {residue.run for residue in await journal.residues()}
-    return [
-        run
-        for run in await journal.runs()
-        if (run.id in holding or run.status == "running") and not is_alive(run, journal.path, alive)
-    ]
+    ended = [run for run in await journal.runs() if run.id in holding or run.status == "running"]
+    try:
+        return [run for run in ended if not is_alive(run, journal.path, alive)]
+    except PermissionError as error:
+        raise Refused("whether earlier runs still live only root can see", hint="be root: sudo -E gilder …") from error
