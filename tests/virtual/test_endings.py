@@ -79,6 +79,21 @@ def test_what_one_destination_got_is_told_when_the_other_fails() -> None:
     assert found.failed == 1
 
 
+def test_what_two_destinations_lost_is_told_of_both_when_both_fail() -> None:
+    faults = Fault("fail", "PUT", "images"), Fault("fail", "PUT", "galleries/images/versions")
+    found = examined(Cell("", ("both",), faults, old="disk"))
+    assert found.fired
+    assert found.violations == ()
+    assert found.failed == 1
+
+
+def test_what_one_destination_lost_is_told_when_the_build_is_cancelled_before_the_other_is_made() -> None:
+    fault = Fault("fail", "PUT", "images")
+    for step in range(450, 650, 25):
+        found = examined(Cell("", ("both",), (fault,), cancelled=(step,), old="disk"))
+        assert found.violations == (), step
+
+
 def test_a_signal_when_all_is_published_leaves_a_built_image() -> None:
     for step in range(300, 400, 4):
         found = examined(Cell("", ("image",), cancelled=(step,)))

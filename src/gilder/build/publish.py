@@ -37,7 +37,7 @@ _DELETING = 900.0
 async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> tuple[ArmId, ...]:
     """Make what the plan says; raises GilderError, and then leaves nothing half-made.
 
-    When one of two destinations fails, the other is finished all the same, and told.
+    When one of two destinations fails, the other is finished all the same, and told. When both fail, both are told.
     """
     done: list[ArmId] = []
     errors: list[GilderError] = []
@@ -59,8 +59,10 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
                 for thing in wanted:
                     group.start_soon(make, thing)
             if errors:
-                raise errors[0]
+                raise errors.pop(0)
         finally:
+            for error in errors:  # of the second that failed, or of one before the build was cancelled
+                story.say(error.message)
             if len(done) == len(wanted):
                 story.published = tuple(thing.id for thing in wanted)
             else:  # one failed, or the build was cancelled: what there is must be told all the same
