@@ -1,4 +1,4 @@
-"""In continuous integration nothing is skipped for want of what it must have: root, packages, devices."""
+"""The two halves of the tests, and what may be skipped: in continuous integration nothing for want of what it must have."""
 
 from __future__ import annotations
 
@@ -7,6 +7,22 @@ import re
 from collections.abc import Generator
 
 import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--half", choices=("pure", "devices"), help="only tests that make no devices, or only those that do"
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    half = config.getoption("--half")
+    if half is not None:
+        kept = [item for item in items if (item.get_closest_marker("root") is None) == (half == "pure")]
+        config.hook.pytest_deselected(items=list(set(items) - set(kept)))
+        items[:] = kept
+
 
 MAY_BE_ABSENT = re.compile(r"[Pp]acker|no recordings here|this kernel")
 """In the reason of a skip: Debian 13 has no Packer to compare with, a checkout no recordings of Azure, and kernels differ."""

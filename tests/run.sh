@@ -24,27 +24,18 @@ if [ $# -gt 0 ]; then
 	exec python -m pytest "$@"
 fi
 
-# Two halves side by side: tests in virtual time and of pure code (with the quick part of the sweeps that need no devices),
-# and all that make devices, mounts and namespaces on this machine. The second half stays one process: only one embedded
-# cloud may own /dev/disk/azure, and what a test leaves is looked for on the whole machine.
-pure='azure build conformance docs login runtime slots template virtual sweeps/test_virtual_time.py'
-folders=
-ignored=
-for folder in $pure; do
-	folders="$folders tests/$folder"
-	ignored="$ignored --ignore=tests/$folder"
-done
+# Two halves side by side: what needs no root (pure, or in virtual time, the quick part of the sweeps among it), and what
+# makes devices, mounts and namespaces on this machine (marked `root`). The second half stays one process: only one embedded cloud
+# may own /dev/disk/azure, and what a test leaves is looked for on the whole machine.
 report=$(mktemp)
-# shellcheck disable=SC2086 # lists of words
-(mypy && lint-imports && exec python -m pytest -o cache_dir=.pytest_cache/pure $folders) >"$report" 2>&1 &
+(mypy && lint-imports && exec python -m pytest -o cache_dir=.pytest_cache/pure --half=pure) >"$report" 2>&1 &
 half=$!
 # `|| :` because `set -e` holds in the trap too: killing a half that has ended would make a green run exit with 1.
 trap 'kill $half 2>/dev/null || :; rm -f "$report"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 status=0
-# shellcheck disable=SC2086
-python -m pytest $ignored || status=$?
+python -m pytest --half=devices || status=$?
 wait $half || status=$?
 cat "$report"
 exit $status
