@@ -18,14 +18,15 @@ def settled(world: World, operation: Operation, args: Json, at: float) -> None:
 
 
 def failed(world: World, operation: Operation, args: Json, at: float) -> None:
-    """What a failed operation leaves: the resource, in state Failed; if it was to create it, a PUT creates it anew.
+    """What a failed operation leaves: the resource, in state Failed.
 
-    A group that could not be deleted is as it was.
+    A disk, snapshot, image or version that it was to create is created anew by a PUT. A group that could not be deleted is as
+    it was.
     """
     found = world.find(disks.operation_kind(operation), operation.target)
     if found is None:
         return
-    if found.kind == VERSION:
+    if found.kind == VERSION and operation.kind != "version.delete":
         found = broken_off(found, at)
     found = found.with_properties(provisioningState="Succeeded" if found.kind == groups.KIND else "Failed")
     world.put(found.with_hidden(unmade=True) if ".create" in operation.kind else found)

@@ -79,10 +79,8 @@ def _entry(world: World, machine: Resource, entry: Json, present: list[Json]) ->
     disk = disks.find_disk(world, str((entry.get("managedDisk") or {}).get("id", "")))
     laws.being_detached(machine, disk, present)
     laws.attachable(world, machine, disk)
-    if entry.get("lun") is None:
-        raise invalid("dataDisk.lun", "Required parameter 'dataDisk.lun' is missing (null).")
     shown: Json = {
-        "lun": int(entry["lun"]), "name": disk.name, "createOption": "Attach", "caching": entry.get("caching") or "None",
+        "lun": _lun(entry), "name": disk.name, "createOption": "Attach", "caching": entry.get("caching") or "None",
         **({"writeAcceleratorEnabled": bool(entry["writeAcceleratorEnabled"])} if "writeAcceleratorEnabled" in entry else {}),
         "managedDisk": {"storageAccountType": disk.body["sku"]["name"], "id": disk.id},
         "deleteOption": entry.get("deleteOption") or "Detach", "diskSizeGB": disk.properties["diskSizeGB"],
@@ -101,10 +99,16 @@ def _new_empty(call: Call, machine: Resource, entry: Json) -> Json:
     sku = str((entry.get("managedDisk") or {}).get("storageAccountType") or "Premium_LRS")
     disks.made_empty(call, disk_id, machine, gb, sku)
     return {
-        "lun": int(entry["lun"]), "name": name, "createOption": "Empty", "caching": entry.get("caching") or "None",
+        "lun": _lun(entry), "name": name, "createOption": "Empty", "caching": entry.get("caching") or "None",
         "managedDisk": {"storageAccountType": sku, "id": disk_id},
         "deleteOption": entry.get("deleteOption") or "Detach", "diskSizeGB": gb, "toBeDetached": False,
     }  # fmt: skip
+
+
+def _lun(entry: Json) -> int:
+    if entry.get("lun") is None:
+        raise invalid("dataDisk.lun", "Required parameter 'dataDisk.lun' is missing (null).")
+    return int(entry["lun"])
 
 
 def _spelled(entry: Json) -> Json:

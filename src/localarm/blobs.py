@@ -24,6 +24,7 @@ import fcntl
 import os
 import re
 import secrets
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -49,6 +50,7 @@ class BlobStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._thawing: dict[str, threading.Lock] = {}
         root.mkdir(parents=True, exist_ok=True)
         for leftover in root.glob(f"{_TEMPORARY}*"):
             _remove_unless_locked(leftover)
@@ -107,14 +109,18 @@ class BlobStore:
     def thaw(self, name: str) -> None:
         """Make ``name`` safe to write: if its file has other names too, replace it by a private copy.
 
-        To be called before a disk is attached. The other names keep the old file.
+        To be called before a disk is attached. The other names keep the old file. A second thaw of the same disk waits
+        for the first, whose copy it must not replace.
         """
         if self._stat(name).st_nlink == 1:
             return
-        with self._opened(self.path(name)) as read_fd, self._appearing(name, replace=True) as fd:
-            length = os.fstat(read_fd).st_size
-            _copy_data(read_fd, fd, length)
-            os.ftruncate(fd, length)
+        with self._thawing.setdefault(name, threading.Lock()):
+            if self._stat(name).st_nlink == 1:
+                return
+            with self._opened(self.path(name)) as read_fd, self._appearing(name, replace=True) as fd:
+                length = os.fstat(read_fd).st_size
+                _copy_data(read_fd, fd, length)
+                os.ftruncate(fd, length)
 
     def resize(self, name: str, size_bytes: int) -> None:
         """Grow a disk. Its file must have no other name (:meth:`thaw` it first)."""
@@ -129,6 +135,7 @@ class BlobStore:
         """Remove the name; the data goes with the last name, or when the last loop device lets go of it."""
         try:
             self.path(name).unlink()
+            self._thawing.pop(name, None)
         except FileNotFoundError:
             raise BlobError(f"no blob {name}") from None
 

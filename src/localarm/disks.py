@@ -82,6 +82,7 @@ def delete(call: Call) -> Response:
     laws.no_access_granted(found)
     for making in [each for each in call.world.running(found.id) if each.work and each.work["do"] == "platform"]:
         call.world.call_off(making)  # Azure never makes any; to wait a minute for one would be of no use to anybody
+    found = call.resource(KIND)  # without content now, if its creation was called off
     laws.not_changing(call.world, found)
     call.world.put(found.with_properties(provisioningState="Deleting"))
     operation = _begin(call, "disk.delete", "removed", None, shows_output=False)

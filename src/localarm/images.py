@@ -122,7 +122,7 @@ def shown(call: Call, found: Resource) -> Json:
 
 def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Json], Json]:
     blobs: dict[str, str] = {}
-    works: list[Json] = []
+    sources: list[tuple[Resource, str]] = []
     sizes: dict[str, int] = {}
     kind = "image.create.disk"
     shown: Json = {}
@@ -134,8 +134,7 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Js
         laws.same_region(source, location)
         kind = "image.create.snapshot" if member == "snapshot" else kind
         blobs[where] = f"image-{call.world.new_id()}"
-        work = captured(call.world, source, blobs[where])
-        works += [work] if work else []
+        sources.append((source, blobs[where]))
         facts = {
             "diskSizeGB": entry.get("diskSizeGB"),
             member: {"id": source.id},
@@ -158,7 +157,8 @@ def _disks(call: Call, storage: Json, location: str) -> tuple[str, Json, list[Js
             shown["dataDisks"].append({"lun": int(where), **facts})
     if "zoneResilient" in storage:
         shown["zoneResilient"] = storage["zoneResilient"]
-    return kind, {"blobs": blobs, "sizes": sizes}, works, shown
+    works = [captured(call.world, *each) for each in sources]  # when all is lawful: devices become read-only by it
+    return kind, {"blobs": blobs, "sizes": sizes}, [work for work in works if work], shown
 
 
 def _of_machine(call: Call, machine_id: str) -> tuple[str, Json, list[Json], Json]:

@@ -111,12 +111,13 @@ def not_attached(world: World, disk: Resource) -> None:
 
 
 def not_attached_for_resize(world: World, disk: Resource) -> None:
-    """A disk that a running machine lists is not resized here."""
-    if disk.body.get("managedBy"):
+    """A disk that a machine lists, attached or about to be, is not resized here."""
+    owner = str(disk.body.get("managedBy") or "") or lister(world, disk)
+    if owner:
         raise Refused(
             409,
             "OperationNotAllowed",
-            f"Cannot resize disk {disk.name} while it is attached to running VM {disk.body['managedBy']}. "
+            f"Cannot resize disk {disk.name} while it is attached to running VM {owner}. "
             "Resizing a disk of an Azure Virtual Machine requires the virtual machine to be deallocated. "
             "Please stop your VM and retry the operation.",
         )

@@ -6,6 +6,7 @@ import contextlib
 
 from localarm import disks
 from localarm.arm import key
+from localarm.capture import shared
 from localarm.devices import DeviceBusy
 from localarm.messages import Json
 from localarm.operations import Operation
@@ -37,12 +38,19 @@ def device_late(world: World, operation: Operation, args: Json, at: float) -> No
 
 def shown_device(world: World, machine_id: str, lun: int, disk_id: str) -> None:
     """Let the guest see a disk, if it is the guest of the host machine and no fault holds the device back."""
+    blob = _to_be_shown(world, machine_id, lun, disk_id)
+    if blob:
+        if shared(world, blob):  # by a snapshot of a moment ago: what the guest writes is none of it
+            world.blobs.thaw(blob)
+        world.devices.attach(lun, world.blobs.path(blob))
+
+
+def _to_be_shown(world: World, machine_id: str, lun: int, disk_id: str) -> str:
     disk = world.find(disks.KIND, disk_id)
-    if key(machine_id) != key(world.settings.host_id) or disk is None or not disk.blob:
-        return
-    if world.withheld.get(disk.key, 0) > world.clock() or lun in world.devices.attached():
-        return
-    world.devices.attach(lun, world.blobs.path(disk.blob))
+    if key(machine_id) != key(world.settings.host_id) or disk is None:
+        return ""
+    held_back = world.withheld.get(disk.key, 0) > world.clock()
+    return "" if held_back or lun in world.devices.attached() else disk.blob
 
 
 def hidden_device(world: World, machine_id: str, lun: int, disk_id: str) -> None:
@@ -69,5 +77,9 @@ def restore_devices(world: World) -> None:
             if step.do == "vm.device-here"
         }
         for entry in machine.properties["storageProfile"].get("dataDisks", []):
-            if entry["managedDisk"]["id"] not in pending:
-                shown_device(world, machine.id, int(entry["lun"]), entry["managedDisk"]["id"])
+            lun, disk_id = int(entry["lun"]), entry["managedDisk"]["id"]
+            blob = "" if disk_id in pending else _to_be_shown(world, machine.id, lun, disk_id)
+            if blob:
+                world.devices.attach(lun, world.blobs.path(blob))
+                if shared(world, blob):  # captured while it was attached: it cannot be written any more (see capture)
+                    world.devices.make_read_only(lun)

@@ -10,9 +10,7 @@ from localarm.world import World
 
 def below_disk_quota(world: World, address: Address) -> None:
     """A subscription has room for one more disk."""
-    _room_for_one_more(
-        len(world.all("disks", f"/subscriptions/{address.subscription}")), world.settings.disk_quota, "Disks"
-    )
+    _room_for_one_more(len(_others(world, address)), world.settings.disk_quota, "Disks")
 
 
 GALLERY_QUOTAS = {
@@ -25,9 +23,15 @@ GALLERY_QUOTAS = {
 
 def below_gallery_quota(world: World, address: Address, location: str) -> None:
     """A subscription has room for one more gallery, definition or version in a region."""
-    found = world.all(address.kind, f"/subscriptions/{address.subscription}")
+    found = _others(world, address)
     most, what = GALLERY_QUOTAS[address.kind]
     _room_for_one_more(sum(each.location == location for each in found), most, what)
+
+
+def _others(world: World, address: Address) -> list[Resource]:
+    """What a subscription has of a kind, without what a failed creation left in the place of the new one."""
+    found = world.all(address.kind, f"/subscriptions/{address.subscription}")
+    return [each for each in found if each.key != key(address.id)]
 
 
 def _room_for_one_more(present: int, most: int, what: str) -> None:

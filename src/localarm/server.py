@@ -155,6 +155,9 @@ class Leases:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._over is not None and self._over.is_set():
+            writer.close()  # without the facts: who came too late starts a server of their own
+            return
         if self._ending is not None:
             self._ending.cancel()
         try:

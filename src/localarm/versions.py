@@ -203,6 +203,7 @@ def _of_disks(world: World, storage: Json, location: str, definition: Resource) 
     data_disks = storage.get("dataDiskImages") or []
     profile = "galleryImageVersion.properties.storageProfile"
     values.luns_lawful((each.get("lun") for each in data_disks), f"{profile}.dataDiskImages.lun")
+    taken: list[tuple[str, Resource, str]] = []
     for place, entry in [("os", storage["osDiskImage"]), *((str(each["lun"]), each) for each in data_disks)]:
         source_id = str((entry.get("source") or {}).get("id", ""))
         address = Address.parse(source_id)
@@ -220,6 +221,8 @@ def _of_disks(world: World, storage: Json, location: str, definition: Resource) 
             content.kind = "snapshot" if source.kind == "snapshots" else "disk"
         caching = entry.get("hostCaching") or ("ReadWrite" if place == "os" else "None")
         caching = values.one_of(caching, values.CACHINGS, f"{profile}.hostCaching")
+        taken.append((place, source, caching))
+    for place, source, caching in taken:  # when all is lawful: devices become read-only by it
         content.take(world, place, source, source.properties["diskSizeGB"], caching)
     return content
 

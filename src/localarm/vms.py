@@ -233,8 +233,8 @@ def _begin(call: Call, machine: Resource, change: Change, family: str) -> tuple[
         Step(now + lasts, "vm.settled"),
     ]
     steps = [Step(min(step.at, now + lasts), step.do, step.args) for step in steps]
-    names = [disks.find_disk(world, entry["managedDisk"]["id"]).blob for entry in change.coming]
-    thaw = [name for name in names if shared(world, name)]
+    arriving = [world.find(disks.KIND, step.args["disk"]) for step in steps if step.do == "vm.device-here"]
+    thaw = [disk.blob for disk in arriving if disk is not None and shared(world, disk.blob)]
     operation = world.begin(
         "operations", kind, machine.id, location=machine.location, api_version=call.api_version, steps=steps,
         work={"do": "thaw", "names": thaw} if thaw else None,

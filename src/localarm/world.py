@@ -82,6 +82,8 @@ class World:
         self._unwanted: set[str] = set()
         self._retired = False
         self._undo: list[Callable[[], Any]] | None = None
+        self._earlier: dict[str, Resource | None] = {}
+        """What each resource was before the request that is being handled."""
         self._load()
 
     # One request, whole or not at all
@@ -90,12 +92,16 @@ class World:
     def undone_if_refused(self) -> Iterator[None]:
         """What is changed inside is taken back when an error leaves the block: a refused request has no effect."""
         self._undo = []
+        self._earlier = {}
         try:
             yield
         except BaseException:
             for undo in reversed(self._undo):
                 undo()
             raise
+        else:
+            for id_key, old in self._earlier.items():
+                self._remember(id_key, old)
         finally:
             self._undo = None
 
@@ -157,6 +163,12 @@ class World:
         self._doomed_blobs += _blobs_of(resource)
 
     def _changes(self, id_key: str, old: Resource | None) -> None:
+        if self._undo is None:
+            self._remember(id_key, old)
+        else:
+            self._earlier.setdefault(id_key, old)
+
+    def _remember(self, id_key: str, old: Resource | None) -> None:
         self.before.pop(id_key, None)
         self.before[id_key] = old
 
@@ -189,10 +201,11 @@ class World:
             self._operations[operation_id] = ended
 
     def violate(self, law: str, **details: Any) -> None:
-        """Note that a client did what Azure lets happen but no client should do."""
+        """Note that a client did what Azure lets happen but no client should do; not if the request is refused."""
         found = {"law": law, "time": timestamp(self.clock()), **details}
-        self.violations.append(found)
-        self._new_violations.append(found)
+        for noted in (self.violations, self._new_violations):
+            noted.append(found)
+            self._undoable(noted.pop)
 
     # Operations
 

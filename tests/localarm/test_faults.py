@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.localarm.conftest import Local, Maker
+from tests.localarm.conftest import Local, Maker, Patient
 from tests.localarm.invariants import check_world
 from tests.localarm.test_laws import EMPTY, attach
 from tests.localarm.test_operations import definition, platform, version_body
@@ -500,3 +500,32 @@ def test_every_operation_of_a_recorded_world_has_figures(make_local: Maker) -> N
     started = local.clock.now
     local.done(answer)
     assert 7 < local.clock.now - started < 13
+
+
+def test_a_refused_write_hides_no_stale_read(local: Local) -> None:
+    disk = local.disk("d")
+    local.done(local.ask("PATCH", disk, {"tags": {"a": "b"}}))
+    made = [{"lun": 0, "createOption": "Empty", "diskSizeGB": 1, "name": name} for name in "xy"]
+    body = {"location": "westeurope", "properties": {"storageProfile": {"dataDisks": made}}}
+    assert local.ask("PUT", local.machine, body).status == 400
+    armed = local.application.faults.add(Fault("stale", "GET", "disks"))
+    found = {each["name"]: each for each in local.ask("GET", f"{local.compute}/disks").payload["value"]}
+    assert found["d"]["properties"]["provisioningState"] == "Updating"
+    assert armed.fired == 1
+
+
+def test_a_disk_that_was_never_made_stays_so_when_its_deletion_fails(make_local: Maker) -> None:
+    """Its creation was called off by the deletion: there is no content."""
+    patient = Patient()
+    local = make_local(workshop=patient)
+    path = put(local)
+    creation = {"createOption": "FromImage", "imageReference": {"id": platform(local)}}
+    body = {"location": "westeurope", "properties": {"creationData": creation}}
+    local.ask("PUT", path, body)
+    local.application.faults.add(Fault("fail", "DELETE", "disks"))
+    assert local.done(local.ask("DELETE", path))["status"] == "Failed"
+    assert local.ask("PATCH", path, {"tags": {"a": "b"}}).status == 409
+    patient.work()
+    patient.at_once = True
+    assert local.done(local.ask("PUT", path, body))["status"] == "Succeeded"
+    check_world(local.world)

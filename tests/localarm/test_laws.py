@@ -505,3 +505,19 @@ def test_a_cloud_that_lags_behind_lists_what_it_has(
     assert "2024" not in answer.payload["error"]["message"].replace("2024-07-01", "", 1)
     older = known.replace(",", " ").split()[-1]
     assert local.ask("GET", f"{path}?api-version={older}").status in (200, 404)
+
+
+def test_what_is_refused_was_not_done(local: Local) -> None:
+    """A violation is of what happened: the deletion of a disk that is being attached and changed as well does not."""
+    disk = local.disk("d")
+    slow(local)
+    attach(local, disk)
+    assert local.ask("PATCH", disk, {"tags": {"a": "b"}}).status == 202
+    assert local.ask("DELETE", disk).status == 409
+    assert local.world.violations == []
+
+
+def test_a_new_data_disk_has_a_lun(local: Local) -> None:
+    disks = [{"createOption": "Empty", "diskSizeGB": 1, "name": "d"}]
+    answer = local.ask("PUT", local.machine, {**WEST, "properties": {"storageProfile": {"dataDisks": disks}}})
+    assert (answer.status, answer.payload["error"]["target"]) == (400, "dataDisk.lun")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -25,6 +26,8 @@ from azure.mgmt.compute.models import (
     DiskProperties,
 )
 
+from localarm.lease import connected
+from localarm.server import Leases
 from localarm.settings import SUBSCRIPTION
 
 GROUP = "gilder-local"
@@ -89,6 +92,20 @@ def test_a_killed_client_ends_its_lease(tmp_path: Path) -> None:
     lease.process.kill()
     lease.process.communicate()
     lease.wait_server_gone()
+
+
+def test_a_server_that_ends_gives_no_more_leases(tmp_path: Path) -> None:
+    async def late() -> object:
+        over = asyncio.Event()
+        leases = Leases(over)
+        await leases.open(tmp_path, {"pid": 1})
+        over.set()
+        try:
+            return await asyncio.to_thread(connected, tmp_path)
+        finally:
+            await leases.close()
+
+    assert asyncio.run(late()) is None
 
 
 def test_a_client_that_comes_while_the_server_ends_gets_a_server(tmp_path: Path) -> None:

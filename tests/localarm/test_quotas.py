@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.localarm.conftest import Local
-from tests.localarm.test_laws import WEST, copy_of
+from tests.localarm.conftest import Local, Maker
+from tests.localarm.test_laws import EMPTY, WEST, copy_of
 from tests.localarm.test_operations import definition, version_body
 
 from localarm import quotas
+from localarm.faults import Fault
 from localarm.messages import Response
 
 
@@ -53,3 +54,12 @@ def test_galleries_definitions_and_versions_are_counted_by_region(
     disk = local.disk("d")
     assert local.ask("PUT", f"{place}/versions/1.0.0", version_body(disk)).status == 201
     assert local.ask("PUT", f"{place}/versions/1.0.1", version_body(disk)).status == 409
+
+
+def test_what_a_failed_creation_left_takes_no_room_from_the_next(make_local: Maker) -> None:
+    local = make_local(disk_quota=2)  # the machine's own disk is one
+    local.application.faults.add(Fault("fail", "PUT", "disks"))
+    disk = f"{local.compute}/disks/d"
+    assert local.done(local.ask("PUT", disk, EMPTY))["status"] == "Failed"
+    assert local.ask("PUT", f"{local.compute}/disks/e", EMPTY).status == 409
+    assert local.done(local.ask("PUT", disk, EMPTY))["status"] == "Succeeded"

@@ -58,3 +58,10 @@ def test_an_update_that_replicates_nothing_fails_no_region(local: Local) -> None
     local.done(local.ask("PUT", version, version_body(snapshot(local, "s", local.disk("d")))))
     failed(local, "PATCH", version, {"tags": {"a": "b"}})
     assert status(local, version) == ("Completed", [("westeurope", "Completed", 100)])
+
+
+def test_a_version_whose_deletion_failed_is_where_it_was(local: Local) -> None:
+    version = f"{definition(local)}/versions/1.0.0"
+    local.done(local.ask("PUT", version, version_body(snapshot(local, "s", local.disk("d")))))
+    failed(local, "DELETE", version, None)
+    assert status(local, version) == ("Completed", [("westeurope", "Completed", 100)])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.localarm.conftest import Hands, Local, Maker, Patient
 from tests.localarm.invariants import check_world
-from tests.localarm.test_laws import copy_of
+from tests.localarm.test_laws import attach, copy_of
 from tests.localarm.test_operations import beginning, definition, from_image, platform, version_body
 
+from localarm.blobs import BlobStore
+from localarm.devices import NoDevices
 from localarm.faults import Fault
 from localarm.messages import Response
 from localarm.state import SqliteState
@@ -117,3 +121,121 @@ def test_a_disk_that_did_not_grow_is_as_it_was(make_local: Maker) -> None:
     local.application.faults.add(Fault("fail", "PATCH", "disks"))
     assert local.done(local.ask("PATCH", disk, {"properties": {"diskSizeGB": 3}}))["status"] == "Failed"
     assert local.ask("GET", disk).payload["properties"]["diskSizeGB"] == 1
+
+
+class Noting(NoDevices):
+    """Devices that note which were made read-only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_only: list[int] = []
+
+    def make_read_only(self, lun: int) -> int:
+        self.read_only.append(lun)
+        return 0
+
+
+def sharing(local: Local, disk: str) -> int:
+    """How many names the file of a disk has."""
+    return int(local.world.blobs.path(local.world.find("disks", disk).blob).stat().st_nlink)
+
+
+def test_a_snapshot_taken_while_its_disk_is_attached_does_not_change(make_local: Maker) -> None:
+    """The guest writes to a file of its own, not to that of the snapshot."""
+    local = make_local()
+    disk = local.disk("d")
+    local.world.lasts = lambda kind: 60.0 if "attach" in kind else 0.0
+    attaching = attach(local, disk)
+    taken = local.ask("PUT", f"{local.compute}/snapshots/s", copy_of(disk))
+    assert local.done(taken)["status"] == "Succeeded"
+    assert sharing(local, disk) == 2
+    assert local.done(attaching)["status"] == "Succeeded"
+    assert list(local.world.devices.attached()) == [0]
+    assert sharing(local, disk) == 1
+    check_world(local.world)
+
+
+def test_who_preempts_an_attach_waits_for_its_disk(make_local: Maker) -> None:
+    """A disk that shares its file with a snapshot gets one of its own before the guest sees it, whoever attaches it."""
+    patient = Patient()
+    local = make_local(workshop=patient, concurrent_writes="preempt")
+    first, second = local.disk("a"), local.disk("b")
+    local.done(local.ask("PUT", f"{local.compute}/snapshots/s", copy_of(first)))
+    local.world.lasts = lambda kind: 60.0
+    attach(local, first)
+    later = attach(local, second)
+    local.clock.now += 100
+    local.ask("GET", first)
+    assert not local.world.devices.attached()
+    patient.work()
+    assert local.done(later)["status"] == "Succeeded"
+    assert sorted(local.world.devices.attached()) == [0, 1]
+    assert sharing(local, first) == 1
+    check_world(local.world)
+
+
+def test_a_captured_device_stays_read_only_after_a_restart(make_local: Maker, tmp_path: Path) -> None:
+    """What the guest writes then would else be in the snapshot."""
+
+    state = tmp_path / "world.sqlite"
+    local = make_local(state=SqliteState(state))
+    captured, other = local.disk("captured"), local.disk("other")
+    local.done(attach(local, captured, other))
+    local.done(local.ask("PUT", f"{local.compute}/snapshots/s", copy_of(captured)))
+    local.world.close()
+    devices = Noting()
+    again = make_local(state=SqliteState(state), devices=devices, clock=local.clock)
+    assert list(devices.attached()) == [0, 1]
+    assert devices.read_only == [0]
+    check_world(again.world)
+
+
+def test_a_disk_does_not_grow_while_it_is_being_attached(make_local: Maker) -> None:
+    """Else its file could be replaced under the device."""
+    local = make_local()
+    disk = local.disk("d")
+    local.world.lasts = lambda kind: 60.0
+    attach(local, disk)
+    refused = local.ask("PATCH", disk, {"properties": {"diskSizeGB": 3}})
+    assert (refused.status, refused.payload["error"]["code"]) == (409, "OperationNotAllowed")
+
+
+@pytest.mark.parametrize("what", ["image", "version"])
+def test_what_is_refused_leaves_devices_alone(make_local: Maker, what: str) -> None:
+    """A device is read-only once its disk is captured: not when another disk of the same request is not there."""
+    devices = Noting()
+    local = make_local(devices=devices)
+    disk = local.disk("d")
+    local.done(attach(local, disk))
+    missing = f"{local.compute}/disks/none"
+    body: Any
+    if what == "image":
+        path = f"{local.compute}/images/i"
+        disks = {
+            "osDisk": {"osType": "Linux", "managedDisk": {"id": disk}},
+            "dataDisks": [{"lun": 0, "managedDisk": {"id": missing}}],
+        }
+        body = {"location": "westeurope", "properties": {"hyperVGeneration": "V2", "storageProfile": disks}}
+    else:
+        path = f"{definition(local)}/versions/1.0.0"
+        body = version_body(disk)
+        body["properties"]["storageProfile"]["dataDiskImages"] = [{"lun": 0, "source": {"id": missing}}]
+    assert local.ask("PUT", path, body).status == 404
+    assert devices.read_only == []
+
+
+def test_a_disk_is_thawed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second copy would replace the first, which a guest may write to by then."""
+    store = BlobStore(tmp_path)
+    store.create("disk", 1 << 20)
+    store.share("disk", "snapshot")
+    copies: list[int] = []
+
+    def copying(source: int, to: int, length: int) -> None:
+        copies.append(length)
+        time.sleep(0.05)
+
+    monkeypatch.setattr("localarm.blobs._copy_data", copying)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(store.thaw, ["disk"] * 4))
+    assert copies == [1 << 20]
