@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from tests.virtual import furnishing
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import Place, image_spec, placed
 
-from gilder.azure.galleries import VersionPlan, publish_version
+from gilder.azure.galleries import VersionPlan, delete_version, publish_version
 from gilder.model.outcomes import Built
 from gilder.model.spec import Caching, TargetRegion
 from localarm.faults import Fault
 
 READS_A_SECOND = 25
+LOOKS_AT_ONE = 45
+"""Looks at one operation that Azure allows at once (GetOperationResource, recorded)."""
 PUBLICATIONS = 370
 """As many as may begin at once; with two regions, whose replication takes eight minutes."""
 
@@ -87,6 +90,26 @@ def test_a_throttled_look_is_not_repeated_before_its_time(tmp_path: Path) -> Non
         await published(place, plan, 0)
         refused = [entry["time"] for entry in place.application.audit if entry["status"] == 429]
         assert len(refused) == 10
-        assert min(later - earlier for earlier, later in itertools.pairwise(refused)) > 15
+        assert min(later - earlier for earlier, later in itertools.pairwise(refused)) > 5
+
+    in_a_place(tmp_path, main)
+
+
+@pytest.mark.parametrize("shallow", [False, True])
+def test_a_version_comes_and_goes_with_few_looks_that_notice_it_soon(tmp_path: Path, shallow: bool) -> None:
+    """Its deletion takes a minute and a half, and was looked at each second; a shallow one was noticed 14 s too late."""
+
+    async def main(place: Place) -> None:
+        plan = replace(await ready(place), shallow=shallow, regions=(TargetRegion(name="westeurope"),))
+        kind = "version.create.disk.shallow" if shallow else "version.create.disk.1"
+        for act, lasts in (
+            (publish_version(place.arm, plan), place.world.lasts(kind)),
+            (delete_version(place.arm, plan.id), place.world.lasts("version.delete")),
+        ):
+            place.application.audit.clear()
+            start = anyio.current_time()
+            await act
+            assert anyio.current_time() - start < lasts * 1.01 + 9
+            assert len(place.application.audit) < LOOKS_AT_ONE
 
     in_a_place(tmp_path, main)

@@ -76,6 +76,11 @@ class VersionPlan:
     replaces: str = ""
     """These two as of an image's plan."""
 
+    @property
+    def usual(self) -> Usual:
+        """How long publishing it takes."""
+        return Usual.PUBLISH_SHALLOW if self.shallow else Usual.PUBLISH_VERSION
+
 
 @dataclass(frozen=True, slots=True)
 class RegionProgress:
@@ -269,7 +274,7 @@ async def publish_version(
         begin=versions.begin_create_or_update,
         body=_body(plan),
         state=lambda: _state(arm, plan.id, lambda made: made.of(plan.snapshot)),
-        usual=Usual.PUBLISH_VERSION,
+        usual=plan.usual,
         doing=f"publishing the image version {'/'.join(plan.id.names)}",
     )
     failure: CloudError | None = None
@@ -310,7 +315,11 @@ async def delete_version(arm: Arm, version: ArmId, which: Which = anyone) -> boo
     One that is still being replicated refuses that (409), so its end is waited for first.
     """
     begin = arm.client(version.subscription).gallery_image_versions.begin_delete
-    return await removed(arm, version, begin, lambda: _state(arm, version, which), Usual.PUBLISH_VERSION)
+
+    async def state() -> str:
+        return await _state(arm, version, which)
+
+    return await removed(arm, version, begin, state, Usual.PUBLISH_VERSION, lasts=Usual.DELETE_VERSION)
 
 
 def misfit(definition: Definition, generation: str, architecture: str = "") -> str | None:

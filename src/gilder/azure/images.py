@@ -161,4 +161,8 @@ async def delete_image(arm: Arm, image: ArmId, which: Which = anyone) -> bool:
     One that is still being created refuses that (409), so its end is waited for first.
     """
     begin = arm.client(image.subscription).images.begin_delete
-    return await removed(arm, image, begin, lambda: _state(arm, image, which), Usual.CREATE_IMAGE)
+
+    async def state() -> str:
+        return await _state(arm, image, which)
+
+    return await removed(arm, image, begin, state, Usual.CREATE_IMAGE, lasts=Usual.DELETE_IMAGE)

@@ -27,28 +27,36 @@ class Usual(float, Enum):
     DELETE = 0.15
     CHANGE_DISKS = 7.65
     CREATE_IMAGE = 4.05
+    DELETE_IMAGE = 4.95
+    PUBLISH_SHALLOW = 30.1
     PUBLISH_VERSION = 430.0
+    DELETE_VERSION = 90.1
 
 
 def moments(usual: Usual) -> Iterator[float]:
-    """When to look at an operation, in seconds: some early ones, few until it may end, closer ones when it should."""
+    """When to look at an operation, in seconds: some early ones, few until it may end, closer ones when it should.
+
+    A long one varies by a fifth (recorded), so the closer looks begin before its usual end.
+    """
     at = 0.0
     for wait in (0.1, 0.25, 0.4):
         if at + wait < usual:
             at += wait
             yield at
-    far = max(1.0, usual / 20)
-    close = min(20.0, usual / 20) if usual > 60 else max(0.1 if usual < 1 else 0.2, usual / 40)
-    while at + far < usual:
+    is_long = usual >= _LONG
+    far = max(1.0, usual / (10 if is_long else 20))
+    close = min(10.0, usual / 20) if usual > 20 else max(0.1 if usual < 1 else 0.2, usual / 40)
+    ahead = close * (usual * 0.2 // close) if is_long else 0.0
+    while at + far < usual - ahead:
         at += far
         yield at
-    at = usual + 0.05
-    while at < usual * 1.6 + 1:
+    at = usual + 0.05 - ahead
+    while at < (usual * 1.3 if is_long else usual * 1.6 + 1):
         yield at
         at += close
     while True:
         yield at
-        at += min(20.0, max(1.0, usual / 3))
+        at += min(30.0 if is_long else 20.0, max(1.0, usual / 3))
 
 
 class Looks(Iterator[float]):

@@ -96,14 +96,17 @@ async def removed(
     state: Callable[[], Awaitable[str]],
     usual: Usual,
     *,
+    lasts: Usual = Usual.DELETE,
     ours_by_name: bool = False,
 ) -> bool:
     """Delete a resource if it is there, once nothing else changes it; False when one is there that is not meant.
 
     Raises CloudError.
 
-    `begin` is the SDK's call, `state` and `usual` are as for `settled`. A change that the state did not show, such as a
-    deletion that another process began a moment ago, refuses this one (409) and is waited for as well.
+    `begin` is the SDK's call, `state` and `usual` are as for `settled`; `lasts` is how long the deletion takes.
+
+    A change that the state did not show, such as a deletion that another process began a moment ago, refuses this one (409)
+    and is waited for as well.
 
     A look that shows nothing may be older than the creation. What is `ours_by_name` is deleted without a look, which does
     nothing when there is nothing (204); with other names it is looked for again, lest somebody else's be deleted.
@@ -116,7 +119,7 @@ async def removed(
             await settled(state, usual)
         try:
             operation = await arm.change(doing, begin, id_.resource_group, *id_.names)
-            await arm.finished(id_.subscription, operation, looks(Usual.DELETE))
+            await arm.finished(id_.subscription, operation, looks(lasts))
         except NotFound:
             return True
         except Conflict:

@@ -109,7 +109,7 @@ async def _watch(arm: Arm, plan: ProductPlan, following: anyio.CancelScope) -> N
 
 
 async def _ends(arm: Arm, plan: ProductPlan, operations: Sequence[Operation], say: Callable[[str], None]) -> None:
-    usual = Usual.CREATE_IMAGE if isinstance(plan, ImagePlan) else Usual.PUBLISH_VERSION
+    usual = Usual.CREATE_IMAGE if isinstance(plan, ImagePlan) else plan.usual
     for operation in operations:
         if not _at_home(arm, operation):
             continue
