@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Generator
 
 import pytest
+
+# A shell has what it starts in the background ignore it, and gilder leaves an ignored signal alone: the tests of signals
+# would wait for ever in the half that tests/run.sh starts so.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -140,11 +140,14 @@ def test_builds_go_on_while_nobody_reads_and_three_signals_end_them(tmp_path: Pa
     command = [sys.executable, "-c", PROGRAM, str(ticks), look]
     environment = {**os.environ, "GITHUB_ACTIONS": "true" if look == "folded" else ""}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
-        _wait_for(ticks, 50)
-        for _ in range(3):
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.2)
-        assert process.wait(10) == 1
+        try:
+            _wait_for(ticks, 50)
+            for _ in range(3):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.2)
+            assert process.wait(10) == 1
+        finally:
+            process.kill()
 
 
 def _wait_for(ticks: Path, number: int) -> None:
