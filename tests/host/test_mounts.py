@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -291,6 +292,38 @@ async def test_missing_targets_are_made_and_files_can_be_bound(
         await guest.run("touch /srv/deep/scratch/file")
     assert await guest.read("/run/new/token") == b""
     assert not await guest.exists("/srv/deep/scratch/file")
+
+
+class Env:
+    """A `command_wrapper` that changes nothing."""
+
+    text = "env {{.Command}}"
+
+    def render(self, data: Mapping[str, str]) -> str:
+        return f"env {data['Command']}"
+
+
+async def test_the_default_mounts_are_as_mount_makes_them(guest: Guest, ledger: MemoryLedger) -> None:
+    """They are made without that program, whose start takes longer than the mounts."""
+
+    def seen() -> list[list[str]]:
+        lines = (Path(f"/proc/{guest.box.pid}/mountinfo").read_text()).splitlines()
+        words = [line.split(" ") for line in lines if str(guest.root) in line]
+        return [[*each[3:6], *each[each.index("-") + 1 :]] for each in words]
+
+    async with extra_mounted(guest.box, guest.root, DEFAULT_CHROOT_MOUNTS, ledger):
+        without = seen()
+    guest.box.wrapper = Env()
+    async with extra_mounted(guest.box, guest.root, DEFAULT_CHROOT_MOUNTS, ledger):
+        assert seen() == without
+    assert len(without) > 4
+
+
+async def test_what_the_kernel_does_not_mount_is_told_in_the_words_of_mount(guest: Guest, ledger: MemoryLedger) -> None:
+    mount = ChrootMount(type="bind", source="/not/there", target="/srv")
+    with pytest.raises(CommandFailed, match=r"mount: .*/not/there"):
+        async with extra_mounted(guest.box, guest.root, [mount], ledger):
+            raise AssertionError("not reached")
 
 
 async def test_no_mounts_are_no_mounts(guest: Guest, ledger: MemoryLedger) -> None:

@@ -53,7 +53,7 @@ def moments(usual: Usual) -> Iterator[float]:
     at = usual + 0.05 - ahead
     while at < (usual * 1.3 if is_long else usual * 1.6 + 1):
         yield at
-        at += close
+        at += close / 2 if 1 < usual < 20 and at < usual * 1.1 else close
     while True:
         yield at
         at += min(30.0 if is_long else 20.0, max(1.0, usual / 3))

@@ -10,7 +10,7 @@ from azure.mgmt.compute import models
 
 from gilder.azure.arm import Arm
 from gilder.azure.creating import Creation, created
-from gilder.azure.operations import Usual
+from gilder.azure.operations import Begun, Usual, unheard
 from gilder.azure.settling import FOREIGN, removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound
@@ -30,8 +30,8 @@ class SnapshotPlan:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-async def take_snapshot(arm: Arm, plan: SnapshotPlan) -> None:
-    """Take a snapshot and wait until it is there; raises CloudError."""
+async def take_snapshot(arm: Arm, plan: SnapshotPlan, begun: Begun = unheard) -> None:
+    """Take a snapshot and wait until it is there; raises CloudError. `begun` hears of the operation."""
     snapshots = arm.client(plan.id.subscription).snapshots
     creation = models.CreationData(create_option="Copy", source_resource_id=str(plan.disk))
     properties = models.SnapshotProperties(creation_data=creation, incremental=plan.incremental)
@@ -47,7 +47,7 @@ async def take_snapshot(arm: Arm, plan: SnapshotPlan) -> None:
         usual=Usual.TAKE_SNAPSHOT,
         doing=doing,
     )
-    await created(arm, what)
+    await created(arm, what, begun)
 
 
 async def snapshot_state(arm: Arm, snapshot: ArmId, tags: Mapping[str, str] | None = None) -> str:

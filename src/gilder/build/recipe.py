@@ -64,15 +64,19 @@ async def _from_plan(job: Job, entry: Entry, attach_to_come: Announcement, workp
             if spec.skip_create_image:
                 return ()
             if caching is not Caching.READ_WRITE:
-                await snapshots.take()  # still attached: the detach is off the critical path
-                slot.release_soon()
-                entry.leave()  # what follows needs no slot
+                # Still attached: the detach is off the critical path. What follows needs no slot.
+                await snapshots.take(begun=lambda: _left(slot, entry))
                 published = await publish(plan, site, ledger, story)
                 await snapshots.give_back_soon()  # while the detach goes on
                 return published
         entry.leave()
         await snapshots.take()  # a ReadWrite cache of the host is written back only by the detach
         return await publish(plan, site, ledger, story)
+
+
+def _left(slot: Slot, entry: Entry) -> None:
+    slot.release_soon()
+    entry.leave()
 
 
 async def _worked(job: Job, place: Place, attach_to_come: Announcement, workplace: Workplace) -> Slot:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 
 import anyio
 
 from gilder.azure.disks import DiskPlan, create_disk, delete_disk
+from gilder.azure.operations import Operation
 from gilder.azure.snapshots import SnapshotPlan, delete_snapshot, take_snapshot
 from gilder.build.leases import KEPT, LEASE
 from gilder.build.site import Site
@@ -86,17 +87,33 @@ class Snapshots:
         self._keep = keep
         self._there: set[ArmId] = set()
 
-    async def take(self) -> None:
-        """Take them now; the disks must be unmounted and flushed."""
+    async def take(self, begun: Callable[[], None] = lambda: None) -> None:
+        """Take them now; the disks must be unmounted and flushed.
+
+        `begun` is called once Azure has accepted all of them: from then on the disks may be detached, but not deleted
+        (docs/decisions/0009).
+        """
         self._there.update(plan.id for plan in self._plans)
         names = ", ".join(plan.id.name for plan in self._plans)
-        await self._story.step(Stage.SNAPSHOT, self._take_all, names)
+        await self._story.step(Stage.SNAPSHOT, lambda: self._take_all(begun), names)
 
-    async def _take_all(self) -> None:
+    async def _take_all(self, begun: Callable[[], None]) -> None:
+        asked = {plan.id for plan in self._plans}
+
+        async def take(plan: SnapshotPlan) -> None:
+            async def accepted(operation: Operation | None = None) -> None:
+                if plan.id in asked:
+                    asked.remove(plan.id)
+                    if not asked:
+                        begun()
+
+            tags = _leased(self._site, plan, keep=self._keep)
+            await take_snapshot(self._site.arm, replace(plan, tags=tags), accepted)
+            await accepted()  # of one that was there at once, or whose answer was lost, nothing was heard
+
         async with anyio.create_task_group() as group:
             for plan in self._plans:
-                tags = _leased(self._site, plan, keep=self._keep)
-                group.start_soon(take_snapshot, self._site.arm, replace(plan, tags=tags))
+                group.start_soon(take, plan)
 
     async def give_back_soon(self) -> None:
         """Delete them before the block ends, if that goes well; on leaving it is tried again, and told when it fails.

@@ -21,7 +21,7 @@ from typing import Any
 
 from gilder.host.beneath import LIBC, Root, checked, lstat, unlink
 
-_NOSUID, _NODEV, _NOEXEC = 0x2, 0x4, 0x8
+_NOSUID, _NODEV, _NOEXEC, _BIND = 0x2, 0x4, 0x8, 0x1000
 _DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 """Names and numbers, from the kernel's list (admin-guide/devices.txt)."""
 _DEVICE_LINKS = (
@@ -143,6 +143,13 @@ class Keeper:
                 inside.directory(os.path.dirname(path))
                 inside.create(path, b"", 0o644)
                 return inside.real(path)
+
+    def mount(self, kind: str, source: str, at: str) -> None:
+        """Mount at the real path `at`, as mount(8) does without options; `kind` may be `bind`. Raises OSError."""
+        words = [source.encode(), at.encode(), None, _BIND, None]
+        if kind != "bind":
+            words = [source.encode(), at.encode(), kind.encode(), 0, None]
+        checked(LIBC.mount(*words), at)
 
     def make_devices(self, at: str) -> None:
         """Fill a fresh tmpfs, seen from this namespace, with the devices that every program expects."""
