@@ -113,3 +113,17 @@ def test_a_version_comes_and_goes_with_few_looks_that_notice_it_soon(tmp_path: P
             assert len(place.application.audit) < LOOKS_AT_ONE
 
     in_a_place(tmp_path, main)
+
+
+def test_many_builds_on_a_cloud_without_latency_do_not_wait_for_usual_times(tmp_path: Path) -> None:
+    """Sixty-four of them used up the looks that hope for an early end, and waited eight seconds for the VM."""
+
+    async def main() -> None:
+        async with placed(tmp_path, 64, latency="none", throttle=False) as place:
+            place.seconds = lambda build: 0.4
+            start = anyio.current_time()
+            outcomes = await place.build([image_spec(f"image{number}") for number in range(64)])
+            assert all(isinstance(outcome, Built) for outcome in outcomes)
+            assert anyio.current_time() - start < 12
+
+    in_virtual_time(main)

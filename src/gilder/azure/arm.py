@@ -241,19 +241,28 @@ class Arm:
         if operation is None:
             return {}
         pace = self.hurried if looks.hurried else self.unhurried
-        await self.pause(0.0 if self._hopeful() else looks.wait(hopeful=False), pace)
+        if not self._hopeful():
+            await self._worth_a_look(looks)
         while True:
+            await self.pause(0.0, pace)
             progress = await self._look(subscription, operation)
             if progress.done:
                 if progress.error is not None:
                     raise OperationFailed(progress.error.message, code=progress.error.code, status=200)
                 return progress.output
-            await self.pause(looks.wait(hopeful=self._hopeful()), pace)
+            await self._worth_a_look(looks)
 
     async def pause(self, seconds: float, pace: Pace) -> None:
         """Wait for the next look, and longer while many do: all together they must not use up what there is to read."""
         await anyio.sleep(seconds)
         await anyio.sleep(pace.wait(anyio.current_time()))
+
+    async def _worth_a_look(self, looks: Looks) -> None:
+        """Wait for a moment at which the operation should end, or at which there are looks enough to hope for that."""
+        for wait in looks:
+            await anyio.sleep(wait)
+            if not looks.only_hopes or self._hopeful():
+                return
 
     def _hopeful(self) -> bool:
         return self.hurried.left(anyio.current_time()) > PLENTY * HURRIED_AT_ONCE

@@ -73,17 +73,16 @@ class Looks(Iterator[float]):
         self._moments = moments(usual)
         self.hurried = usual < _LONG
         """Whether anybody waits for it with something to hold, such as a LUN."""
+        self.only_hopes = True
+        """Whether the next look only hopes that the operation ends before its time."""
 
     def __next__(self) -> float:
-        return self.wait()
-
-    def wait(self, *, hopeful: bool = True) -> float:
-        """Seconds until the next look. Who is not `hopeful` looks when the operation should end, and not before."""
+        """Seconds until the next look."""
         while True:
             moment = next(self._moments)
             wait = self._start + moment - self._clock()
-            too_early = not hopeful and moment < min(self._usual, _HOPE)
-            if wait > -_PAST and not too_early:
+            if wait > -_PAST:
+                self.only_hopes = moment < min(self._usual, _HOPE)
                 return max(_LEAST, wait)
 
 
