@@ -187,8 +187,9 @@ class Scene(Place):
             yield arm
 
     def strike(self, *faults: Fault) -> list[Armed]:
-        """Arm faults; what happened before is forgotten."""
+        """Arm faults; what happened before is forgotten, also by stale reads: what is there was never seen missing."""
         self.application.audit.clear()
+        self.world.before.clear()
         return [self.application.faults.add(fault) for fault in faults]
 
     def fired(self) -> int:
