@@ -9,11 +9,13 @@ import pytest
 from tests.sweeps.cells import Cell, examined
 from tests.virtual.furnishing import disk
 from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import VM, Place, PretendedDevices, no_turn, placed
+from tests.virtual.place import VM, Place, PretendedDevices, image_spec, no_turn, placed
 
 from gilder.azure.machines import Attachment, attach_and_detach, vm_view
 from gilder.azure.operations import Usual, looks
+from gilder.engine import Stopping
 from gilder.model.ids import ArmId
+from gilder.model.outcomes import Cancelled
 from gilder.model.spec import Caching
 from gilder.slots import SlotWriter, served
 from gilder.slots.leftovers import detach_leftovers
@@ -158,5 +160,34 @@ def test_a_disk_that_says_that_it_is_attached_is_no_free_disk(tmp_path: Path) ->
             assert not again.refused
             assert view.disks
             assert (await vm_view(place.arm, VM)).disks == ()
+
+    in_virtual_time(main)
+
+
+def test_a_disk_whose_detach_fails_is_not_deleted_beneath_the_vm() -> None:
+    """Azure lets a disk be deleted that does not say that it is attached, and the VM is left with one that there is not."""
+    faults = (Fault("cancel", "POST", "virtualmachines/attachdetachdatadisks", times=5),)
+    assert examined(Cell("detach", ("image", "image", "image"), faults)).violations == ()
+
+
+@pytest.mark.parametrize("scale", [3.0, 10.0])
+def test_in_a_hurry_no_disk_is_deleted_that_is_still_being_attached(tmp_path: Path, scale: float) -> None:
+    async def main() -> None:
+        async with placed(tmp_path, scale=scale) as place:
+            stopping = Stopping(lambda text: None)
+            async with anyio.create_task_group() as group:
+
+                async def stop() -> None:
+                    await anyio.sleep(2.5 * scale)  # the disk is there, and the VM attaches it
+                    stopping.signalled("SIGINT")
+                    stopping.signalled("SIGINT")
+
+                group.start_soon(stop)
+                (outcome,) = await place.build([image_spec("img")], None, stopping)
+            assert isinstance(outcome, Cancelled)
+            left = {residue.what.split()[0] for residue in outcome.residues}
+            await anyio.sleep(100)
+            assert place.world.violations == []
+            assert bool(place.left()) == bool(left)
 
     in_virtual_time(main)

@@ -54,6 +54,7 @@ def _deletion(site: Site, plan: DiskPlan, story: Story, *, keep: bool) -> Releas
         if keep:
             story.say(f"the disk stays, as skip_cleanup asks: {plan.id}")
             return
+        await site.writer.must_be_gone(plan.id)
         with story.telling(Stage.CLEAN_UP, f"deleting the disk {plan.id.name}"):
             if not await delete_disk(site.arm, plan.id, _whose(site, plan)):
                 story.say(f"the disk {plan.id} that is there was made by somebody else, and stays")

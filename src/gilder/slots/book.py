@@ -47,6 +47,8 @@ class Book:
         """Disks whose builds want them, or work on them."""
         self.in_doubt: set[ArmId] = set()
         """Disks whose attach was sent and has not been seen in the VM's list."""
+        self.undetached: dict[ArmId, str] = {}
+        """Disks whose detach somebody waits for, or waited for in vain, and why the VM may still have them."""
         self.announcements = 0
         self.hurried = False
         self.statistics = WriterStatistics()
@@ -108,6 +110,7 @@ class Book:
     def abandon(self, disk: ArmId, why: str) -> None:
         """Give up a disk that cannot be detached: its LUN is not handed out again."""
         self.working.discard(disk)
+        self.undetached[disk] = why
         lease = self.leases.pop(disk, None)
         if lease is not None and self.is_open:
             self.pool.quarantine(lease.lun, why)

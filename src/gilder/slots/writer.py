@@ -160,6 +160,11 @@ class SlotWriter:
 
     async def detach(self, disk: ArmId) -> None:
         """Detach a disk if the VM may have it by our doing, and wait until it is gone; raises CloudError."""
+        self.book.undetached[disk] = "its detach has not ended"
+        await self._until_gone(disk)
+        del self.book.undetached[disk]
+
+    async def _until_gone(self, disk: ArmId) -> None:
         self.detach_soon(disk)
         while True:
             while (wish := next((w for w in self.book.detaches if w.disk == disk), None)) is not None:
@@ -180,6 +185,16 @@ class SlotWriter:
         """Give up a disk that cannot be detached: its LUN is not handed out again."""
         self.book.abandon(disk, why)
         self.poke()
+
+    async def must_be_gone(self, disk: ArmId) -> None:
+        """Raise Conflict when the VM still has a disk whose detach did not end: such a one must not be deleted.
+
+        Azure refuses that only while the disk itself says that it is attached; else the VM is left with a disk that there is
+        not (kubernetes issue 82714).
+        """
+        why = self.book.undetached.get(disk)
+        if why is not None and (await vm_view(self._arm, self.vm)).lists(disk) is not None:
+            raise Conflict(f"the VM {self.vm.name} still has it: {why}")
 
     def tells_width(self, width: Callable[[int], None]) -> None:
         """From now on tell how many data disks of this run the VM can have, with those it has, as others come and go."""
