@@ -254,15 +254,15 @@ def test_the_end_is_estimated_from_earlier_builds_and_the_width_of_the_run() -> 
 @pytest.mark.parametrize(
     ("gauges", "seconds"),
     [
-        (Gauges(slots=8), 10 + 60 + 5 + 300),
-        (Gauges(slots=1), 4 * (2.5 * 10 + 60 + 5) + 300),
-        (Gauges(slots=8, places=1), 4 * 60 + 300),
-        (Gauges(slots=8, builds=1), 4 * (10 + 60 + 5 + 300)),
-        (Gauges(slots=0), 10 + 60 + 5 + 300),
+        (Gauges(slots=8), 10 + 60 + 305),
+        (Gauges(slots=1), 4 * (2.5 * 10 + 60) + 305),
+        (Gauges(slots=8, places=1), 4 * 60 + 305),
+        (Gauges(slots=8, builds=1), 4 * (10 + 60 + 305)),
+        (Gauges(slots=0), 10 + 60 + 305),
     ],
 )
 def test_a_run_ends_when_what_it_needs_most_does(gauges: Gauges, seconds: float) -> None:
-    usual = dict.fromkeys("abcd", Effort(attaching=10, working=60, capturing=5, after=300))
+    usual = dict.fromkeys("abcd", Effort(attaching=10, working=60, after=305))
     assert remaining(replace(View.of("abcd", 0.0, usual), gauges=gauges), 0) == pytest.approx(seconds)
 
 

@@ -66,7 +66,7 @@ async def test_the_timings_of_the_last_time_that_an_image_was_built(journal: Jou
         ([("publishing the image", 0, 300), ("detaching the disk", 0, 60), ("cleaning up", 300, 1)], Effort(after=301)),
         (
             [("looking up the source", 0, 1), ("creating the disk", 1, 2), ("taking the snapshot", 9, 3)],
-            Effort(3, capturing=3),
+            Effort(3, after=3),
         ),
         ([("a stage of a later version", 0, 9)], Effort()),
     ],

@@ -65,7 +65,7 @@ async def _from_plan(job: Job, entry: Entry, attach_to_come: Announcement, workp
                 return ()
             if caching is not Caching.READ_WRITE:
                 # Still attached: the detach is off the critical path. What follows needs no slot.
-                await snapshots.take(begun=lambda: _left(slot, entry))
+                await snapshots.take(begun=lambda: _give_up(slot, entry))
                 published = await publish(plan, site, ledger, story)
                 await snapshots.give_back_soon()  # while the detach goes on
                 return published
@@ -74,7 +74,8 @@ async def _from_plan(job: Job, entry: Entry, attach_to_come: Announcement, workp
         return await publish(plan, site, ledger, story)
 
 
-def _left(slot: Slot, entry: Entry) -> None:
+def _give_up(slot: Slot, entry: Entry) -> None:
+    """Have the disk detached soon, and let another build have the slot."""
     slot.release_soon()
     entry.leave()
 

@@ -21,7 +21,7 @@ _PART: dict[str, str] = {
     Stage.PRE_UNMOUNT: "working",
     Stage.CHROOT_LEFT: "working",
     Stage.UNMOUNT: "working",
-    Stage.SNAPSHOT: "capturing",
+    Stage.SNAPSHOT: "after",
     Stage.PUBLISH: "after",
     Stage.CLEAN_UP: "after",
     Stage.POST_PROCESS: "after",
@@ -38,20 +38,18 @@ class Effort:
         ahead: no slot yet: its source is looked up, its disk created.
         attaching: a slot, and the VM.
         working: a slot, and this machine.
-        capturing: a slot: the snapshot is taken.
-        after: no slot any more: the image is published.
+        after: no slot any more: the snapshot is taken, the image published.
     """
 
     ahead: float = 0.0
     attaching: float = 0.0
     working: float = 0.0
-    capturing: float = 0.0
     after: float = 0.0
 
     @property
     def whole(self) -> float:
         """From the first stage to the end."""
-        return self.ahead + self.attaching + self.working + self.capturing + self.after
+        return self.ahead + self.attaching + self.working + self.after
 
     @property
     def leaving(self) -> float:
@@ -64,7 +62,7 @@ class Effort:
     @property
     def in_slot(self) -> float:
         """How long nobody else can have its slot."""
-        return self.attaching + self.working + self.capturing + self.leaving
+        return self.attaching + self.working + self.leaving
 
     @property
     def path(self) -> float:
