@@ -71,7 +71,7 @@ def _troubled(
             for nth in (1, random.choice((2, 3))):
                 aimed = replace(fault, method=method, kind=kind, nth=nth)
                 step = random.randint(*steps)
-                yield Cell(f"{method} {kind}", (name,), faults, killed=step, recovering=(aimed,), passing=passes(fault))
+                yield Cell(f"{method} {kind}", (name,), faults, killed=step, recovering=(aimed,), passing=passes(aimed))
 
 
 def recovering(effort: Effort) -> Tally:

@@ -54,6 +54,8 @@ ENDINGS = (
 """What may go wrong with what a request starts."""
 
 READS = (Fault("stale"),)
+FORGOTTEN = Fault("refuse", status=404, code="NotFound")
+"""What becomes of the record of an operation, which Azure keeps for a day."""
 DEVICES = (Fault("device-never"), Fault("device-late", seconds=30))
 
 Operation = tuple[str, str]
@@ -78,6 +80,8 @@ def faults_of(operation: Operation) -> Iterator[Fault]:
     yield from ANSWERS
     if method == "GET":
         yield from READS
+        if kind == POLL:
+            yield FORGOTTEN
     elif "token" not in kind:
         yield from ENDINGS
         if kind in (MACHINE, BATCH):
@@ -91,7 +95,8 @@ PASSING_CODES = {"InternalServerError", "ServiceUnavailable", "AnotherOperationI
 def passes(fault: Fault) -> bool:
     """Whether the same request may succeed a little later, so that a fault of one occurrence is no reason to lose a build."""
     if fault.what == "refuse":
-        return fault.code in PASSING_CODES
+        only_a_look = fault.kind == POLL and fault.status in (400, 404, 409)
+        return only_a_look or fault.code in PASSING_CODES
     return fault.what in PASSING or (fault.what == "fail" and fault.code == "RetryableError")
 
 
@@ -115,7 +120,7 @@ def cells(scenarios: Sequence[str] = tuple(SCENARIOS), builds: Sequence[int] = (
                 for fault in faults_of(operation):
                     for nth in places(operation, times):
                         aimed = replace(fault, method=method, kind=kind, nth=nth)
-                        passing = passes(fault) and name not in DOOMED
+                        passing = passes(aimed) and name not in DOOMED
                         found.append(Cell(f"{method} {kind}", names, (aimed,), passing=passing))
     return found
 

@@ -16,7 +16,7 @@ from gilder.azure.disks import DiskPlan, Empty, create_disk, disk_facts
 from gilder.model.errors import CloudError, Conflict, OperationFailed
 from gilder.model.spec import DiskSku
 from gilder.model.tags import BUILD, RUN
-from localarm.faults import Fault
+from localarm.faults import OPERATIONS, Fault
 
 TROUBLES = {
     "dropped": Fault("drop", "PUT"),
@@ -48,6 +48,28 @@ def test_a_read_without_an_answer_is_made_again() -> None:
         found = examined(Cell("hang", ("image",), (Fault("hang", "GET", nth=nth),), passing=True))
         assert found.fired
         assert not found.violations
+
+
+@pytest.mark.parametrize("nth", [1, 13, 25, 37, 46])
+@pytest.mark.parametrize("status", [400, 404, 409])
+@pytest.mark.parametrize("kind", ["image", "version"])
+def test_what_the_cloud_refuses_to_tell_of_an_operation_is_seen_on_its_resource(
+    kind: str, status: int, nth: int
+) -> None:
+    """It goes on: a build was lost, an attachment left, and a disk counted as gone that was not."""
+    refused = Fault("refuse", "GET", OPERATIONS, status=status, code="NotFound", nth=nth, times=99)
+    for fault in (refused, replace(refused, times=1)):
+        found = examined(Cell("untold", (kind,), (fault,), passing=True))
+        assert found.fired
+        assert not found.violations
+
+
+def test_an_image_is_finished_though_the_cloud_refuses_to_tell_of_it_in_the_recovery() -> None:
+    dropped = Fault("drop", "PUT", "galleries/images/versions", times=99)
+    refused = Fault("refuse", "GET", OPERATIONS, status=400, code="InvalidParameter", nth=3)
+    found = examined(Cell("untold", ("version",), (dropped,), killed=288, recovering=(refused,), passing=True))
+    assert found.fired
+    assert not found.violations
 
 
 def test_a_failure_that_does_not_pass_counts_at_once() -> None:

@@ -25,7 +25,7 @@ from gilder.azure.errors import cloud_error
 from gilder.azure.operations import Looks, Operation, Progress, operation_of, progress_of
 from gilder.azure.tokens import SharedToken
 from gilder.azure.transport import AnswerWithin
-from gilder.model.errors import CloudError, Conflict, OperationFailed, Throttled, Unreachable
+from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, Throttled, Unreachable, Untold
 from gilder.model.events import THROTTLED
 from gilder.runtime.backoff import Pace, retry_delays
 from gilder.runtime.release import closing
@@ -235,6 +235,8 @@ class Arm:
     async def finished(self, subscription: str, operation: Operation | None, looks: Looks) -> Mapping[str, Any]:
         """Wait for an operation; raises OperationFailed if it ends as Failed or Canceled. Returns its output, if it tells.
 
+        Raises Untold when the service refuses to tell of it, Denied when the identity may not ask.
+
         A throttled or lost look does not end the wait: the operation goes on regardless. Nor is it repeated: the next one
         comes when it would have come anyway, so that many who are refused do not all ask again at once.
         """
@@ -282,6 +284,11 @@ class Arm:
             await anyio.sleep(refusal.retry_after or 1.0)
         except Unreachable:
             await anyio.sleep(next(self.backoff(30.0)))
+        except Denied:
+            raise
+        except CloudError as refusal:
+            # A 404 or 409 of the operation must not be taken for one of the resource: a disk counted as gone, and was not.
+            raise Untold(refusal.message, code=refusal.code, status=refusal.status, hint=refusal.hint) from refusal
         return Progress(done=False)
 
     async def close(self) -> None:

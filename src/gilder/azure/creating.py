@@ -10,9 +10,9 @@ from typing import Any
 import anyio
 
 from gilder.azure.arm import PASSING, PATIENCE, Arm
-from gilder.azure.operations import Begun, Usual, looks, unheard
-from gilder.azure.settling import MAY_SUCCEED_AGAIN, settled
-from gilder.model.errors import CloudError, Conflict, OperationFailed, Unreachable
+from gilder.azure.operations import Begun, Operation, Usual, looks, unheard
+from gilder.azure.settling import MAY_SUCCEED_AGAIN, settled, surely
+from gilder.model.errors import CloudError, Conflict, OperationFailed, Unreachable, Untold
 from gilder.model.ids import ArmId
 
 _TAKEN = "PropertyChangeNotAllowed"
@@ -62,7 +62,7 @@ async def created(
             )
             if operation is not None:
                 await begun(operation)
-            return await arm.finished(creation.id.subscription, operation, looks(creation.usual))
+            return await _seen_through(arm, creation, operation)
         except CloudError as error:
             if error.code == _TAKEN:
                 if in_doubt and await _there(creation):
@@ -79,6 +79,17 @@ async def created(
         if in_doubt and await _there(creation):
             return {}
     raise AssertionError("the loop has no end")
+
+
+async def _seen_through(arm: Arm, creation: Creation, operation: Operation | None) -> Mapping[str, Any]:
+    """Wait for the end of the operation; where the cloud refuses to tell of it, look at what became of the resource."""
+    try:
+        return await arm.finished(creation.id.subscription, operation, looks(creation.usual))
+    except Untold:
+        # A refused look is no failure: an image under way would be given up and, in a recovery, its snapshot deleted.
+        if await surely(creation.state, creation.usual) == "Succeeded":
+            return {}
+        raise
 
 
 def _may_pass(error: CloudError, *, in_doubt: bool, last: bool, late: bool) -> bool:

@@ -11,7 +11,7 @@ import anyio
 
 from gilder.azure.arm import PASSING, Arm
 from gilder.azure.operations import Usual, looks
-from gilder.model.errors import Conflict, NotFound, OperationFailed
+from gilder.model.errors import Conflict, NotFound, OperationFailed, Untold
 from gilder.model.ids import ArmId
 
 _UNSETTLED = ("Creating", "Updating", "Deleting")
@@ -106,7 +106,7 @@ async def removed(
     `begin` is the SDK's call, `state` and `usual` are as for `settled`; `lasts` is how long the deletion takes.
 
     A change that the state did not show, such as a deletion that another process began a moment ago, refuses this one (409)
-    and is waited for as well.
+    and is waited for as well. So is a deletion of which the service refuses to tell: the next one finds nothing, or meets it.
 
     A look that shows nothing may be older than the creation. What is `ours_by_name` is deleted without a look, which does
     nothing when there is nothing (204); with other names it is looked for again, lest somebody else's be deleted.
@@ -122,7 +122,7 @@ async def removed(
             await arm.finished(id_.subscription, operation, looks(lasts))
         except NotFound:
             return True
-        except Conflict:
+        except (Conflict, Untold):
             if tries >= _TRIES:
                 raise
         except OperationFailed as error:

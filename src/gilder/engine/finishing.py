@@ -16,9 +16,9 @@ from gilder.azure.operations import Begun, Operation, Usual, looks
 from gilder.azure.settling import LOOK_AGAIN, Product, surely
 from gilder.azure.snapshots import snapshot_state
 from gilder.build.products import ProductPlan, create_product, delete_product, product_made, snapshots_of
-from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, Throttled, Unreachable
+from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, Throttled, Unreachable, Untold
 
-_MAY_PASS = (Throttled, Unreachable, Denied, Conflict)
+_MAY_PASS = (Throttled, Unreachable, Untold, Denied, Conflict)
 """Refusals after which another recovery may succeed; any other is the cloud's last word."""
 
 _PATIENCE = 6 * 3600.0

@@ -4,7 +4,7 @@ GilderError
   UserError        the template or the options are wrong; nothing was touched
   Refused          the world is not as the build needs it; found out before anything was created
   CloudError       Azure said no
-    NotFound · Denied · Throttled · Conflict · OperationFailed · Unreachable
+    NotFound · Denied · Throttled · Conflict · OperationFailed · Untold · Unreachable
   HostError        this machine said no
     CommandFailed (CommandTimedOut) · ScriptFailed · ProvisionerTimedOut · Busy · DeviceMissing
   DeadlineMissed   a build or a stage of it took longer than it was given
@@ -71,6 +71,10 @@ class Conflict(CloudError):
 
 class OperationFailed(CloudError):
     """The request was accepted and its long-running operation ended as Failed or Canceled."""
+
+
+class Untold(CloudError):
+    """Azure refuses to tell of an operation that it accepted, which goes on all the same: its resource shows how it ends."""
 
 
 class Unreachable(CloudError):

@@ -11,7 +11,7 @@ from gilder.azure.api_versions import REFUSALS
 from gilder.azure.arm import PASSING, Arm
 from gilder.azure.machines import Attachment, VmView, attach_and_detach, update_disks
 from gilder.azure.operations import Operation
-from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, Throttled, Unreachable
+from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, Throttled, Unreachable, Untold
 from gilder.model.ids import ArmId
 
 _UNKNOWN_CALL = {*REFUSALS, "NotImplemented"}
@@ -92,6 +92,6 @@ def _again_at(throttled: Throttled) -> float:
 
 def collided(error: CloudError) -> bool:
     """Whether the write met somebody else's, or its fate is unknown: read the VM and try again."""
-    if isinstance(error, Unreachable | Throttled) or error.status == 412:
+    if isinstance(error, Unreachable | Throttled | Untold) or error.status == 412:
         return True
     return isinstance(error, Conflict | OperationFailed) and error.code in _OURS_TO_REPEAT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -145,16 +144,16 @@ async def _settled(arm: Arm, vm: ArmId) -> VmView:
 
 
 async def _without(arm: Arm, vm: ArmId, disks: Sequence[ArmId]) -> VmView:
-    """Detach these, again when the change met somebody else's or its fate is unknown; the VM as it is then."""
+    """Detach these, again (not for ever) when the change met another or its fate is unknown; the VM as it is then."""
     calls = DiskCalls(arm, vm)
     view = await _settled(arm, vm)
-    for tries in itertools.count(1):
+    for tries in range(1, _TRIES + 1):
         if not (listed := [disk for disk in disks if view.lists(disk)]):
             break
         try:
             await arm.finished(vm.subscription, await calls.send_in_time(view, [], listed), looks(Usual.CHANGE_DISKS))
         except CloudError as error:
-            if not collided(error) or tries >= _TRIES:
+            if not collided(error) or tries == _TRIES:
                 raise
             await anyio.sleep(2.0**tries)
         view = await _settled(arm, vm)

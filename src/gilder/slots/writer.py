@@ -22,6 +22,7 @@ from gilder.model.errors import (
     Denied,
     Refused,
     Throttled,
+    Untold,
 )
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
@@ -351,7 +352,7 @@ class SlotWriter:
             wish.sent.set()
         try:
             await self._arm.finished(self.vm.subscription, operation, looks(Usual.CHANGE_DISKS))
-        except Denied:
+        except (Denied, Untold):
             await self._quiet()  # what is seen during an operation is not what stays
             raise
 
