@@ -278,6 +278,16 @@ def test_without_earlier_builds_the_finished_ones_tell() -> None:
     assert remaining(after(view, [worked, finished("a", 30)]), 10) == pytest.approx(20)
 
 
+@pytest.mark.parametrize(("crowded", "seconds"), [(True, 2.7), (False, 27.0)])
+def test_the_last_of_a_first_night_have_the_crowded_cpus_for_themselves(crowded: bool, seconds: float) -> None:
+    view = replace(View.of([f"{number}" for number in range(11)], 0.0), gauges=Gauges(slots=10, crowded=crowded))
+    for build in map(str, range(9)):
+        worked = StageFinished(build=build, at=30, stage=Stage.PROVISION, seconds=30, ok=True)
+        view = after(view, [started(build, 0, Stage.PROVISION), worked, finished(build, 30)])
+    view = after(view, [started("9", 0, Stage.PROVISION), started("10", 30, Stage.PROVISION)])
+    assert remaining(view, 33) == pytest.approx(seconds)
+
+
 def test_a_new_image_is_taken_for_one_like_the_others() -> None:
     usual = {"a": Effort(working=30), "b": Effort(working=50), "c": Effort(working=40)}
     assert remaining(replace(View.of(["new"], 0.0, usual), gauges=Gauges(slots=2)), 0) == pytest.approx(40)

@@ -68,7 +68,7 @@ def test_images_that_wait_for_azure_are_not_taken_for_long_ones(tmp_path: Path) 
     [
         pytest.param(4, 24, 30.0, 0.25, 0, 0.15, id="slots"),
         pytest.param(32, 100, 30.0, 0.25, 0, 0.3, id="writes and images"),
-        pytest.param(32, 48, 60.0, 0.9, 0, 0.32, id="CPUs"),
+        pytest.param(32, 48, 60.0, 0.9, 0, 0.3, id="CPUs"),
         pytest.param(32, 16, 60.0, 0.25, 0, 0.15, id="nothing"),
         pytest.param(32, 16, 60.0, 0.25, 4, 0.15, id="parallel builds"),
     ],

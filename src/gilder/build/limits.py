@@ -32,6 +32,9 @@ _SHOWING = 3.0
 """Seconds until the work that has just begun shows in the pressure on the CPUs. A batch of disks comes all at once: if all of
 its builds began before any shows, they would end together too, and leave the CPUs idle while their LUNs change hands."""
 
+_LATELY = 30.0
+"""Seconds for which CPUs that were crowded count as such: a change of LUNs takes less."""
+
 
 class Entry:
     """A build's place among those that hold or soon need a slot; `leave` gives it up, once is enough."""
@@ -88,6 +91,7 @@ class Limits:
         self._when_crowded = _WORK_WHEN_CROWDED * cores
         self._may_begin = 0
         self._looked = -math.inf
+        self._last_crowded = -math.inf
         self._crowded = crowded
         self._turn = anyio.Lock()
         self._left = anyio.Event()
@@ -103,6 +107,13 @@ class Limits:
     def places(self) -> int:
         """How many builds work here at a time: as many as are good for crowded CPUs, or more where these have time."""
         return max(self._when_crowded, self._working.borrowed_tokens)
+
+    def crowded(self) -> bool:
+        """Whether the CPUs had no time to spare lately: they rest while LUNs change hands, however much there is to do."""
+        now = anyio.current_time()
+        if self._crowded():
+            self._last_crowded = now
+        return now - self._last_crowded < _LATELY
 
     @asynccontextmanager
     async def entered(self, story: Story) -> AsyncIterator[Entry]:

@@ -72,7 +72,13 @@ class Site:
         left = ((what, [self.arm.budgets.now(limit) for limit in limits], of) for what, limits, of in _LIMITS)
         known = ((what, [count for count in counts if count is not None], of) for what, counts, of in left)
         requests = tuple((what, of(counts)) for what, counts, of in known if counts)
-        return Gauges(done.attached - done.detached, self.limits.slots, requests, self.limits.places)
+        return Gauges(
+            done.attached - done.detached,
+            self.limits.slots,
+            requests,
+            self.limits.places,
+            crowded=self.limits.crowded(),
+        )
 
     def runs(self, wanted: str) -> bool:
         """Whether programs for an architecture run on this machine."""
