@@ -33,6 +33,15 @@ TROUBLES = {
 KINDS = {"disks": "image", "snapshots": "image", "images": "image", "galleries/images/versions": "version"}
 """A resource, and the kind of build that creates it."""
 
+WANTED = DiskPlan(
+    id=id_of("disks", "wanted"),
+    location="westeurope",
+    zone="",
+    source=Empty(),
+    sku=DiskSku.STANDARD_LRS,
+    size_gb=1,
+)
+
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("trouble", TROUBLES)
@@ -83,18 +92,10 @@ def test_the_first_failure_is_told_beside_the_last(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with placed(tmp_path, 4) as place:
-            plan = DiskPlan(
-                id=id_of("disks", "wanted"),
-                location="westeurope",
-                zone="",
-                source=Empty(),
-                sku=DiskSku.STANDARD_LRS,
-                size_gb=1,
-            )
             place.application.faults.add(Fault("fail", "PUT", code="RetryableError", message="No space left."))
             place.application.faults.add(Fault("fail", "PUT", code="Boom", message="Not there.", nth=2))
             with pytest.raises(OperationFailed) as failed:
-                await create_disk(place.arm, plan)
+                await create_disk(place.arm, WANTED)
             assert re.search(
                 r"^Not there\. \(Boom.*\nThe first try: No space left\. \(RetryableError", failed.value.message
             )
@@ -107,22 +108,13 @@ def test_a_lost_answer_does_not_make_a_strangers_disk_ours(tmp_path: Path) -> No
 
     async def main() -> None:
         async with placed(tmp_path, 4) as place:
-            plan = DiskPlan(
-                id=id_of("disks", "wanted"),
-                location="westeurope",
-                zone="",
-                source=Empty(),
-                sku=DiskSku.STANDARD_LRS,
-                size_gb=1,
-                tags={RUN: "theirs", BUILD: "theirs"},
-            )
-            await create_disk(place.arm, plan)
-            before = await disk_facts(place.arm, plan.id)
+            await create_disk(place.arm, replace(WANTED, tags={RUN: "theirs", BUILD: "theirs"}))
+            before = await disk_facts(place.arm, WANTED.id)
             place.application.faults.add(Fault("refuse", "PUT", "disks", status=409, code="Conflict", nth=2, times=99))
             place.application.faults.add(Fault("drop", "PUT", "disks"))
             with pytest.raises(CloudError) as refused:
-                await create_disk(place.arm, replace(plan, tags={RUN: "ours", BUILD: "ours"}))
+                await create_disk(place.arm, replace(WANTED, tags={RUN: "ours", BUILD: "ours"}))
             assert isinstance(refused.value, Conflict)
-            assert await disk_facts(place.arm, plan.id) == before
+            assert await disk_facts(place.arm, WANTED.id) == before
 
     in_virtual_time(main)

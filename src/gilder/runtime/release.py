@@ -190,34 +190,31 @@ async def releasing(ledger: Ledger, how: Release) -> AsyncIterator[None]:
     error of the block, if any, goes on; without one ReleaseFailed is raised if `how.must`.
     """
     entry = await _intended(ledger, how)
-    try:
+    async with _given_back_on_failure(ledger, entry, how):
         yield
-    except BaseException as error:
-        if await _kept(ledger, entry, how, error):
-            raise
-        if (failure := await _release(ledger, entry, how)) is not None:
-            error.add_note(failure.message)
-        raise
-    else:
-        failure = await _release(ledger, entry, how)
-        if failure is not None and how.must:
-            raise failure
+    failure = await _release(ledger, entry, how)
+    if failure is not None and how.must:
+        raise failure
 
 
 @asynccontextmanager
 async def undone_on_failure(ledger: Ledger, how: Release) -> AsyncIterator[None]:
     """Undo a thing only when the block does not end well: for what the user asked for, such as the image itself."""
     entry = await _intended(ledger, how)
+    async with _given_back_on_failure(ledger, entry, how):
+        yield
+    with anyio.CancelScope(shield=True):
+        await ledger.kept(entry)
+
+
+@asynccontextmanager
+async def _given_back_on_failure(ledger: Ledger, entry: Entry, how: Release) -> AsyncIterator[None]:
     try:
         yield
     except BaseException as error:
-        if await _kept(ledger, entry, how, error):
-            raise
-        if (failure := await _release(ledger, entry, how)) is not None:
+        if not await _kept(ledger, entry, how, error) and (failure := await _release(ledger, entry, how)) is not None:
             error.add_note(failure.message)
         raise
-    with anyio.CancelScope(shield=True):
-        await ledger.kept(entry)
 
 
 async def _intended(ledger: Ledger, how: Release) -> Entry:
