@@ -14,7 +14,7 @@ from localarm import (
     machines,
     platform_images,
     polls,
-    sizes,
+    skus,
     snapshots,
     versions,
     vms,
@@ -113,7 +113,7 @@ COMPUTE = (
     ),
     Route("GET", "virtualMachines", vms.lists, scope="any"),
     Route("GET", "", listing.provider, scope="subscription"),
-    Route("GET", "skus", sizes.skus, "$filter=location eq", scope="subscription"),
+    Route("GET", "skus", skus.skus, "$filter=location eq", scope="subscription"),
     Route("GET", "locations/{}/publishers", platform_images.publishers, scope="subscription"),
     Route("GET", "locations/{}/publishers/{}/artifacttypes/{}/offers", platform_images.offers, scope="subscription"),
     Route(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gilder.cli.asked import BuildOptions
 from gilder.cli.asking import has_terminal
 from gilder.cli.durations import Duration, StageDuration, deadlines_of
 from gilder.cli.embedded import Lease, leased
@@ -19,30 +19,8 @@ from gilder.cli.look import Look
 from gilder.cli.main import FAILED
 from gilder.cli.places import CLOUD_STATE, JOURNAL, cloud_options, journal_option, log_dir_option
 from gilder.cli.templates import Templates, template_options
-from gilder.model.deadlines import Deadlines
 from gilder.model.errors import Refused, UserError
 from gilder.runtime.naming import new_run
-
-
-@dataclass(frozen=True, slots=True)
-class BuildOptions:
-    """What the command line asked for."""
-
-    logs: Path
-    journal: Path
-    run: str
-    parallel_builds: int
-    fail_fast: bool
-    on_error: str
-    force: bool
-    debug: bool
-    attended: bool
-    """Whether there is a person to ask."""
-    recover: bool
-    deadlines: Deadlines
-    look: Look
-    recovery: str
-    """The command that recovers this run."""
 
 
 @click.command(

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import functools
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from gilder.cli.asked import DoctorOptions
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.main import BUILT, FAILED
 from gilder.cli.places import cloud_options, journal_option, log_dir_option
 from gilder.cli.templates import Templates, template_options
-
-
-@dataclass(frozen=True, slots=True)
-class DoctorOptions:
-    """What the command line asked for."""
-
-    local: bool
-    cloud_state: Path
-    logs: Path
-    journal: Path
-    force: bool
 
 
 @click.command(

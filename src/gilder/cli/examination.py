@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
+from gilder.cli.asked import DoctorOptions
 from gilder.cli.connection import Login, found_cloud
-from gilder.cli.doctor import DoctorOptions
 from gilder.cli.embedded import Lease
 from gilder.cli.findings import Findings
 from gilder.cli.secrecy import secrets_of

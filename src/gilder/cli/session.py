@@ -13,8 +13,8 @@ import click
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
 from gilder.build import Attendance, OnError
+from gilder.cli.asked import BuildOptions
 from gilder.cli.asking import Asker
-from gilder.cli.build import BuildOptions
 from gilder.cli.connection import Login, found_cloud
 from gilder.cli.earlier import earlier_runs_settled
 from gilder.cli.embedded import Lease
