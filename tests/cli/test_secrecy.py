@@ -22,7 +22,7 @@ from gilder.model.ids import ArmId
 from gilder.model.spec import Auth
 from gilder.runtime.redaction import Redactor
 from gilder.template import Inputs, load
-from gilder.template.secrecy import written_secrets
+from gilder.template.secrecy import environment_secrets, written_secrets
 
 SECRET = 'hunter2"\\hunter2'
 BUILDER: dict[str, Any] = {
@@ -75,6 +75,22 @@ def test_secrets_of_the_environment_are_not_quoted(tmp_path: Path) -> None:
     template = {"builders": [BUILDER | {"os_disk_size_gb": "{{user `size`}}"}]}
     template["variables"] = {"size": "{{env `ARM_CLIENT_SECRET`}}"}  # type: ignore[assignment] # a mapping, not a list
     assert "os_disk_size_gb" in said(tmp_path, json.dumps(template), ARM_CLIENT_SECRET=SECRET)
+
+
+def test_secrets_of_the_environment_are_those_of_logins_stores_and_proxies() -> None:
+    found = environment_secrets(
+        {
+            "ARM_CLIENT_SECRET": "one",
+            "VAULT_TOKEN": "two",
+            "CONSUL_HTTP_TOKEN": "three",
+            "https_proxy": "http://me:fo%75r@proxy:3128/",
+            "ALL_PROXY": "me:fi@ve@proxy",
+            "http_proxy": "http://proxy:3128",
+            "no_proxy": "a:b@c",
+            "AZURE_FEDERATED_TOKEN_FILE": "/token",
+        }
+    )
+    assert sorted(set(found.values())) == ["fi@ve", "fo%75r", "four", "one", "three", "two"]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +210,19 @@ def test_files_with_secrets_that_everybody_may_read_are_pointed_out(tmp_path: Pa
     warnings = "\n".join(open_files(loaded, auth, {str(template): text, "<stdin>": text}))
     for file in (template, certificate, token, variables):
         assert (f"chmod 600 {file}" in warnings) is warned
+
+
+@pytest.mark.parametrize(("default", "warned"), [("hunter2hunter2", True), ("{{env `KEY`}}", False), ("", False)])
+def test_a_template_that_everybody_may_read_with_the_value_of_a_sensitive_variable(
+    tmp_path: Path, default: str, warned: bool
+) -> None:
+    template = tmp_path / "t.json"
+    text = legacy(variables={"key": default})
+    template.write_text(text)
+    template.chmod(0o644)
+    loaded = load(text, file=str(template), inputs=Inputs())
+    warnings = open_files(loaded, Auth(), {str(template): text})
+    assert [f"{template} (values of sensitive variables)" in warning for warning in warnings] == [True] * warned
 
 
 def test_what_a_recovery_or_collection_says_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,11 @@ def open_files(loaded: Loaded, auth: Auth, templates: Mapping[str, str]) -> list
         for variable in loaded.variables
         if variable.sensitive and variable.origin not in ("default", "-var")
     }
+    files |= {
+        variable.where.file: "values of sensitive variables"
+        for variable in loaded.variables
+        if variable.sensitive and variable.origin == "default" and variable.where and _is_written(variable.default)
+    }
     files |= {file: "secrets of the login" for file, text in templates.items() if written_secrets(text)}
     for options in (auth, *(spec.auth for spec in loaded.builds)):
         for option in ("client_cert_path", "client_jwt"):
@@ -35,6 +40,11 @@ def open_files(loaded: Loaded, auth: Auth, templates: Mapping[str, str]) -> list
         for file, what in files.items()
         if _is_open(file)
     ]
+
+
+def _is_written(default: str | None) -> bool:
+    """Whether a default is a value, and not an expression that fetches one."""
+    return bool(default) and "{{" not in (default or "")
 
 
 def _is_open(file: str) -> bool:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from urllib.parse import unquote
 
 from gilder.model.spec import is_path
 from gilder.runtime.redaction import Redactor
@@ -13,9 +14,12 @@ from gilder.template.loaded import Loaded
 
 _SECRET_VARIABLE = re.compile(
     r"(?:(?:AZURE|ARM)_\w*(?:SECRET|PASSWORD|TOKEN|JWT|KEY|CONNECTION_STRING|_PAT)|ACTIONS_ID_TOKEN_REQUEST_TOKEN"
-    r"|SYSTEM_ACCESSTOKEN)"
+    r"|SYSTEM_ACCESSTOKEN|VAULT_TOKEN|CONSUL_HTTP_TOKEN)"
 )
 """Environment variables whose whole name is like this hold a secret; AZURE_FEDERATED_TOKEN_FILE names a file."""
+_PROXY = re.compile(r"(?:https?|ftp|all)_proxy", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?:[\w+.-]+://)?[^:/@]*:(.+)@[^@]*")
+"""Where a proxy's address has one; guests are given these variables."""
 _VALUE = (
     r"""\s*:\s*(?:"((?:[^"\\\n]|\\.)*)"?|'([^'\n]*)'?|[\[{]([^\]}]*)"""
     r"""|([^\s#,{}\[\]"'][^\n#,}]*))"""
@@ -41,8 +45,12 @@ def secrets_of(loaded: Loaded, environment: Mapping[str, str]) -> dict[str, str]
 
 
 def environment_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """The secrets among environment variables, by name."""
-    return {name: value for name, value in environment.items() if value and _SECRET_VARIABLE.fullmatch(name)}
+    """The secrets among environment variables, and the passwords of proxies in them, by name."""
+    found = {name: value for name, value in environment.items() if value and _SECRET_VARIABLE.fullmatch(name)}
+    for name, value in environment.items():
+        if _PROXY.fullmatch(name) and (match := _PASSWORD.fullmatch(value)):
+            found |= {f"the password in {name}": match[1], f"the password in {name}, decoded": unquote(match[1])}
+    return found
 
 
 def written_secrets(text: str) -> list[str]:
