@@ -37,9 +37,20 @@ from gilder.azure.arm import Arm
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
 from gilder.build import Attendance, OnError
-from gilder.engine import Run, RunOptions, Stopping, arm_on, cloud_of, must_differ, settled, shared_auth, site_for
+from gilder.engine import (
+    Run,
+    RunOptions,
+    Stopping,
+    arm_on,
+    cloud_of,
+    login_secrets,
+    must_differ,
+    settled,
+    shared_auth,
+    site_for,
+)
 from gilder.model.deadlines import Deadlines
-from gilder.model.diagnostics import Diagnostic, render
+from gilder.model.diagnostics import render
 from gilder.model.errors import GilderError, HostError, Refused, UserError
 from gilder.model.events import (
     Event,
@@ -61,6 +72,7 @@ from gilder.runtime.naming import new_run
 from gilder.runtime.redaction import Redactor
 from gilder.template import Inputs
 from gilder.template import load as load_text
+from gilder.template.secrecy import environment_secrets, mistakes_redactor
 
 __all__ = [
     "Attendance",
@@ -136,12 +148,10 @@ def load(path: str | Path, vm: VmFacts | None = None, variables: dict[str, str] 
     text = Path(path).read_text(encoding="utf-8")
     loaded = load_text(text, file=str(path), inputs=Inputs(variables=variables or {}, vm=vm))
     if not loaded.ok:
-        raise UserError("\n".join(_mistakes(loaded.diagnostics, text)))
+        hidden = mistakes_redactor(loaded, [text], os.environ)
+        lines = (line for diagnostic in loaded.diagnostics for line in render(diagnostic, text, hidden.spans))
+        raise UserError(hidden.text("\n".join(lines)))
     return list(loaded.builds)
-
-
-def _mistakes(diagnostics: Sequence[Diagnostic], text: str) -> list[str]:
-    return [line for diagnostic in diagnostics for line in render(diagnostic, text)]
 
 
 async def run(
@@ -161,7 +171,8 @@ async def run(
     must_differ(specs, vm.auth, vm.machine)
     stopping = Stopping(lambda text: None)
     of_specs = (secret for spec in specs for secret in (*spec.sensitive, *spec.auth.secrets.values()))
-    redactor = Redactor([*of_specs, *vm.auth.secrets.values()])
+    others = login_secrets(vm.auth) | environment_secrets(os.environ)
+    redactor = Redactor([*of_specs, *others.values()])
     name = new_run()
     site = site_for(vm.arm, vm.machine, vm.auth, name)
     async with opened(journal, redactor.text) as book, living(name, journal):

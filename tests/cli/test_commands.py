@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,9 @@ from tests.template.reading_aids import VM
 
 from gilder import __version__
 from gilder.cli import places
+from gilder.cli.main import _told as told
 from gilder.cli.templates import TemplateFile, Templates
+from gilder.model.errors import UserError
 from gilder.runtime.journal import DEFAULT_PATH
 from gilder.template import Inputs
 from gilder.template.azure_chroot import SHAPE
@@ -346,3 +350,23 @@ def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(typed: str, 
     done = gilder(typed)
     assert done.returncode == 2
     assert told in done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_is_full_is_told_without_a_traceback(unbuffered: str) -> None:
+    command = [sys.executable, "-m", "gilder", "schema"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False, env=environment
+        )
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+
+
+def test_a_full_disk_is_told_also_when_it_comes_with_other_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/run/gilder/runs/x")
+    assert told(ExceptionGroup("several", [full])) == 1
+    assert told(ExceptionGroup("several", [full, UserError("no such file")])) == 2
+    assert capsys.readouterr().err == "error: /run/gilder/runs/x: No space left on device\nerror: no such file\n"
+    with pytest.raises(OSError, match="pipe"):
+        told(OSError(errno.EPIPE, "pipe"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -122,11 +123,40 @@ def test_what_the_store_does_not_hold_is_told_where_it_is_asked_for(store: Store
         ({"VAULT_ADDR": "file:///etc"}, "must begin with http:// or https://"),
         ({"VAULT_ADDR": "http://127.0.0.1:1"}, "Vault cannot be asked: "),
         ({"VAULT_CACERT": "/nowhere.pem"}, "Vault cannot be asked: "),
+        ({"VAULT_ADDR": "http://[bad"}, "its address is no URL"),
+        ({"VAULT_ADDR": "http://host:port"}, "its address is no URL"),
+        ({"VAULT_ADDR": f"http://{'a' * 300}"}, "its address is no URL"),
+        ({"VAULT_TOKEN": "hunter2\nhunter2"}, "VAULT_TOKEN holds what no header takes"),
+        ({"VAULT_TOKEN": "hünter2€"}, "VAULT_TOKEN holds what no header takes"),
+        ({"VAULT_NAMESPACE": "a\rb"}, "VAULT_NAMESPACE holds what no header takes"),
     ],
 )
 def test_a_store_that_cannot_be_asked(store: Store, env: dict[str, str], message: str) -> None:
-    with pytest.raises(LookupError, match=message):
+    with pytest.raises(LookupError, match=message) as error:
         Fetcher(store.env | env)("vault", "kv/old", "password")
+    assert "nter2" not in str(error.value)
+
+
+def test_a_line_end_after_a_token_is_none_of_it(store: Store) -> None:
+    env = {name: f"{value}\n" if name.endswith("TOKEN") else value for name, value in store.env.items()}
+    assert Fetcher(env)("vault", "kv/old", "password") == "hunter2-v1"
+    assert Fetcher(env)("consul_key", "images/region a") == "zürich"
+
+
+def test_something_else_than_a_store_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with listening.accept()[0] as connection:
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                connection.recv(4096)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        env = {"VAULT_TOKEN": "x", "VAULT_ADDR": f"http://127.0.0.1:{listening.getsockname()[1]}"}
+        with pytest.raises(LookupError, match="does not speak HTTP"):
+            Fetcher(env)("vault", "kv/old", "password")
+        thread.join()
 
 
 def test_who_only_looks_at_a_template_asks_no_store(store: Store) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from gilder.cli.history import run_lines, runs, show, timeline
-from gilder.cli.record import meant, record
+from gilder.cli.history import run_lines, run_table, runs, show, timeline
+from gilder.cli.record import meant, record, records
 from gilder.model.errors import UserError
 from gilder.model.events import WAITING_FOR, Stage
 from gilder.runtime.filelock import file_locked
@@ -51,6 +52,20 @@ def test_runs_are_listed_latest_first(journal: Path) -> None:
     ]
     assert rows[-1].endswith("1 built, 1 failed")
     assert len(ran(runs, "-journal", str(journal), "-number=2").stdout.splitlines()) == 3
+
+
+async def test_a_clock_that_is_set_back_mixes_up_no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, ahead = tmp_path / "journal.sqlite", time.time() + 86400
+    async with opened(path) as journal:
+        monkeypatch.setattr(time, "time", lambda: ahead)
+        await journal.run_started("first", "/vm", "t.json")
+        monkeypatch.undo()
+        await journal.run_finished("first", "done")
+        await journal.run_started("second", "/vm", "t.json")
+    found = await records(path)
+    assert [one.run.id for one in found] == ["second", "first"]
+    assert (await record(path, "last")).run.id == "second"
+    assert "-" not in list(run_table(found))[-1].split()[3], "it took no negative time"
 
 
 def test_a_run_is_shown_with_errors_images_and_what_it_left(journal: Path, tmp_path: Path) -> None:

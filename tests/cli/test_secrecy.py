@@ -6,19 +6,23 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gilder import api
 from gilder.azure.cloud import PUBLIC
 from gilder.azure.metadata import Machine
 from gilder.cli.errand import Errand
-from gilder.cli.secrecy import open_files, written_secrets
+from gilder.cli.secrecy import errors_hidden, open_files
+from gilder.model.errors import UserError
 from gilder.model.ids import ArmId
 from gilder.model.spec import Auth
 from gilder.runtime.redaction import Redactor
 from gilder.template import Inputs, load
+from gilder.template.secrecy import environment_secrets, written_secrets
 
 SECRET = 'hunter2"\\hunter2'
 BUILDER: dict[str, Any] = {
@@ -73,6 +77,112 @@ def test_secrets_of_the_environment_are_not_quoted(tmp_path: Path) -> None:
     assert "os_disk_size_gb" in said(tmp_path, json.dumps(template), ARM_CLIENT_SECRET=SECRET)
 
 
+def test_secrets_of_the_environment_are_those_of_logins_stores_and_proxies() -> None:
+    found = environment_secrets(
+        {
+            "ARM_CLIENT_SECRET": "one",
+            "VAULT_TOKEN": "two",
+            "CONSUL_HTTP_TOKEN": "three",
+            "https_proxy": "http://me:fo%75r@proxy:3128/",
+            "ALL_PROXY": "me:fi@ve@proxy",
+            "http_proxy": "http://proxy:3128",
+            "no_proxy": "a:b@c",
+            "AZURE_FEDERATED_TOKEN_FILE": "/token",
+        }
+    )
+    assert sorted(set(found.values())) == ["fi@ve", "fo%75r", "four", "one", "three", "two"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    ['{"size": 12345678}', '{"size": ["12345678"]}', '{"size": "12345678" "x": "y"}', '{"size": "12345678',
+     '{"size": "other", "size": "12345678"}'],
+)  # fmt: skip
+def test_a_value_that_cannot_be_taken_is_not_quoted(tmp_path: Path, values: str) -> None:
+    (tmp_path / "vars.json").write_text(values)
+    text = said(tmp_path, legacy(variables={"size": "30"}), f"-var-file={tmp_path}/vars.json")
+    assert '{"size": ' in text
+    assert "12345678" not in text
+    assert "<sensitive>" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.json", '{"sensitive-variables": ["size"], "variables": {"size": "12345678" "x": "y"}}'),
+        ("t.json", '{"sensitive-variables": ["size"], "variables": {"size": 12345678}}'),
+        ("t.yaml", "variables:\n  size: {default: 12345678, sensitive: true]\nmatrix: {}\n"),
+        ("t.yaml", "variables:\n  size: {default: [12345678], sensitive: true}\nmatrix: {}\n"),
+    ],
+)
+def test_a_secret_in_a_template_that_cannot_be_read_is_not_quoted(tmp_path: Path, name: str, text: str) -> None:
+    told = said(tmp_path, text, name=name)
+    assert "size" in told
+    assert "12345678" not in told
+
+
+def test_a_secret_is_not_cut_where_a_long_line_is(tmp_path: Path) -> None:
+    """A part of it would not be known for one."""
+    for place in range(20, 90, 10):
+        text = legacy(_a="." * place, os_disk_size_gb="large", _b="." * place, client_cert_password="hunter2" * 10)
+        assert "os_disk_size_gb" in said(tmp_path, text)
+
+
+@pytest.mark.parametrize("machine", [(), ("-machine-readable",)])
+def test_inspect_shows_no_secret_that_is_part_of_another_value(tmp_path: Path, machine: tuple[str, ...]) -> None:
+    variables = {
+        "key": "",
+        "arm": "{{env `ARM_CLIENT_SECRET`}}",
+        "url": "https://me:{{user `key`}}@host/?hunter2,{{user `arm`}}",
+    }
+    template = {
+        "builders": [BUILDER],
+        "variables": variables,
+        "sensitive-variables": ["key"],
+        "provisioners": [{"type": "shell", "inline": ["echo {{user `key`}}"], "env": {"ARM": "{{user `arm`}}"}}],
+    }
+    (tmp_path / "t.json").write_text(json.dumps(template))
+    command = [
+        sys.executable,
+        "-m",
+        "gilder",
+        "inspect",
+        *machine,
+        "-var=key=hunter2\nhunter3",
+        str(tmp_path / "t.json"),
+    ]
+    environment = {**os.environ, "ARM_CLIENT_SECRET": "?hunter2,", "PYTHONWARNINGS": "error"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "hunter" not in done.stdout + done.stderr
+    assert "<sensitive>" in done.stdout
+
+
+def test_what_is_no_variable_is_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text(legacy())
+    command = [sys.executable, "-m", "gilder", "validate", "-var", "=hunter2", str(tmp_path / "t.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "NAME=VALUE" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_mistakes_that_the_api_tells_show_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text(legacy(client_secret=SECRET, os_disk_size_gb="large"))
+    with pytest.raises(UserError) as mistakes:
+        api.load(tmp_path / "t.json")
+    assert "os_disk_size_gb" in mistakes.value.message
+    assert "hunter2" not in mistakes.value.message
+
+
+def test_errors_and_what_is_noted_of_them_show_no_secret() -> None:
+    error = ExceptionGroup("several", [ValueError(SECRET)])
+    error.exceptions[0].add_note(f"tried with {SECRET}")
+    with pytest.raises(ExceptionGroup) as hidden, errors_hidden(Redactor([SECRET])):
+        raise error
+    assert "hunter2" not in "".join(traceback.format_exception(hidden.value))
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -100,6 +210,19 @@ def test_files_with_secrets_that_everybody_may_read_are_pointed_out(tmp_path: Pa
     warnings = "\n".join(open_files(loaded, auth, {str(template): text, "<stdin>": text}))
     for file in (template, certificate, token, variables):
         assert (f"chmod 600 {file}" in warnings) is warned
+
+
+@pytest.mark.parametrize(("default", "warned"), [("hunter2hunter2", True), ("{{env `KEY`}}", False), ("", False)])
+def test_a_template_that_everybody_may_read_with_the_value_of_a_sensitive_variable(
+    tmp_path: Path, default: str, warned: bool
+) -> None:
+    template = tmp_path / "t.json"
+    text = legacy(variables={"key": default})
+    template.write_text(text)
+    template.chmod(0o644)
+    loaded = load(text, file=str(template), inputs=Inputs())
+    warnings = open_files(loaded, Auth(), {str(template): text})
+    assert [f"{template} (values of sensitive variables)" in warning for warning in warnings] == [True] * warned
 
 
 def test_what_a_recovery_or_collection_says_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,13 +27,13 @@ from gilder.azure.metadata import Machine
 from gilder.azure.standing import caller
 from gilder.cli.connection import Login
 from gilder.cli.embedded import EmbeddedCloud, Lease
-from gilder.cli.secrecy import login_secrets, written_secrets
 from gilder.engine import site_on
-from gilder.engine.login import settled, shared_auth
+from gilder.engine.login import login_secrets, settled, shared_auth
 from gilder.model.errors import Denied, UserError
 from gilder.model.ids import ArmId
 from gilder.model.spec import Auth, BuildSpec
 from gilder.runtime.redaction import Redactor
+from gilder.template.secrecy import written_secrets
 from localarm.settings import SUBSCRIPTION, TENANT
 
 VARIABLES: dict[str, tuple[dict[str, str], str]] = {

@@ -85,6 +85,30 @@ def test_an_image_that_is_there_is_no_failure_however_long_the_clean_up_takes(tm
     in_virtual_time(main)
 
 
+def test_an_image_that_is_there_in_the_moment_of_its_deadline_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deadline that runs out after the last answer came, and before the build went on."""
+    made = Hourglass.image_made
+
+    def run_out(hourglass: Hourglass) -> None:
+        assert hourglass._scope is not None
+        hourglass._scope.cancel()
+        made(hourglass)
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            monkeypatch.setattr(Hourglass, "image_made", run_out)
+            spec = image_spec("one")
+            (outcome,) = await place.build([spec], RunOptions(deadlines=Deadlines(3600.0)))
+            assert isinstance(outcome, Built), outcome
+            assert outcome.artifacts == (spec.image_resource_id,)
+            assert place.left() == []
+            assert await place.journal.residues() == []
+
+    in_virtual_time(main)
+
+
 def test_waiting_for_a_place_on_the_vm_counts_for_no_deadline(tmp_path: Path) -> None:
     async def main() -> None:
         async with placed(tmp_path, 4) as place:

@@ -29,13 +29,16 @@ class Hourglass:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Have the build's deadline run while inside; raises DeadlineMissed when it or that of a stage was missed."""
+        """Have the build's deadline run while inside; raises DeadlineMissed when it or that of a stage was missed.
+
+        When one runs out in the moment in which the last image is there, the block is left early and nothing is raised.
+        """
         with anyio.CancelScope() as scope:
             self._scope = scope
             with self._limited(self._deadlines.build, "the build"):
                 yield
         self._scope = None
-        if scope.cancelled_caught:
+        if scope.cancelled_caught and self._missed:
             raise DeadlineMissed(self._missed, hint="give it more time, or see in its log what it waited for")
 
     @contextmanager

@@ -34,8 +34,8 @@ _DELETING = 900.0
 """Seconds for removing what could not be finished."""
 
 
-async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> tuple[ArmId, ...]:
-    """Make what the plan says; raises GilderError, and then leaves nothing half-made.
+async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> None:
+    """Make what the plan says, `story.published` then; raises GilderError, and then leaves nothing half-made.
 
     When one of two destinations fails, the other is finished all the same, and told. When both fail, both are told.
     """
@@ -68,7 +68,6 @@ async def publish(plan: BuildPlan, site: Site, ledger: Ledger, story: Story) -> 
             else:  # one failed, or the build was cancelled: what there is must be told all the same
                 for artifact in done:
                     story.say(f"{artifact} was published, and stays")
-    return tuple(thing.id for thing in wanted)
 
 
 def _unheard(what: str) -> None:

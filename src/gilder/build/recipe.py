@@ -29,6 +29,7 @@ async def build_image(
 
     Raises GilderError. However it ends, what it made is given back, or is a residue in `ledger`.
     """
+    kept: tuple[ArmId, ...] = ()
     async with site.limits.entered(story) as entry:
         with story.hourglass.running(), site.writer.announced() as attach_to_come:
             with story.telling(Stage.RESOLVE, str(spec.source or "scratch")):
@@ -36,7 +37,9 @@ async def build_image(
             for remark in plan.remarks:
                 story.say(remark)
             job = Job(spec, plan, site, ledger, story)
-            artifacts = await _from_plan(job, entry, attach_to_come, workplace) + _kept(spec, plan)
+            await _from_plan(job, entry, attach_to_come, workplace)
+            kept = _kept(spec, plan)
+    artifacts = story.published + kept
     await post_processed(spec, plan.source, artifacts, site, story)
     return artifacts
 
@@ -49,7 +52,7 @@ def _kept(spec: BuildSpec, plan: BuildPlan) -> tuple[ArmId, ...]:
     return disks if spec.skip_create_image else disks + snapshots
 
 
-async def _from_plan(job: Job, entry: Entry, attach_to_come: Announcement, workplace: Workplace) -> tuple[ArmId, ...]:
+async def _from_plan(job: Job, entry: Entry, attach_to_come: Announcement, workplace: Workplace) -> None:
     spec, plan, site, ledger, story = job.spec, job.plan, job.site, job.ledger, job.story
     keep, caching = spec.skip_cleanup, spec.os_disk_cache_type
     snapshot_plans = [plan.snapshot, *(one.snapshot for one in plan.data)]
@@ -62,16 +65,16 @@ async def _from_plan(job: Job, entry: Entry, attach_to_come: Announcement, workp
         async with told(story, None, Stage.DETACH, place_for(disk, site.writer, site.devices, ledger)) as place:
             slot = await _worked(job, place, attach_to_come, workplace)
             if spec.skip_create_image:
-                return ()
+                return
             if caching is not Caching.READ_WRITE:
                 # Still attached: the detach is off the critical path. What follows needs no slot.
                 await snapshots.take(begun=lambda: _give_up(slot, entry))
-                published = await publish(plan, site, ledger, story)
+                await publish(plan, site, ledger, story)
                 await snapshots.give_back_soon()  # while the detach goes on
-                return published
+                return
         entry.leave()
         await snapshots.take()  # a ReadWrite cache of the host is written back only by the detach
-        return await publish(plan, site, ledger, story)
+        await publish(plan, site, ledger, story)
 
 
 def _give_up(slot: Slot, entry: Entry) -> None:

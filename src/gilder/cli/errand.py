@@ -13,9 +13,11 @@ from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
 from gilder.cli.connection import Login, found_cloud
 from gilder.cli.embedded import Lease
-from gilder.cli.secrecy import environment_secrets, errors_hidden, login_secrets
+from gilder.cli.secrecy import errors_hidden
+from gilder.engine import login_secrets
 from gilder.model.spec import Auth
 from gilder.runtime.redaction import Redactor
+from gilder.template.secrecy import environment_secrets
 
 
 @dataclass(frozen=True)

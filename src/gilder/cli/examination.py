@@ -11,7 +11,6 @@ from gilder.cli.asked import DoctorOptions
 from gilder.cli.connection import Login, found_cloud
 from gilder.cli.embedded import Lease
 from gilder.cli.findings import Findings
-from gilder.cli.secrecy import secrets_of
 from gilder.cli.templates import Templates
 from gilder.engine import shared_auth, site_on
 from gilder.engine.checkup import checked, journal_checked, site_checked
@@ -22,6 +21,7 @@ from gilder.model.spec import Auth, BuildSpec
 from gilder.runtime.journal import opened
 from gilder.runtime.redaction import Redactor
 from gilder.template import Loaded
+from gilder.template.secrecy import secrets_of
 
 _LOGS, _CLOUD = 2**28, 2**31
 """Bytes that must be free: for logs and the journal, and for the disks of the embedded cloud."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Mapping
+from http.client import HTTPException, InvalidURL
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import HTTPSHandler, Request, build_opener
@@ -35,7 +36,7 @@ def _of_consul(env: Mapping[str, str], key: str) -> str:
     if "://" not in address:
         secure = env.get("CONSUL_HTTP_SSL", "").lower() in ("1", "true")
         address = f"http{'s' * secure}://{address}"
-    token = env.get("CONSUL_HTTP_TOKEN")
+    token = _sendable(env, "CONSUL_HTTP_TOKEN")
     headers = {"X-Consul-Token": token} if token else {}
     answer = _asked("Consul", f"{address}/v1/kv/{quote(key)}?raw", headers, env.get("CONSUL_CACERT"))
     if not answer:
@@ -45,11 +46,11 @@ def _of_consul(env: Mapping[str, str], key: str) -> str:
 
 def _of_vault(env: Mapping[str, str], path: str, key: str) -> str:
     """A secret of the second version of Vault's store of keys and values, or else of the first."""
-    token = env.get("VAULT_TOKEN")
+    token = _sendable(env, "VAULT_TOKEN")
     if not token:
         raise LookupError("VAULT_TOKEN must be set for it")
     headers = {"X-Vault-Token": token, "X-Vault-Request": "true"}
-    if namespace := env.get("VAULT_NAMESPACE"):
+    if namespace := _sendable(env, "VAULT_NAMESPACE"):
         headers["X-Vault-Namespace"] = namespace
     address = env.get("VAULT_ADDR") or "https://127.0.0.1:8200"
     answer = _asked("Vault", f"{address}/v1/{quote(path.strip('/'))}", headers, env.get("VAULT_CACERT"))
@@ -64,6 +65,14 @@ def _of_vault(env: Mapping[str, str], path: str, key: str) -> str:
     if not isinstance(value, str):
         raise LookupError(f"the key {key} of Vault's secret at {path} is no text")
     return value
+
+
+def _sendable(env: Mapping[str, str], name: str) -> str:
+    """A variable as a header takes it: what a file or `echo` leaves around it is none of it; "" without one."""
+    bare = env.get(name, "").strip()
+    if not (bare.isascii() and bare.isprintable()):
+        raise LookupError(f"{name} holds what no header takes: line breaks, or letters beyond ASCII")
+    return bare
 
 
 def _asked(what: str, url: str, headers: Mapping[str, str], ca_file: str | None) -> bytes | None:
@@ -83,3 +92,7 @@ def _asked(what: str, url: str, headers: Mapping[str, str], ca_file: str | None)
         raise LookupError(f"{what} refuses it: {error.code} {error.reason}") from None
     except (URLError, OSError) as error:
         raise LookupError(f"{what} cannot be asked: {getattr(error, 'reason', error)}") from None
+    except (ValueError, InvalidURL):  # not in its words: they quote what was given
+        raise LookupError(f"{what} cannot be asked: its address is no URL") from None
+    except HTTPException:
+        raise LookupError(f"{what} cannot be asked: what answers there does not speak HTTP") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -35,15 +35,22 @@ def command(ctx: click.Context, templates: Templates, machine_readable: bool, de
     """
     loaded = templates.described()
     errors = templates.report(loaded, machine=machine_readable)
-    lines = machine_lines(loaded, time.time()) if machine_readable else inspection(loaded, defaults=defaults)
+    hide = templates.redactor(loaded).text
+    lines = (
+        machine_lines(loaded, time.time(), hide) if machine_readable else inspection(loaded, hide, defaults=defaults)
+    )
     for line in lines:
         click.echo(line)
     if errors:
         ctx.exit(FAILED)
 
 
-def inspection(loaded: Loaded, *, defaults: bool = False) -> Iterator[str]:
-    """What templates mean, for a person; with `defaults` also what they leave to them."""
+def inspection(loaded: Loaded, hide: Callable[[str], str], *, defaults: bool = False) -> Iterator[str]:
+    """What templates mean, for a person; with `defaults` also what they leave to them. `hide` takes secrets out."""
+    yield from map(hide, _inspection(loaded, defaults))
+
+
+def _inspection(loaded: Loaded, defaults: bool) -> Iterator[str]:
     if loaded.description:
         yield from [loaded.description, ""]
     if loaded.variables:
@@ -52,11 +59,9 @@ def inspection(loaded: Loaded, *, defaults: bool = False) -> Iterator[str]:
         yield from (f"  {variable.name:{width}}  {_variable(variable)}" for variable in loaded.variables)
         yield ""
     yield "Builds:"
-    hidden = {value for value in loaded.sensitive if value}
     for build in loaded.builds:
         cell = loaded.cells.get(build.name, {})
-        for line in _build(build, loaded.origins.get(build.name, {}), cell, defaults):
-            yield _without(line, hidden)
+        yield from _build(build, loaded.origins.get(build.name, {}), cell, defaults)
 
 
 def _variable(variable: Variable) -> str:
@@ -65,12 +70,6 @@ def _variable(variable: Variable) -> str:
     value = _HIDDEN if variable.sensitive else repr(variable.value)
     where = f", {_place(variable.where)}" if variable.where and variable.origin == "default" else ""
     return f"{value}  ({variable.origin}{where})"
-
-
-def _without(line: str, hidden: set[str]) -> str:
-    for secret in hidden:
-        line = line.replace(secret, _HIDDEN)
-    return line
 
 
 def _build(build: BuildSpec, origins: Mapping[str, Span], cell: Mapping[str, str], defaults: bool) -> Iterator[str]:
@@ -140,11 +139,11 @@ def _place(where: Span | None) -> str:
     return f"{where.file}:{where.line}" if where else "command line"
 
 
-def machine_lines(loaded: Loaded, now: float) -> Iterator[str]:
-    """The categories of Packer's `inspect -machine-readable`, without the text for people."""
+def machine_lines(loaded: Loaded, now: float, hide: Callable[[str], str]) -> Iterator[str]:
+    """The categories of Packer's `inspect -machine-readable`, without the text for people; `hide` takes secrets out."""
     for variable in loaded.variables:
         required = variable.declared and variable.default is None
-        default = _HIDDEN if variable.sensitive else variable.default or ""
+        default = _HIDDEN if variable.sensitive else hide(variable.default or "")
         yield machine_line(now, "", "template-variable", variable.name, default, "1" if required else "0")
     for build in loaded.builds:
         yield machine_line(now, "", "template-builder", build.name, "azure-chroot")

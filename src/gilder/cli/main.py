@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from io import TextIOWrapper
 from itertools import takewhile
 from typing import ClassVar
@@ -14,7 +17,7 @@ from typing import ClassVar
 import click
 
 from gilder import __version__
-from gilder.model.errors import GilderError, UserError
+from gilder.model.errors import GilderError, HostError, UserError
 
 BUILT, FAILED, USAGE = 0, 1, 2
 """Exit codes: all built, something failed, wrong usage."""
@@ -104,27 +107,43 @@ def main() -> None:
         status = USAGE
     except click.Abort:
         status = FAILED
-    except (GilderError, BaseExceptionGroup) as error:
+    except (GilderError, OSError, BaseExceptionGroup) as error:
         status = _told(error)
     gc.freeze()  # the process ends: nothing is worth searching for garbage once more
     sys.exit(status if isinstance(status, int) else BUILT)
 
 
-def _told(error: GilderError | BaseExceptionGroup[BaseException]) -> int:
+_STRAITS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM)
+"""Errors of the system that are no mistake of gilder's."""
+
+
+def _told(error: GilderError | OSError | BaseExceptionGroup[BaseException]) -> int:
     """Print the error that a person can do something about, out of those that came together."""
-    known = [error] if isinstance(error, GilderError) else list(_known(error))
+    known = list(_known(error))
     if not known:
         raise error
-    tell_error(known[0])
-    return USAGE if isinstance(known[0], UserError) else FAILED
+    told = min(known, key=lambda each: isinstance(each, OSError))
+    if isinstance(told, GilderError):
+        tell_error(told)
+        return USAGE if isinstance(told, UserError) else FAILED
+    where = f"{told.filename}: " if told.filename else ""
+    tell_error(HostError(f"{where}{told.strerror}"))
+    _let_go()
+    return FAILED
 
 
-def _known(group: BaseExceptionGroup[BaseException]) -> Iterator[GilderError]:
-    for error in group.exceptions:
-        if isinstance(error, GilderError):
-            yield error
-        elif isinstance(error, BaseExceptionGroup):
-            yield from _known(error)
+def _known(error: BaseException) -> Iterator[GilderError | OSError]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _known(each)
+    elif isinstance(error, GilderError) or (isinstance(error, OSError) and error.errno in _STRAITS):
+        yield error
+
+
+def _let_go() -> None:
+    """What standard output could not take, Python would try to write once more at the end, and exit with 120."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def tell_error(error: GilderError) -> None:

@@ -25,11 +25,11 @@ from gilder.cli.logs import LogFiles
 from gilder.cli.machine import MachineLines
 from gilder.cli.main import BUILT, FAILED
 from gilder.cli.progress import shown
-from gilder.cli.secrecy import errors_hidden, login_secrets, open_files, secrets_of
+from gilder.cli.secrecy import errors_hidden, open_files
 from gilder.cli.sinks import Together
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
-from gilder.engine import Run, RunOptions, Stopping, must_differ, shared_auth, signals_heard, site_on
+from gilder.engine import Run, RunOptions, Stopping, login_secrets, must_differ, shared_auth, signals_heard, site_on
 from gilder.model.errors import HostError
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import Auth
@@ -38,6 +38,7 @@ from gilder.runtime.journal import Journal, opened
 from gilder.runtime.living import living
 from gilder.runtime.redaction import Redactor
 from gilder.template import Loaded
+from gilder.template.secrecy import secrets_of
 
 
 async def build_all(templates: Templates, options: BuildOptions, lease: Lease | None) -> int:
@@ -50,12 +51,12 @@ async def build_all(templates: Templates, options: BuildOptions, lease: Lease | 
     if templates.report(loaded, machine=options.look.machine):
         return FAILED
     auth = await login.settled(shared_auth(loaded.builds))
-    must_differ(loaded.builds, auth, machine)
     redactor, short = Redactor.of(secrets_of(loaded, os.environ) | login_secrets(auth))
     warnings = [f"the value of {name} is too short to be hidden" for name in short]
     for warning in warnings + open_files(loaded, auth, templates.texts):
         _warn(warning)
     with errors_hidden(redactor):
+        must_differ(loaded.builds, auth, machine)
         return await _built(_Work(options, templates.name, loaded, cloud, auth, machine, redactor), lease, start)
 
 

@@ -16,11 +16,12 @@ from typing import Any
 import click
 
 from gilder.cli.machine import machine_line
-from gilder.cli.secrecy import mistakes_redactor
 from gilder.model.diagnostics import Diagnostic, Severity, render
 from gilder.model.errors import UserError
 from gilder.model.vm import VmFacts
+from gilder.runtime.redaction import Redactor
 from gilder.template import Inputs, Loaded, clashes, differing, is_chosen, is_hcl, load, not_fetched, select, without
+from gilder.template.secrecy import mistakes_redactor
 
 _NATIVE_KEYS = re.compile(r"^(matrix|defaults|overrides)\s*:", re.MULTILINE)
 """What tells a matrix file from other YAML in the same directory."""
@@ -148,15 +149,20 @@ class Templates:
         complaints += clashes(builds, whole.origins) + differing(builds, whole.origins)
         return replace(whole, builds=builds, diagnostics=whole.diagnostics + complaints)
 
+    def redactor(self, loaded: Loaded) -> Redactor:
+        """Hides what is secret in what they say and mean."""
+        files = [text for _, text in self.inputs.var_files]
+        return mistakes_redactor(loaded, [*files, *self.texts.values()], os.environ)
+
     def report(self, loaded: Loaded, *, machine: bool = False) -> int:
         """Print the diagnostics, each once, to stderr or for machines to stdout; returns how many errors there are."""
         news = [diagnostic for diagnostic in loaded.diagnostics if diagnostic not in self._told]
         self._told.update(news)
         sources = dict(self.inputs.var_files) | self.texts
-        hide = mistakes_redactor(loaded, sources.values(), os.environ).text
+        redactor = self.redactor(loaded) if news else Redactor(())
         for diagnostic in news:
             text = sources.get(diagnostic.where.file) if diagnostic.where else None
-            told = hide("\n".join(render(diagnostic, text)))
+            told = redactor.text("\n".join(render(diagnostic, text, redactor.spans)))
             if machine:
                 kind = "error" if diagnostic.severity is Severity.ERROR else "say"
                 told = machine_line(time.time(), "", "ui", kind, told)
@@ -231,5 +237,6 @@ def _text(name: str) -> str:
 def _pair(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or not name:
-        raise UserError(f"-var {text!r} is not NAME=VALUE", hint="for example: -var region=westeurope")
+        # Not quoted: it may be a password, of which the variable's name was forgotten.
+        raise UserError("what follows a -var is not NAME=VALUE", hint="for example: -var region=westeurope")
     return name, value

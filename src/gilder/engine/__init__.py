@@ -2,7 +2,7 @@
 
 from gilder.engine.connection import arm_on, site_for, site_on, turn_on
 from gilder.engine.gc import Collected, Collector, Here, Judged
-from gilder.engine.login import cloud_of, settled, shared_auth
+from gilder.engine.login import cloud_of, login_secrets, settled, shared_auth
 from gilder.engine.recovery import Recovered, Recovery
 from gilder.engine.run import Run, RunOptions, must_differ
 from gilder.engine.signals import STOPPING, Stopping, heeded, signals_heard
@@ -21,6 +21,7 @@ __all__ = [
     "arm_on",
     "cloud_of",
     "heeded",
+    "login_secrets",
     "must_differ",
     "settled",
     "shared_auth",

@@ -1,8 +1,10 @@
-"""Whom a run logs in as: template, environment and `az login` settled into the options that count."""
+"""Whom a run logs in as: template, environment and `az login` settled into the options that count; what of it is secret."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from gilder.azure.cloud import Cloud, discovered_cloud, named_cloud
 from gilder.azure.methods import Method, method_of, with_environment
@@ -12,6 +14,9 @@ from gilder.model.clouds import known_cloud
 from gilder.model.errors import UserError
 from gilder.model.spec import Auth, BuildSpec
 
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", re.DOTALL)
+LONGEST_PATH = 4096
+"""Characters; what is longer is no path, but a token."""
 _LOGGING_IN = (Method.SECRET, Method.CERTIFICATE, Method.ASSERTION, Method.OIDC)
 
 
@@ -67,3 +72,23 @@ async def with_tenant(auth: Auth, cloud: Cloud, subscription: str) -> Auth:
     if auth.tenant_id or method_of(auth) not in _LOGGING_IN:
         return auth
     return auth.model_copy(update={"tenant_id": await tenant_of(auth.subscription_id or subscription, cloud)})
+
+
+def login_secrets(auth: Auth) -> dict[str, str]:
+    """The secrets of these (settled) options, also what the files hold that they name: an assertion, keys in PEM."""
+    found = dict(auth.secrets)
+    if assertion := _content(auth.client_jwt or ""):
+        found["the file of client_jwt"] = assertion.strip()
+    for number, key in enumerate(_PRIVATE_KEY.findall(_content(auth.client_cert_path or ""))):
+        found[f"private key {number + 1} of client_cert_path"] = key.strip()
+    return found
+
+
+def _content(file: str) -> str:
+    """The text of a file; "" when there is none that can be read (whoever needs it says so)."""
+    if len(file) > LONGEST_PATH or "\0" in file:
+        return ""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -41,8 +42,13 @@ class Diagnostic:
     where: Span | None = None
 
 
-def render(diagnostic: Diagnostic, source: str | None) -> list[str]:
-    """The lines to show a person: `file:line:column: error: summary`, the source line with a caret, the detail."""
+def render(
+    diagnostic: Diagnostic, source: str | None, whole: Callable[[str], Iterable[tuple[int, int]]] = lambda line: ()
+) -> list[str]:
+    """The lines to show a person: `file:line:column: error: summary`, the source line with a caret, the detail.
+
+    `whole` says which stretches of a line are never cut: a part of a secret would not be known for one.
+    """
     where = diagnostic.where
     place = f"{where.file}:{where.line}:{where.column}: " if where else ""
     lines = [f"{place}{diagnostic.severity}: {diagnostic.summary}"]
@@ -50,19 +56,24 @@ def render(diagnostic: Diagnostic, source: str | None) -> list[str]:
     if where and 0 < where.line <= len(text):
         row = text[where.line - 1].expandtabs(1)
         end = where.end_column - 1 if where.end_line == where.line else len(row)
-        shown, carets = _marked(row, where.column - 1, end)
+        shown, carets = _marked(row, where.column - 1, end, whole(row))
         gutter = f"{where.line:>5} | "
         lines += [gutter + shown, " " * (len(gutter) - 2) + "| " + carets]
     lines.extend(f"  hint: {line}" for line in diagnostic.detail.splitlines() if line)
     return lines
 
 
-def _marked(row: str, start: int, end: int) -> tuple[str, str]:
+def _marked(row: str, start: int, end: int, whole: Iterable[tuple[int, int]]) -> tuple[str, str]:
     """What is worth showing of a line, and carets for what stands below its characters start..end."""
     first, last = 0, len(row)
     if last > _WIDEST:
         first = max(0, min(start - _WIDEST // 3, last - _WIDEST))
         last = first + _WIDEST
+        stretches = sorted(whole)
+        for a, b in stretches:
+            last = b if a < last < b else last
+        for a, b in sorted(stretches, key=lambda stretch: -stretch[1]):
+            first = a if a < first < b else first
     before, after = "…" * (first > 0), "…" * (last < len(row))
     space = " " * (len(before) + _columns(row[first:start]))
     return before + row[first:last] + after, space + "^" * max(1, _columns(row[start : min(end, last)]))

@@ -187,8 +187,8 @@ class Journal:
         )
 
     async def runs(self) -> list[RunRecord]:
-        """All runs, oldest first."""
-        return await self._do(lambda db: [RunRecord(*row) for row in db.execute("SELECT * FROM run ORDER BY started")])
+        """All runs, oldest first: as they were written, for a clock that is corrected would mix them up."""
+        return await self._do(lambda db: [RunRecord(*row) for row in db.execute("SELECT * FROM run ORDER BY rowid")])
 
     async def builds(self, run: str) -> list[BuildRecord]:
         """The builds of a run, in the order they started."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from operator import methodcaller
 from typing import Any
 
 from gilder.model.events import Event, OutputLine, Sink
@@ -23,6 +24,11 @@ PART = 8
 _BREAK = re.compile(r"[ \t]{0,8}(?:\r\n|\n|\r|\\n)[ \t]{0,8}")
 """Between lines of one text; an error within an error has its line ends escaped."""
 
+_BEGIN = 16
+"""Characters by which a form is looked for; whether the rest of it is there is seen then."""
+_PIECE, _STEP = 5, 4
+"""Characters of a piece of a form, and between the begins of two; together one more than PART."""
+
 Span = tuple[int, int]
 
 
@@ -32,12 +38,13 @@ class Redactor:
     def __init__(self, secrets: Iterable[str]) -> None:
         self._forms = _forms(secrets)
         self._flat = {flat: None for form in self._forms if len(flat := _BREAK.sub("", form)) >= SHORTEST}
-        self._whole = _compiled(self._forms)
-        self._unbroken = _compiled(self._flat)
-        self._heads = _compiled(form[:PART] for form in self._flat if len(form) > PART)
-        self._tails = _compiled(form[-PART:] for form in self._flat if len(form) > PART)
-        # Searching all forms for each line would take long; nearly no line begins with these.
-        self._begins = {form[at : at + PART] for form in self._flat for at in range(len(form) - PART + 1)}
+        self._whole = _Words(self._forms)
+        self._unbroken = _Words(self._flat)
+        self._heads = _Words(form[:PART] for form in self._flat if len(form) > PART)
+        self._tails = _Words(form[-PART:] for form in self._flat if len(form) > PART)
+        # Searching all forms for each line would take long, and nearly no line begins with a piece of one. A piece begins at
+        # every _STEP characters of a form, so among the first _STEP of any PART characters of it.
+        self._pieces = {form[at : at + _PIECE] for form in self._flat for at in range(0, len(form) - _PIECE + 1, _STEP)}
         self.longest = max(map(len, self._forms), default=0)
         """Characters of the longest form."""
 
@@ -72,28 +79,33 @@ class Redactor:
 
     def spans(self, text: str) -> list[Span]:
         """Where whole secrets are; spans may overlap."""
-        return _found(self._whole, text)
+        return self._whole.found(text)
 
     def parts(self, line: str) -> list[Span]:
         """Where a line begins or ends with a part of a secret, or is one."""
         spans: list[Span] = []
         bare, stripped = line.rstrip(), line.strip()
         skipped = len(line) - len(line.lstrip())
-        if stripped[:PART] in self._begins and any(stripped in form for form in self._flat):
+        if self._may_be_part(stripped) and any(stripped in form for form in self._flat):
             return [(skipped, len(bare))]
-        for start, _ in _found(self._heads, bare):
-            if any(form.startswith(bare[start:]) for form in self._flat):
+        # No part is longer than the longest form: of a long line only its ends are looked at.
+        for start, _ in self._heads.found(bare, len(bare) - self.longest):
+            if any(map(methodcaller("startswith", bare[start:]), self._flat)):
                 spans.append((start, len(bare)))
                 break
-        for _, end in reversed(_found(self._tails, line)):
-            if any(form.endswith(line[skipped:end]) for form in self._flat):
+        for _, end in reversed(self._tails.found(line[: skipped + self.longest])):
+            if any(map(methodcaller("endswith", line[skipped:end]), self._flat)):
                 spans.append((skipped, end))
                 break
         return spans
 
+    def _may_be_part(self, text: str) -> bool:
+        """Whether a form may have this in it; False is certain."""
+        return len(text) >= PART and any(text[at : at + _PIECE] in self._pieces for at in range(_STEP))
+
     def rests(self, line: str) -> tuple[str, ...]:
         """How the next line would begin, if this one ends within a secret that was cut there."""
-        found = _found(self._heads, line)
+        found = self._heads.found(line, len(line) - self.longest)
         stripped = line.strip()
         rests = {f[len(line) - start :] for start, _ in found for f in self._flat if f.startswith(line[start:])}
         if len(stripped) >= PART:
@@ -110,7 +122,7 @@ class Redactor:
             pieces.append(text[at:end])
             places += range(at, end)
             at = found.end() if found else end
-        return [(places[a], places[b - 1] + 1) for a, b in _found(self._unbroken, "".join(pieces))]
+        return [(places[a], places[b - 1] + 1) for a, b in self._unbroken.found("".join(pieces))]
 
 
 class Stream:
@@ -215,13 +227,38 @@ def _forms(secrets: Iterable[str]) -> dict[str, None]:
     return forms
 
 
-def _compiled(words: Iterable[str]) -> re.Pattern[str] | None:
-    words = sorted(set(words))
-    return re.compile(_tree(words)) if words else None
+class _Words:
+    """Finds any of these words in a text."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._by_begin: dict[str, list[str]] = {}
+        for word in sorted(set(words), key=len, reverse=True):
+            self._by_begin.setdefault(word[:_BEGIN], []).append(word)
+        self._lengths = sorted({len(begin) for begin in self._by_begin}, reverse=True)
+        # Only of how they begin: compiled whole, the forms of a chain of certificates took many seconds.
+        self._begins = re.compile(_tree(sorted(self._by_begin))) if self._by_begin else None
+
+    def found(self, text: str, start: int = 0) -> list[Span]:
+        """The longest word at each place from `start` on, also those that overlap."""
+        spans = []
+        at = self._begins.search(text, max(0, start)) if self._begins else None
+        while at and self._begins:
+            place = at.start()
+            if length := self._longest_at(text, place):
+                spans.append((place, place + length))
+            at = self._begins.search(text, place + 1)
+        return spans
+
+    def _longest_at(self, text: str, place: int) -> int:
+        for length in self._lengths:
+            for word in self._by_begin.get(text[place : place + length], ()):
+                if text.startswith(word, place):
+                    return len(word)
+        return 0
 
 
 def _tree(words: list[str]) -> str:
-    """A pattern for the longest of these words (sorted) at a place; beginnings that they share are compared once."""
+    """A pattern for these words (sorted); beginnings that they share are compared once."""
     branches = []
     for first in dict.fromkeys(word[0] for word in words):
         group = [word for word in words if word[0] == first]
@@ -237,16 +274,6 @@ def _shared(one: str, other: str) -> str:
     """The beginning that two words share."""
     length = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     return one[:length]
-
-
-def _found(pattern: re.Pattern[str] | None, text: str) -> list[Span]:
-    """All places, also those that overlap."""
-    spans = []
-    found = pattern.search(text) if pattern else None
-    while found and pattern:
-        spans.append(found.span())
-        found = pattern.search(text, found.start() + 1)
-    return spans
 
 
 def _masked(text: str, spans: list[Span]) -> str:

@@ -6,7 +6,6 @@ import base64
 import html
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from urllib.parse import quote, quote_from_bytes, quote_plus
 
@@ -20,6 +19,7 @@ def spellings(text: str) -> Iterator[str]:
     yield from _percent(text, data)
     yield from _escaped(text)
     yield from _quoted(text)
+    yield from _twice(text)
 
 
 def _base64(data: bytes) -> Iterator[str]:
@@ -89,8 +89,7 @@ def _quoted(text: str) -> Iterator[str]:
     """As shells quote it, and YAML, CSV and SQL, without the quotes around it where these do not matter."""
     yield text.replace("'", "''")
     yield text.replace('"', '""')
-    yield shlex.quote(text)[1:-1] if shlex.quote(text) != text else text
-    yield text.replace("'", "'\\''")
+    yield from _for_a_shell(text)
     yield re.sub(r'([\\"$`])', r"\\\1", text)
     yield re.sub(r"([^A-Za-z0-9_@%+=:,./\n-])", r"\\\1", text)
     ansi = text.replace("\\", "\\\\").replace("'", "\\'")
@@ -99,3 +98,18 @@ def _quoted(text: str) -> Iterator[str]:
     yield "".join(
         c if c.isascii() else "".join(f"\\{byte:03o}" for byte in c.encode(errors="surrogatepass")) for c in ansi
     )
+
+
+def _twice(text: str) -> Iterator[str]:
+    """Quoted, and that again: a message quotes the command or the answer that quotes the text."""
+    for once in dict.fromkeys((text, json.dumps(text)[1:-1], *_for_a_shell(text))):
+        yield json.dumps(once)[1:-1]
+        yield json.dumps(once, ensure_ascii=False)[1:-1]
+        yield repr(once)[1:-1]
+        yield repr(f"{once}'\"")[1:-4]  # with quotes of both kinds around, Python escapes one of them
+        yield from _for_a_shell(once)
+
+
+def _for_a_shell(text: str) -> tuple[str, str]:
+    """Between single quotes: as programs write a quote in them, and as people do."""
+    return text.replace("'", "'\"'\"'"), text.replace("'", "'\\''")
