@@ -269,6 +269,28 @@ def test_a_renewal_that_is_held_up_holds_up_no_deletion(tmp_path: Path, fault: F
         in_virtual_time(partial(cell, folder, before))
 
 
+@pytest.mark.parametrize("kind", ["disk.delete", "vm.attachdetach"])
+def test_what_the_cloud_never_ends_holds_up_no_collection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("gilder.engine.patience.PATIENCE", 1800.0)
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            plugged = await lost(place, "plugged")
+            await attached(place, plugged)
+            await anyio.sleep(TERM + 1 * HOURS)
+            lasts = place.world.lasts
+            place.world.lasts = lambda what: 8 * HOURS if what.startswith(kind) else lasts(what)
+            collecting = collector(place)
+            begin = anyio.current_time()
+            done = await collecting.collect(await collecting.found(VM.subscription, [VM.resource_group]))
+            assert anyio.current_time() - begin < 2 * HOURS
+            assert (done.removed, [one for one, _ in done.left]) == ((), [plugged])
+
+    in_virtual_time(main)
+
+
 def test_the_lease_of_a_namesake_is_not_renewed(tmp_path: Path) -> None:
     async def main() -> None:
         async with placed(tmp_path) as place:

@@ -13,8 +13,9 @@ from tests.virtual.loop import ageing, in_virtual_time
 from tests.virtual.place import GROUP, VM, Place, PretendedDevices, no_turn, placed
 
 from gilder.azure.galleries import VersionPlan, publish_version, version_made
-from gilder.azure.labels import read_labelled
-from gilder.azure.operations import Operation
+from gilder.azure.labels import read_labelled, relabel
+from gilder.azure.machines import Attachment, vm_view
+from gilder.azure.operations import Operation, Usual, looks
 from gilder.azure.snapshots import SnapshotPlan, snapshot_state, take_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM, lease_until
 from gilder.build.products import plan_text
@@ -22,6 +23,7 @@ from gilder.engine import Collector, Here, Recovered, Recovery
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching, TargetRegion
 from gilder.model.tags import CREATED, HOST, of_build
+from gilder.slots.calls import DiskCalls
 from localarm.door_sdk import virtual_clock
 from localarm.faults import Fault
 from localarm.settings import SUBSCRIPTION
@@ -329,6 +331,69 @@ def test_what_the_cloud_never_ends_is_left_to_another_recovery(tmp_path: Path) -
 
     with ageing(virtual_clock()):
         crashed(tmp_path, test)
+
+
+HELD = id_of("disks", "held")
+
+
+async def held(place: Place, name: str = HELD.name) -> int:
+    """A disk that the dead run has attached, and its LUN."""
+    made = await disk(place, name)
+    await relabel(place.arm, made, of_build("dead", "tiny"))
+    await place.journal.intend("dead", "tiny", "attachment", name, str(made), "az vm disk detach")
+    await place.journal.intend("dead", "tiny", "disk", name, str(made), "az disk delete")
+    view = await vm_view(place.arm, VM)
+    lun = min(set(range(8)) - view.luns)
+    operation = await DiskCalls(place.arm, VM).send_in_time(view, [Attachment(made, lun, Caching.NONE)], [])
+    await place.arm.finished(VM.subscription, operation, looks(Usual.CHANGE_DISKS))
+    return lun
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"),
+    [
+        ("version.create", {"image version 1.0.0", "snapshot ours"}),
+        ("vm.attachdetach", {"attachment held", "disk held"}),
+        ("disk.delete", {"disk held"}),
+        ("snapshot.delete", {"snapshot ours"}),
+    ],
+)
+def test_what_recovery_begins_and_the_cloud_never_ends_is_left_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, left: set[str]
+) -> None:
+    """It was waited for without end, at night by a timer that then never ran again."""
+    monkeypatch.setattr("gilder.engine.patience.PATIENCE", 1800.0)  # six hours of looks at a deletion take a while
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await held(dead.place)
+        lasts = dead.place.world.lasts
+        dead.place.world.lasts = lambda what: 8 * 3600.0 if what.startswith(kind) else lasts(what)
+        begin = anyio.current_time()
+        told = await dead.recovered()
+        assert anyio.current_time() - begin < 2 * 3600
+        assert {one.partition(":")[0] for one in told.left} == left
+        await anyio.sleep(8 * 3600)
+        dead.place.world.lasts = lasts
+        assert (await dead.recovered()).left == ()
+        await ends_clean(dead)
+
+    with ageing(virtual_clock()):
+        crashed(tmp_path, test)
+
+
+def test_disks_in_use_are_waited_for_at_once(tmp_path: Path) -> None:
+    """One after another, with the turn of the VM held: no other gilder could attach or detach for half an hour."""
+
+    async def test(dead: Crashed) -> None:
+        dead.place.plugs.mounted |= {await held(dead.place, f"held{number}") for number in range(5)}
+        begin = anyio.current_time()
+        told = await dead.recovered()
+        assert anyio.current_time() - begin < 60
+        assert len(told.left) == 10, "five disks and five attachments"
+        assert dead.place.plugs.violations == []
+
+    crashed(tmp_path, test)
 
 
 def test_a_recovery_that_is_killed_itself_leaves_the_operation_to_the_next(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from gilder.azure.disks import delete_disk
 from gilder.azure.labels import Labelled, labelled, read_labelled
 from gilder.azure.snapshots import delete_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM
+from gilder.engine.patience import in_time
 from gilder.model.errors import GilderError, Refused
 from gilder.model.ids import ArmId
 from gilder.model.tags import BUILD, CREATED, HOST, RUN
@@ -186,7 +187,7 @@ class Collector:
                 if (now := await self._still(resource)) is None:
                     return
                 delete = delete_disk if resource.is_type("disks") else delete_snapshot
-                if not await delete(self._arm, resource, now.tags):
+                if not await in_time(delete(self._arm, resource, now.tags)):
                     self._left.append((resource, "its tags have changed"))
                     return
             except GilderError as error:

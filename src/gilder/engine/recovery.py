@@ -18,6 +18,7 @@ from gilder.azure.snapshots import delete_snapshot
 from gilder.build.leases import Leases, renewed
 from gilder.build.products import plan_from, snapshots_of
 from gilder.engine.finishing import End, finish
+from gilder.engine.patience import in_time
 from gilder.model.errors import GilderError
 from gilder.model.ids import ArmId
 from gilder.model.tags import of_build
@@ -186,7 +187,7 @@ class Recovery:
 
         async def remove(residue: ResidueRecord) -> None:
             try:
-                gone = await delete(self._arm, ArmId.parse(residue.handle), _tags(residue))
+                gone = await in_time(delete(self._arm, ArmId.parse(residue.handle), _tags(residue)))
             except GilderError as error:
                 why[residue.id] = error
             else:
