@@ -291,6 +291,28 @@ def test_what_the_cloud_never_ends_holds_up_no_collection(
     in_virtual_time(main)
 
 
+def test_a_renewal_that_never_ends_holds_up_no_other(tmp_path: Path) -> None:
+    """The leases of all other resources of the run ran out meanwhile, and another VM could collect what it held."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            leases = Leases(place.arm, "lost")
+            for name in ("first", "second"):
+                leases.begun(await lost(place, name))
+                await anyio.sleep(60)
+            lasts, endless = place.world.lasts, iter([1000 * HOURS])
+            place.world.lasts = lambda what: next(endless, lasts(what)) if what == "disk.update" else lasts(what)
+            async with anyio.create_task_group() as group:
+                group.start_soon(leases.run)
+                await anyio.sleep(TERM + 3 * HOURS)
+                found = await collector(place).found(VM.subscription, [VM.resource_group])
+                assert [one.why for one in found if one.garbage] == []
+                assert not list(endless), "the renewal that never ends was asked for"
+                group.cancel_scope.cancel()
+
+    in_virtual_time(main)
+
+
 def test_the_lease_of_a_namesake_is_not_renewed(tmp_path: Path) -> None:
     async def main() -> None:
         async with placed(tmp_path) as place:
