@@ -162,6 +162,37 @@ def test_garbage_goes_when_its_lease_has_run_out_and_strangers_stay(tmp_path: Pa
     in_virtual_time(main)
 
 
+def test_a_group_that_is_named_twice_is_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            made = await lost(place, "free")
+            await anyio.sleep(TERM + 1 * HOURS)
+            collecting = collector(place)
+            found = await collecting.found(VM.subscription, [VM.resource_group, VM.resource_group.upper()])
+            assert [one.resource.id for one in found] == [made]
+            assert (await collecting.collect(found)).removed == (made,)
+
+    in_virtual_time(main)
+
+
+def test_what_may_not_be_read_holds_up_no_collection(tmp_path: Path) -> None:
+    """One deny assignment, and nothing was ever collected."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            for name in ("first", "second", "third"):
+                await lost(place, name)
+            await anyio.sleep(TERM + 1 * HOURS)
+            denied = Fault("refuse", "GET", "disks", name="second", status=403, code="AuthorizationFailed", times=9)
+            place.application.faults.add(denied)
+            collecting = collector(place)
+            done = await collecting.collect(await collecting.found(VM.subscription, [VM.resource_group]))
+            assert sorted(one.name for one in done.removed) == ["first", "third"]
+            assert [one.name for one, _ in done.left] == ["second"]
+
+    in_virtual_time(main)
+
+
 def test_what_comes_back_to_life_between_the_look_and_the_deed_stays(tmp_path: Path) -> None:
     async def main() -> None:
         async with placed(tmp_path) as place:

@@ -132,7 +132,8 @@ class Collector:
 
     async def found(self, subscription: str, groups: Sequence[str]) -> list[Judged]:
         """Everything with gilder's tags in these resource groups, judged; raises CloudError."""
-        resources = [one for group in groups for one in await labelled(self._arm, subscription, group)]
+        different = {group.lower(): group for group in groups}  # one that is named twice is one all the same
+        resources = [one for group in different.values() for one in await labelled(self._arm, subscription, group)]
         now = self._now()
         return [one for resource in resources if (one := judged(resource, now, self._here)) is not None]
 
@@ -140,7 +141,7 @@ class Collector:
         """Delete what is garbage, and still is when its turn comes."""
         self._removed, self._left = [], []
         limit = anyio.CapacityLimiter(_AT_ONCE)
-        free = await self._detached([one.resource.id for one in garbage if one.garbage])
+        free = await self._detached([one.resource.id for one in garbage if one.garbage], limit)
         async with anyio.create_task_group() as group:
             for resource in free:
                 group.start_soon(self._delete, resource, limit)
@@ -156,7 +157,11 @@ class Collector:
 
     async def _still(self, resource: ArmId) -> Labelled | None:
         """A resource that is still there and still garbage: between the look and the deed its run may have come back."""
-        now = await read_labelled(self._arm, resource)
+        try:
+            now = await read_labelled(self._arm, resource)
+        except GilderError as error:  # it stays, and the others go
+            self._left.append((resource, error.message))
+            return None
         if now is None:
             self._removed.append(resource)
             return None
@@ -166,10 +171,19 @@ class Collector:
             return None
         return now
 
-    async def _detached(self, resources: Sequence[ArmId]) -> list[ArmId]:
+    async def _detached(self, resources: Sequence[ArmId], limit: anyio.CapacityLimiter) -> list[ArmId]:
         """Detach what this VM still lists; returns what is free. A device in use keeps its disk."""
-        still = [now for resource in resources if (now := await self._still(resource)) is not None]
-        attached = {one.id: one.tags for one in still if one.attached_to}
+        still: dict[ArmId, Labelled] = {}
+
+        async def look(resource: ArmId) -> None:
+            async with limit:
+                if (now := await self._still(resource)) is not None:
+                    still[resource] = now
+
+        async with anyio.create_task_group() as group:
+            for resource in resources:
+                group.start_soon(look, resource)
+        attached = {resource: now.tags for resource, now in still.items() if now.attached_to}
         refused: dict[ArmId, str] = {}
         if attached:
             try:
@@ -179,7 +193,7 @@ class Collector:
             except GilderError as error:
                 refused = dict.fromkeys(attached, error.message)
         self._left += refused.items()
-        return [one.id for one in still if one.id not in refused]
+        return [resource for resource in still if resource not in refused]
 
     async def _delete(self, resource: ArmId, limit: anyio.CapacityLimiter) -> None:
         async with limit:
