@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from gilder.cli.earlier import crash_line, lives_here
+from gilder.cli.places import is_there
 from gilder.cli.recover import last_word
-from gilder.model.errors import Refused
+from gilder.model.errors import HostError, Refused
 from gilder.model.ids import ArmId
-from gilder.runtime.filelock import file_locked
+from gilder.runtime.filelock import file_locked, in_line
 from gilder.runtime.journal import opened
 from gilder.runtime.living import beside, crashed_runs, is_alive, living
 
@@ -108,6 +109,27 @@ async def test_who_may_not_look_whether_runs_live_is_told_so(tmp_path: Path, mon
         with an_ordinary_user(), pytest.raises(Refused, match="only root can see") as caught:
             await crashed_runs(book, Path())
     assert "sudo" in (caught.value.hint or "")
+
+
+async def test_a_tag_that_is_no_run_is_none_that_lives(tmp_path: Path) -> None:
+    """One with the 256 characters that Azure allows ended every collection with a traceback."""
+    why = await lives_here(tmp_path / "none.sqlite", HERE, tmp_path)
+    assert [why(run) for run in ("x" * 255, "x" * 256, "../run", "")] == [""] * 4
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+async def test_an_ordinary_user_is_told_what_only_root_may_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collecting garbage and recovering without being root ended with tracebacks."""
+    (tmp_path / "roots").mkdir(mode=0o755)
+    (tmp_path / "closed").mkdir(mode=0o700)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    with an_ordinary_user():
+        with pytest.raises(HostError, match=r"the lock roots/vm.next cannot be taken: Permission denied"):
+            await in_line(Path("roots/vm.lock")).__aenter__()
+        with pytest.raises(Refused, match="cannot be"):
+            await lives_here(Path("closed/journal.sqlite"), HERE)
+        assert is_there(Path("closed/journal.sqlite"))
 
 
 @pytest.mark.parametrize(

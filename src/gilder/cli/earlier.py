@@ -9,13 +9,15 @@ from pathlib import Path
 import anyio
 
 from gilder.cli.errand import Errand
+from gilder.cli.places import is_there
 from gilder.engine import Recovered, Recovery, site_on, turn_on
 from gilder.model.ids import ArmId
 from gilder.runtime.filelock import is_unlocked
 from gilder.runtime.journal import Journal, RunRecord, opened
 from gilder.runtime.living import ALIVE, crashed_runs, living
 
-_RUN = re.compile(r"[0-9A-Za-z_-]+")
+_RUN = re.compile(r"[0-9A-Za-z_-]{1,255}")
+"""What may be a run's id, and so the name of its lock. A tag may be longer than a file's name."""
 
 
 async def lives_here(path: Path, vm: ArmId, alive: Path = ALIVE) -> Callable[[str], str]:
@@ -24,14 +26,14 @@ async def lives_here(path: Path, vm: ArmId, alive: Path = ALIVE) -> Callable[[st
     `path` is a journal, which may be missing.
     """
     crashed: set[str] = set()
-    if path.exists():
+    if is_there(path):
         async with opened(path) as journal:
             crashed = {run.id for run in await crashed_runs(journal, alive) if run.was_on(vm)}
 
     def why(run: str) -> str:
         if run in crashed:
             return f"this machine's journal knows run {run}: gilder recover {run} finishes or removes it"
-        if not _RUN.fullmatch(run):  # not every tag is fit to be a file's name
+        if not _RUN.fullmatch(run):
             return ""
         try:
             return "" if is_unlocked(alive / run) else f"run {run} lives on this machine"

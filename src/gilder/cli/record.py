@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gilder.cli.places import is_there
 from gilder.model.errors import UserError
 from gilder.model.events import WAITING_FOR
 from gilder.runtime.journal import (
@@ -73,16 +74,9 @@ def _lives(run: RunRecord, journal: Path) -> bool:
         return Path(f"/proc/{run.pid}").exists()
 
 
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except PermissionError:  # in a folder that may not be looked into: opening it says so
-        return True
-
-
 async def records(path: Path) -> list[Record]:
     """All runs with their builds, the latest first; without stages and residues."""
-    if not _is_there(path):
+    if not is_there(path):
         return []
     async with opened_to_read(path) as journal:
         return [
@@ -93,7 +87,7 @@ async def records(path: Path) -> list[Record]:
 
 async def record(path: Path, name: str) -> Record:
     """The run that is meant by `name`: its id, a beginning of it, or `last`. Raises UserError."""
-    if not _is_there(path):
+    if not is_there(path):
         raise UserError(
             f"there is no journal {path}", hint="name another with --journal; it is written by gilder build"
         )

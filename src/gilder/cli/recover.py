@@ -10,7 +10,7 @@ import click
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.main import BUILT, FAILED
-from gilder.cli.places import cloud_options, journal_option
+from gilder.cli.places import cloud_options, is_there, journal_option
 from gilder.model.errors import Refused, UserError
 
 
@@ -28,7 +28,7 @@ def command(ctx: click.Context, run: str | None, cloud: str, cloud_state: Path, 
     Logs in as the ARM_… or AZURE_… variables of the environment say, else as this VM's managed identity. When a template
     logs in otherwise, use `gilder build --recover TEMPLATE`. Exits with 0 when nothing is left.
     """
-    if not journal.exists():
+    if not is_there(journal):
         raise UserError(f"there is no journal {journal}", hint="name it with --journal")
     state = ("--state", str(cloud_state))
     with leased(state) if cloud == "local" else nullcontext() as lease:

@@ -21,7 +21,7 @@ def beside(journal: Path) -> Path:
 
 @asynccontextmanager
 async def living(run: str, journal: Path) -> AsyncIterator[None]:
-    """Count as living while inside; waits while somebody else is this run, or recovers it. Raises OSError."""
+    """Count as living while inside; waits while somebody else is this run, or recovers it. Raises HostError."""
     async with (
         file_locked(ALIVE / run, ephemeral=True),
         file_locked(beside(journal) / run, ephemeral=True),
