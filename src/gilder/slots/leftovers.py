@@ -11,7 +11,7 @@ from gilder.azure.arm import Arm
 from gilder.azure.disks import DiskFacts, disk_facts
 from gilder.azure.machines import VmView, vm_view
 from gilder.azure.operations import Usual, looks
-from gilder.model.errors import Busy, CloudError, DeviceMissing, GilderError, Refused
+from gilder.model.errors import CloudError, DeviceMissing, GilderError, HostError, Refused
 from gilder.model.ids import ArmId
 from gilder.model.tags import carries
 from gilder.runtime.filelock import Turn
@@ -182,7 +182,7 @@ async def _in_use(view: VmView, devices: SlotDevices, disks: Sequence[ArmId]) ->
                 await devices.wait_free(device, within=_FREE_WITHIN)
         except DeviceMissing:
             return
-        except Busy as error:
+        except HostError as error:
             found[disk] = error
 
     async with anyio.create_task_group() as group:
