@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from gilder.cli.history import run_lines, runs, show, timeline
+from gilder.cli.history import run_lines, run_table, runs, show, timeline
 from gilder.cli.record import meant, record
 from gilder.model.errors import UserError
 from gilder.model.events import WAITING_FOR, Stage
@@ -74,6 +75,19 @@ async def test_the_queue_before_its_first_stage_is_no_part_of_a_builds_time(jour
         await book.build_finished("20260102-bb", "web", "built", "", "", [])
     (line,) = [one for one in run_lines(await record(journal, "20260102-bb"), journal.parent) if " web " in one]
     assert line == "built     web after 10s"
+
+
+@pytest.mark.parametrize("finished", [True, False])
+async def test_no_run_takes_less_than_nothing(journal: Path, monkeypatch: pytest.MonkeyPatch, finished: bool) -> None:
+    """The clock was set back by an hour meanwhile, and `gilder runs` said that a run took -3600.0s."""
+    async with opened(journal) as book:
+        then = time.time() - 3600
+        monkeypatch.setattr(time, "time", lambda: then)
+        if finished:
+            await book.run_finished("20260102-bb", "done")
+    found = await record(journal, "20260102-bb")
+    (row,) = list(run_table([found]))[1:]
+    assert " 0.0s " in row
 
 
 async def test_what_the_cloud_may_still_do_for_a_dead_run_is_told(journal: Path) -> None:

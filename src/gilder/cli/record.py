@@ -45,11 +45,12 @@ class Record:
 
     @property
     def end(self) -> float:
-        """When it ended, as far as the journal knows; of a running one: now."""
+        """When it ended, as far as the journal knows; of a running one: now. Never before it began, though the clock may have
+        been set back meanwhile."""
         if self.run.finished is not None:
-            return self.run.finished
+            return max(self.run.started, self.run.finished)
         if self.status == "running":
-            return time.time()
+            return max(self.run.started, time.time())
         return max([self.run.started, *self.ends()])
 
     def begins(self) -> dict[str, float]:
