@@ -10,7 +10,7 @@ import anyio
 import pytest
 from tests.virtual.furnishing import REGION, definition, disk, gallery, id_of
 from tests.virtual.loop import ageing, in_virtual_time
-from tests.virtual.place import GROUP, VM, Place, PretendedDevices, no_turn, placed
+from tests.virtual.place import GROUP, VM, Place, PretendedDevices, image_spec, no_turn, placed
 
 from gilder.azure.galleries import VersionPlan, publish_version, version_made
 from gilder.azure.labels import read_labelled, relabel
@@ -18,9 +18,10 @@ from gilder.azure.machines import Attachment, vm_view
 from gilder.azure.operations import Operation, Usual, looks
 from gilder.azure.snapshots import SnapshotPlan, snapshot_state, take_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM, lease_until
-from gilder.build.products import plan_text
+from gilder.build.products import plan_from, plan_text
 from gilder.engine import Collector, Here, Recovered, Recovery
 from gilder.model.ids import ArmId
+from gilder.model.provisioners import Manifest
 from gilder.model.spec import Caching, TargetRegion
 from gilder.model.tags import CREATED, HOST, of_build
 from gilder.slots.calls import DiskCalls
@@ -173,6 +174,33 @@ def test_one_of_two_products_is_not_the_build(tmp_path: Path, beside: ArmId | No
         assert (build.status, build.artifacts) == (status, (str(VERSION),))
 
     crashed(tmp_path, test, replace(plan(), beside=beside))
+
+
+def test_a_build_whose_post_processors_did_not_run_is_not_built(tmp_path: Path) -> None:
+    """`gilder show` said so, and the manifest lacked it. A signal at that moment leaves a build that was cancelled."""
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await ends_published(dead, puts=1)
+        (build,) = await dead.place.journal.builds("dead")
+        assert (build.status, build.artifacts) == ("failed", (str(VERSION),))
+        assert "post-processors" in build.error
+
+    crashed(tmp_path, test, replace(plan(), followed=True))
+
+
+def test_the_journal_knows_that_post_processors_follow(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            manifest = ((Manifest(output=str(tmp_path / "manifest.json")),),)
+            await place.build([image_spec("with", post_processors=manifest), image_spec("without")])
+            products = await place.journal.products("run1")
+            assert {name: plan_from(one.data).followed for name, (one,) in products.items()} == {
+                "with": True,
+                "without": False,
+            }
+
+    in_virtual_time(main)
 
 
 def test_a_replication_that_failed_is_repeated(tmp_path: Path) -> None:

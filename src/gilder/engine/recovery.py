@@ -5,7 +5,7 @@ Everything is done by observation, so that it may be interrupted and done again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from gilder.azure.disks import delete_disk
 from gilder.azure.operations import Begun, Operation
 from gilder.azure.snapshots import delete_snapshot
 from gilder.build.leases import Leases, renewed
-from gilder.build.products import plan_from, snapshots_of
+from gilder.build.products import ProductPlan, plan_from, snapshots_of
 from gilder.engine.finishing import End, finish
 from gilder.engine.patience import in_time
 from gilder.model.errors import GilderError
@@ -221,11 +221,14 @@ class Recovery:
                 continue
             wanted = products.get(build.name, [])
             there = [product.handle for product in wanted if product.state == "kept"]
+            why = "gilder was killed or the machine went down"
             if wanted and not _all_of(wanted) - set(there):
-                await self._journal.build_finished(run.id, build.name, "built", "", "", there)
-            else:
-                why = "gilder was killed or the machine went down"
-                await self._journal.build_finished(run.id, build.name, "failed", build.stage, why, there)
+                if not _followed(wanted):
+                    await self._journal.build_finished(run.id, build.name, "built", "", "", there)
+                    continue
+                why += " before its post-processors had ended: whatever they do is to be done by hand"
+                self._say(f"{build.name}: {why}")
+            await self._journal.build_finished(run.id, build.name, "failed", build.stage, why, there)
         if not self._left:
             await self._journal.run_finished(run.id, "recovered")
 
@@ -233,11 +236,20 @@ class Recovery:
 def _all_of(products: Sequence[ResidueRecord]) -> set[str]:
     """The ids of all that a build was to make, also of what was not noted yet when it was killed."""
     found = {product.handle for product in products}
+    for plan in _plans(products):
+        found |= {str(plan.beside)} if plan.beside else set()
+    return found
+
+
+def _followed(products: Sequence[ResidueRecord]) -> bool:
+    """Whether a build had more to do once its images were there."""
+    return any(plan.followed for plan in _plans(products))
+
+
+def _plans(products: Sequence[ResidueRecord]) -> Iterator[ProductPlan]:
     for product in products:
         with suppress(ValueError):  # of an older gilder, or tampered with
-            beside = plan_from(product.data).beside
-            found |= {str(beside)} if beside else set()
-    return found
+            yield plan_from(product.data)
 
 
 def _tags(residue: ResidueRecord) -> dict[str, str]:
