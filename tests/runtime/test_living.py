@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing as closed
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 
 from gilder.cli.earlier import crash_line, lives_here
@@ -16,7 +19,7 @@ from gilder.cli.recover import last_word
 from gilder.model.errors import HostError, Refused
 from gilder.model.ids import ArmId
 from gilder.runtime.filelock import file_locked, in_line
-from gilder.runtime.journal import opened
+from gilder.runtime.journal import RunRecord, opened
 from gilder.runtime.living import beside, crashed_runs, is_alive, living
 
 COMPUTE = "/subscriptions/5b5c7d2e-8f3a-4d6b-9c1e-2f4a6b8c0d1e/resourceGroups/group/providers/Microsoft.Compute"
@@ -73,6 +76,30 @@ async def test_garbage_collection_leaves_to_recovery_only_what_that_can_recover(
     assert why("theirs") == ""
     async with file_locked(alive / "another"):
         assert why("another") == "run another lives on this machine"
+
+
+async def test_a_run_that_ends_while_one_looks_has_not_crashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was recovered, which made "recovered" of how it had ended."""
+    journal = tmp_path / "journal.sqlite"
+    await noted(journal, "run")
+
+    def ends(run: RunRecord, path: Path, alive: Path) -> bool:
+        with closed(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE run SET status = 'done'")
+        return False
+
+    monkeypatch.setattr("gilder.runtime.living.is_alive", ends)
+    assert await crashed(journal, tmp_path / "alive") == []
+
+
+async def test_who_waits_for_another_recovery_says_so(tmp_path: Path) -> None:
+    """After a restart of the machine a run does not count as living while it is recovered: a second recovery was silent."""
+    told: list[str] = []
+    async with living("run", tmp_path / "journal.sqlite"):
+        with anyio.move_on_after(0.1):
+            async with living("run", tmp_path / "journal.sqlite", lambda: told.append("busy")):
+                pytest.fail("two recover one run")
+    assert told == ["busy"]
 
 
 @contextmanager

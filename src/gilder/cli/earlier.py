@@ -52,7 +52,10 @@ async def earlier_runs_settled(journal: Journal, errand: Errand, *, first: bool)
         for run in runs:
             errand.tell(crash_line(run.id, len(await journal.residues(run.id))))
         return True
-    return await recovered(runs, journal, errand)
+    if await recovered(runs, journal, errand):
+        return True
+    errand.tell("nothing is built, for something is left of earlier runs: remove it, or build without --recover")
+    return False
 
 
 def crash_line(run: str, held: int) -> str:
@@ -69,8 +72,12 @@ async def recovered(runs: list[RunRecord], journal: Journal, errand: Errand) -> 
 
     async def recover(run: RunRecord) -> None:
         recovery = Recovery(site.arm, machine.id, journal, site.devices, turn_on(machine.id), tell)
+
+        def busy() -> None:
+            tell(f"another gilder is recovering run {run.id}: waiting for it")
+
         # While one recovery works on a run, it lives, and no other begins.
-        async with living(run.id, journal.path):
+        async with living(run.id, journal.path, busy):
             tell(f"recovering run {run.id}")
             result = await recovery.recover(run)
         for line in (*([f"run {run.id}:"] if len(runs) > 1 else []), *recovery_lines(result)):
