@@ -60,16 +60,15 @@ async def _recover(name: str | None, path: Path, lease: Lease | None) -> int:
         if not runs:
             click.echo("nothing to recover")
             return BUILT
-        async with errand(lease) as here:
-            own = [run for run in runs if run.was_on(here.machine.id)]
-            for run in runs:
-                if run not in own:
-                    here.tell(
-                        f"run {run.id} was on the VM {run.vm}: recover it there, or when that is gone use gilder gc"
-                    )
-            if not own and name is not None:
-                raise Refused(f"run {name} was on another VM than this one, {here.machine.id}")
-            clean = await recovered(own, journal, here)
+    # Opened again, now that it is known what is secret: it is told why something is left.
+    async with errand(lease) as here, opened(path, here.redactor.text) as journal:
+        own = [run for run in runs if run.was_on(here.machine.id)]
+        for run in runs:
+            if run not in own:
+                here.tell(f"run {run.id} was on the VM {run.vm}: recover it there, or when that is gone use gilder gc")
+        if not own and name is not None:
+            raise Refused(f"run {name} was on another VM than this one, {here.machine.id}")
+        clean = await recovered(own, journal, here)
     click.echo(last_word(len(own), clean=clean))
     return BUILT if clean else FAILED
 
