@@ -5,6 +5,7 @@ from __future__ import annotations
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DecodeError,
     HttpResponseError,
     ServiceRequestError,
     ServiceResponseError,
@@ -24,6 +25,8 @@ _PARENT_MISSING = {"ResourceGroupNotFound", "ParentResourceNotFound", "Subscript
 
 def cloud_error(error: AzureError, doing: str) -> CloudError:
     """The error of one request as gilder tells it; `doing` completes "while …"."""
+    if isinstance(error, DecodeError) and (error.status_code or 0) < 400:
+        return unreadable(doing, error)
     if isinstance(error, HttpResponseError) and error.status_code:
         return _refusal(error, doing)
     if isinstance(error, ClientAuthenticationError):
@@ -37,6 +40,14 @@ def cloud_error(error: AzureError, doing: str) -> CloudError:
             hint="check the network and the endpoint",
         )
     return CloudError(f"failed while {doing}: {_first_line(error.message)}")
+
+
+def unreadable(doing: str, error: Exception) -> Unreachable:
+    """The error of an answer that is none of Azure's: whether the request took effect is unknown."""
+    return Unreachable(
+        f"an answer that cannot be read while {doing}: {_first_line(str(error))}",
+        hint="a proxy may answer in the place of Azure",
+    )
 
 
 def _refusal(error: HttpResponseError, doing: str) -> CloudError:
