@@ -287,6 +287,24 @@ def test_what_the_cloud_will_never_publish_is_removed(tmp_path: Path, status: in
     crashed(tmp_path, test)
 
 
+def test_what_is_in_a_subscription_that_is_not_found_is_not_gone(tmp_path: Path) -> None:
+    """A login of another tenant, a subscription that is disabled for a day: the version was given up, and of the snapshot it
+    was said that it is removed."""
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await held(dead.place)
+        faults = dead.place.application.faults
+        for kind in (VERSIONS, "snapshots", "disks"):
+            faults.add(Fault("refuse", "", kind, times=9999, status=404, code="SubscriptionNotFound"))
+        told = await dead.recovered()
+        assert (told.published, told.removed, len(told.left)) == ((), (), 4)
+        faults.clear()
+        await ends_published(dead, puts=await dead.puts() + 1)
+
+    crashed(tmp_path, test)
+
+
 @pytest.mark.parametrize(("status", "code"), [(503, "ServerBusy"), (403, "AuthorizationFailed"), (409, "Conflict")])
 def test_what_may_succeed_later_keeps_its_snapshot_until_then(tmp_path: Path, status: int, code: str) -> None:
     async def test(dead: Crashed) -> None:

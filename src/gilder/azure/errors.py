@@ -20,7 +20,7 @@ _TOO_OLD = (
     f"gilder needs api-version {LEAST} or newer of Microsoft.Compute; what this cloud and region have: "
     "az provider show --namespace Microsoft.Compute"
 )
-_PARENT_MISSING = {"ResourceGroupNotFound", "ParentResourceNotFound", "SubscriptionNotFound"}
+_PARENT_MISSING = {"ResourceGroupNotFound", "ParentResourceNotFound"}
 
 
 def cloud_error(error: AzureError, doing: str) -> CloudError:
@@ -64,10 +64,11 @@ def _refusal(error: HttpResponseError, doing: str) -> CloudError:
     if code in REFUSALS:  # a 404 among them: of a thing that is there all the same
         told = f"{message.partition(' The supported')[0]} ({code}, while {doing})"
         return CloudError(told, code=code, status=status, hint=_TOO_OLD)
+    if code == "SubscriptionNotFound":  # of what is in there it says nothing: that must not count as gone
+        unseen = "correct subscription_id, and check that the identity's tenant has it"
+        return CloudError(text, code=code, status=status, hint=unseen)
     if status == 404:
         hint = "create it first, or correct the name" if code in _PARENT_MISSING else None
-        if code == "SubscriptionNotFound":
-            hint = "correct subscription_id, and check that the identity's tenant has it"
         return NotFound(text, code=code, status=status, hint=hint)
     if status in (409, 412):
         return Conflict(text, code=code, status=status)
