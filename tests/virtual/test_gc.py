@@ -110,6 +110,24 @@ def test_what_a_dead_run_left_is_garbage() -> None:
     assert verdict.why == "the lease of run run1 on other-host ran out 1 h ago"
 
 
+@pytest.mark.parametrize(
+    ("attached_to", "host", "why"),
+    [
+        (OTHER_VM, OTHER_VM, f"it is attached to {OTHER_VM}: run gilder gc there"),
+        (OTHER_VM, VM, f"it is attached to {OTHER_VM}: run gilder gc there"),
+        (VM, OTHER_VM, "it is attached to this VM, and was made for a run of other-host: detach it first, if nobody "),
+    ],
+)
+def test_why_an_attached_disk_stays_can_be_acted_on(attached_to: ArmId, host: ArmId, why: str) -> None:
+    """Who ran it on the VM that the disk is attached to was told to run it there."""
+    ran_out = (NOW - timedelta(hours=1)).isoformat()
+    told = {RUN: "run1", BUILD: "tiny", HOST: str(host), CREATED: "x", LEASE: ran_out}
+    verdict = judged(Labelled(id_of("disks", "d"), told, None, str(attached_to), 30), NOW, HERE)
+    assert verdict is not None
+    assert not verdict.garbage
+    assert verdict.why.startswith(why)
+
+
 async def lost(place: Place, name: str, host: ArmId = VM, *, tags: dict[str, str] | None = None) -> ArmId:
     """A disk of a run that died now."""
     made = await disk(place, name)

@@ -96,10 +96,12 @@ def _lease_reason(resource: Labelled, now: datetime) -> str:
 
 def _use_reason(resource: Labelled, here: Here) -> str:
     """Why its use keeps a resource, "" if it does not; what is attached to this VM can be looked at and detached."""
-    vm = resource.attached_to.lower()
-    if not vm or (vm == str(here.vm).lower() == resource.tags[HOST].lower()):
+    vm, this, host = resource.attached_to.lower(), str(here.vm).lower(), resource.tags[HOST]
+    if not vm or (vm == this == host.lower()):
         return ""
-    return f"it is attached to {resource.attached_to}: run gilder gc there"
+    if vm != this:
+        return f"it is attached to {resource.attached_to}: run gilder gc there"
+    return f"it is attached to this VM, and was made for a run of {_host(host)}: detach it first, if nobody needs it"
 
 
 def _moment(text: str) -> datetime | None:
