@@ -129,7 +129,10 @@ CAPS = f"subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/locations/{REG
 GONE = f"{CAPS}/gone?api-version=2024-03-03"
 
 
-@pytest.mark.parametrize("token", ["nonsense", at(GONE), at("nothing/ever/answers/here")])
+NO_ADDRESS = Operation("publishing", "https://[").token()
+
+
+@pytest.mark.parametrize("token", ["nonsense", at(GONE), at("nothing/ever/answers/here"), NO_ADDRESS])
 def test_an_operation_that_cannot_be_followed_is_no_obstacle(tmp_path: Path, token: str) -> None:
     async def test(dead: Crashed) -> None:
         await dead.snapshot()
@@ -301,6 +304,21 @@ def test_what_is_in_a_subscription_that_is_not_found_is_not_gone(tmp_path: Path)
         assert (told.published, told.removed, len(told.left)) == ((), (), 4)
         faults.clear()
         await ends_published(dead, puts=await dead.puts() + 1)
+
+    crashed(tmp_path, test)
+
+
+def test_a_record_that_names_nothing_keeps_nothing_else(tmp_path: Path) -> None:
+    """It ended the recovery of all runs with a traceback."""
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await dead.place.journal.intend("dead", "tiny", "disk", "d", "tampered with", "az disk delete")
+        told = await dead.recovered()
+        assert told.published == (str(VERSION),)
+        assert "snapshot ours" in told.removed
+        (left,) = told.left
+        assert left.startswith("disk d: its record cannot be read: 'tampered with' is not a resource id")
 
     crashed(tmp_path, test)
 

@@ -136,7 +136,11 @@ async def _ends(arm: Arm, plan: ProductPlan, operations: Sequence[Operation], sa
 
 def _at_home(arm: Arm, operation: Operation) -> bool:
     """Whether an address from the journal is the cloud's: gilder's token goes along, and a file may be tampered with."""
-    home, host = urlsplit(arm.cloud.resource_manager).hostname or "", urlsplit(operation.url).hostname or ""
+    home = urlsplit(arm.cloud.resource_manager).hostname or ""
+    try:
+        host = urlsplit(operation.url).hostname or ""
+    except ValueError:  # it is none
+        return False
     return host == home or host.endswith(f".{home}")
 
 

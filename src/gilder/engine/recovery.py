@@ -71,9 +71,9 @@ class Recovery:
 
     async def recover(self, run: RunRecord) -> Recovered:
         """Finish or remove everything that a dead run holds; what cannot be is named and stays in the journal."""
-        residues = await self._journal.residues(run.id)
         self._published, self._removed, self._left = [], [], []
         self._needed, self._unreadable = set(), set()
+        residues = [residue for residue in await self._journal.residues(run.id) if await self._readable(residue)]
         of = {kind: [r for r in residues if r.kind == kind] for kind in {r.kind for r in residues}}
         leases = Leases(self._arm, run.id)
         # A replication may take an hour; slots and disks are given back meanwhile.
@@ -84,6 +84,16 @@ class Recovery:
         await self._snapshots(of.get("snapshot", []))
         await self._close(run, {residue.build for residue in residues if residue.kind in _PRODUCTS})
         return Recovered(run.id, tuple(self._published), tuple(self._removed), tuple(self._left))
+
+    async def _readable(self, residue: ResidueRecord) -> bool:
+        """Whether the record names a resource; one that was tampered with is no reason to leave the others."""
+        if residue.kind not in _PRODUCTS:  # those have a plan
+            try:
+                ArmId.parse(residue.handle)
+            except ValueError as error:
+                await self._stays(residue, f"its record cannot be read: {error}")
+                return False
+        return True
 
     async def _publish(self, residue: ResidueRecord, leases: Leases) -> None:
         """Follow, resume or remove an image (version) that was being published."""
