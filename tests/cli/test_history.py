@@ -99,8 +99,16 @@ async def test_what_the_cloud_may_still_do_for_a_dead_run_is_told(journal: Path)
     assert f"    follow it with: gilder recover {run.id}" in lines
 
 
-def test_an_interrupted_run_is_called_so(journal: Path) -> None:
-    assert "interrupted web after" in ran(show, "--journal", str(journal)).stdout
+async def test_an_interrupted_run_is_called_so(journal: Path) -> None:
+    """Its builds were counted as running, and of an image that was under way it was only told how to delete it."""
+    async with opened(journal) as book:
+        await book.intend("20260102-cc", "web", "image", "web", "/images/web", "az image delete --ids /images/web")
+    lines = list(run_lines(await record(journal, "last"), journal.parent))
+    assert "builds    1 interrupted" in lines
+    assert any(line.startswith("interrupted web after") for line in lines)
+    assert lines[-1] == "  finish or remove all of it with: gilder recover 20260102-cc"
+    (row,) = list(run_table([await record(journal, "20260102-cc")]))[1:]
+    assert row.endswith("interrupted  1 interrupted")
 
 
 def test_the_timeline_of_a_run(journal: Path) -> None:

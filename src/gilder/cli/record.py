@@ -43,6 +43,10 @@ class Record:
         """How it stands; a run whose process is gone although it never finished was interrupted."""
         return "interrupted" if self.run.status == "running" and not self.lives else self.run.status
 
+    def status_of(self, build: BuildRecord) -> str:
+        """How a build of it stands: none runs in a run that was interrupted."""
+        return "interrupted" if build.status == "running" and self.status == "interrupted" else build.status
+
     @property
     def end(self) -> float:
         """When it ended, as far as the journal knows; of a running one: now. Never before it began, though the clock may have
