@@ -192,6 +192,24 @@ def test_a_build_whose_post_processors_did_not_run_is_not_built(tmp_path: Path) 
     crashed(tmp_path, test, replace(plan(), followed=True))
 
 
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_why_a_build_had_failed_is_not_forgotten(tmp_path: Path, status: str, beside: bool) -> None:
+    """Its image could not be removed; after recovery it had failed because gilder was killed."""
+
+    async def test(dead: Crashed) -> None:
+        if beside:
+            await dead.snapshot()
+        why = "the quota of images is used up"
+        await dead.place.journal.build_finished("dead", "tiny", status, "publishing", why, [])
+        await dead.recovered()
+        (build,) = await dead.place.journal.builds("dead")
+        assert (build.status, build.stage, build.error) == (status, "publishing", why)
+        assert build.artifacts == ((str(VERSION),) if beside else ())
+
+    crashed(tmp_path, test, replace(plan(), beside=id_of("images", "never-made") if beside else None))
+
+
 def test_the_journal_knows_that_post_processors_follow(tmp_path: Path) -> None:
     async def main() -> None:
         async with placed(tmp_path) as place:

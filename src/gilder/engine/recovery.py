@@ -231,14 +231,17 @@ class Recovery:
                 continue
             wanted = products.get(build.name, [])
             there = [product.handle for product in wanted if product.state == "kept"]
-            why = "gilder was killed or the machine went down"
-            if wanted and not _all_of(wanted) - set(there):
-                if not _followed(wanted):
-                    await self._journal.build_finished(run.id, build.name, "built", "", "", there)
-                    continue
-                why += " before its post-processors had ended: whatever they do is to be done by hand"
-                self._say(f"{build.name}: {why}")
-            await self._journal.build_finished(run.id, build.name, "failed", build.stage, why, there)
+            complete = bool(wanted) and not _all_of(wanted) - set(there)
+            if complete and not _followed(wanted):
+                await self._journal.build_finished(run.id, build.name, "built", "", "", there)
+            elif build.status == "running":
+                why = "gilder was killed or the machine went down"
+                if complete:
+                    why += " before its post-processors had ended: whatever they do is to be done by hand"
+                    self._say(f"{build.name}: {why}")
+                await self._journal.build_finished(run.id, build.name, "failed", build.stage, why, there)
+            elif there:  # why it did not end well is known; that one of its images is there may be new
+                await self._journal.build_finished(run.id, build.name, build.status, build.stage, build.error, there)
         if not self._left:
             await self._journal.run_finished(run.id, "recovered")
 
