@@ -91,6 +91,19 @@ async def test_the_queue_before_its_first_stage_is_no_part_of_a_builds_time(jour
     assert line == "built     web after 10s"
 
 
+@pytest.mark.parametrize("finished", [True, False])
+async def test_no_run_takes_less_than_nothing(journal: Path, monkeypatch: pytest.MonkeyPatch, finished: bool) -> None:
+    """The clock was set back by an hour meanwhile, and `gilder runs` said that a run took -3600.0s."""
+    async with opened(journal) as book:
+        then = time.time() - 3600
+        monkeypatch.setattr(time, "time", lambda: then)
+        if finished:
+            await book.run_finished("20260102-bb", "done")
+    found = await record(journal, "20260102-bb")
+    (row,) = list(run_table([found]))[1:]
+    assert " 0.0s " in row
+
+
 async def test_what_the_cloud_may_still_do_for_a_dead_run_is_told(journal: Path) -> None:
     async with opened(journal) as book:
         run = (await book.runs())[-1]
@@ -100,8 +113,16 @@ async def test_what_the_cloud_may_still_do_for_a_dead_run_is_told(journal: Path)
     assert f"    follow it with: gilder recover {run.id}" in lines
 
 
-def test_an_interrupted_run_is_called_so(journal: Path) -> None:
-    assert "interrupted web after" in ran(show, "--journal", str(journal)).stdout
+async def test_an_interrupted_run_is_called_so(journal: Path) -> None:
+    """Its builds were counted as running, and of an image that was under way it was only told how to delete it."""
+    async with opened(journal) as book:
+        await book.intend("20260102-cc", "web", "image", "web", "/images/web", "az image delete --ids /images/web")
+    lines = list(run_lines(await record(journal, "last"), journal.parent))
+    assert "builds    1 interrupted" in lines
+    assert any(line.startswith("interrupted web after") for line in lines)
+    assert lines[-1] == "  finish or remove all of it with: gilder recover 20260102-cc"
+    (row,) = list(run_table([await record(journal, "20260102-cc")]))[1:]
+    assert row.endswith("interrupted  1 interrupted")
 
 
 def test_the_timeline_of_a_run(journal: Path) -> None:

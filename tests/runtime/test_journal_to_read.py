@@ -128,6 +128,16 @@ async def test_one_whose_writer_was_killed(path: Path) -> None:
     assert await seen_by_nobody(path) == "killed"
 
 
+@pytest.mark.parametrize("begun", [False, True])
+async def test_one_whose_maker_was_killed_has_no_runs(path: Path, begun: bool) -> None:
+    """It was called unreadable, and whoever looked was told to be root."""
+    if begun:
+        with closed(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+    assert await records(path) == []
+    assert await seen_by_nobody(path) == "error: the journal knows no run yet\nhint: None"
+
+
 @pytest.mark.parametrize("what", ["file", "folder"])
 async def test_one_that_may_not_be_read(path: Path, what: str) -> None:
     async with opened(path) as journal:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing as closed
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 
 from gilder.cli.earlier import crash_line, lives_here
+from gilder.cli.places import is_there
 from gilder.cli.recover import last_word
-from gilder.model.errors import Refused
+from gilder.model.errors import HostError, Refused
 from gilder.model.ids import ArmId
-from gilder.runtime.filelock import file_locked
-from gilder.runtime.journal import opened
+from gilder.runtime.filelock import file_locked, in_line
+from gilder.runtime.journal import RunRecord, opened
 from gilder.runtime.living import beside, crashed_runs, is_alive, living
 
 COMPUTE = "/subscriptions/5b5c7d2e-8f3a-4d6b-9c1e-2f4a6b8c0d1e/resourceGroups/group/providers/Microsoft.Compute"
@@ -74,6 +78,30 @@ async def test_garbage_collection_leaves_to_recovery_only_what_that_can_recover(
         assert why("another") == "run another lives on this machine"
 
 
+async def test_a_run_that_ends_while_one_looks_has_not_crashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was recovered, which made "recovered" of how it had ended."""
+    journal = tmp_path / "journal.sqlite"
+    await noted(journal, "run")
+
+    def ends(run: RunRecord, path: Path, alive: Path) -> bool:
+        with closed(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE run SET status = 'done'")
+        return False
+
+    monkeypatch.setattr("gilder.runtime.living.is_alive", ends)
+    assert await crashed(journal, tmp_path / "alive") == []
+
+
+async def test_who_waits_for_another_recovery_says_so(tmp_path: Path) -> None:
+    """After a restart of the machine a run does not count as living while it is recovered: a second recovery was silent."""
+    told: list[str] = []
+    async with living("run", tmp_path / "journal.sqlite"):
+        with anyio.move_on_after(0.1):
+            async with living("run", tmp_path / "journal.sqlite", lambda: told.append("busy")):
+                pytest.fail("two recover one run")
+    assert told == ["busy"]
+
+
 @contextmanager
 def an_ordinary_user() -> Iterator[None]:
     """Be nobody while inside, if one is root."""
@@ -108,6 +136,27 @@ async def test_who_may_not_look_whether_runs_live_is_told_so(tmp_path: Path, mon
         with an_ordinary_user(), pytest.raises(Refused, match="only root can see") as caught:
             await crashed_runs(book, Path())
     assert "sudo" in (caught.value.hint or "")
+
+
+async def test_a_tag_that_is_no_run_is_none_that_lives(tmp_path: Path) -> None:
+    """One with the 256 characters that Azure allows ended every collection with a traceback."""
+    why = await lives_here(tmp_path / "none.sqlite", HERE, tmp_path)
+    assert [why(run) for run in ("x" * 255, "x" * 256, "../run", "")] == [""] * 4
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+async def test_an_ordinary_user_is_told_what_only_root_may_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collecting garbage and recovering without being root ended with tracebacks."""
+    (tmp_path / "roots").mkdir(mode=0o755)
+    (tmp_path / "closed").mkdir(mode=0o700)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    with an_ordinary_user():
+        with pytest.raises(HostError, match=r"the lock roots/vm.next cannot be taken: Permission denied"):
+            await in_line(Path("roots/vm.lock")).__aenter__()
+        with pytest.raises(Refused, match="cannot be"):
+            await lives_here(Path("closed/journal.sqlite"), HERE)
+        assert is_there(Path("closed/journal.sqlite"))
 
 
 @pytest.mark.parametrize(

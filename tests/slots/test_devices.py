@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +11,8 @@ import anyio
 import pytest
 from tests.virtual.loop import in_virtual_time
 
-from gilder.host.devices import BlockDevice
-from gilder.model.errors import DeviceMissing
+from gilder.host.devices import BlockDevice, is_free
+from gilder.model.errors import DeviceMissing, HostError
 from gilder.slots.devices import LunDevices, Scenery, wait_device
 
 DATA = "{f8b3781b-1e82-4818-a1c3-63d806ec15bb}"
@@ -187,6 +189,24 @@ def test_a_device_is_waited_for_and_looked_for(device: BlockDevice, after: float
 def test_another_disk_is_never_taken_for_it(device: BlockDevice, why: str) -> None:
     with pytest.raises(DeviceMissing, match=why):
         in_virtual_time(lambda: wait_device(Late(device, 0), 1, GIB, Scenery(frozenset(), 6), 180))
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(errno.ENXIO, DeviceMissing), (errno.ENOENT, DeviceMissing), (errno.EPERM, HostError), (errno.EMFILE, HostError)],
+)
+def test_a_device_that_may_not_be_asked_is_not_taken_for_gone(
+    monkeypatch: pytest.MonkeyPatch, number: int, error: type[HostError]
+) -> None:
+    """In a container without the devices of its machine, recovery took a mounted disk for one that is gone."""
+
+    def refuse(path: str, flags: int) -> int:
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(error) as caught:
+        is_free(shown())
+    assert isinstance(caught.value, DeviceMissing) == (error is DeviceMissing)
 
 
 def test_a_device_that_never_shows_is_looked_for_at_growing_intervals() -> None:

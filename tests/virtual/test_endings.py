@@ -14,6 +14,8 @@ from tests.virtual.place import VM, Place, PretendedDevices, image_spec, no_turn
 from gilder.azure.machines import Attachment, attach_and_detach, vm_view
 from gilder.azure.operations import Usual, looks
 from gilder.engine import Stopping
+from gilder.host.devices import BlockDevice
+from gilder.model.errors import HostError
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Cancelled
 from gilder.model.spec import Caching
@@ -53,6 +55,23 @@ def test_leftovers_are_detached_once_a_change_under_way_has_ended(tmp_path: Path
             assert not done.refused
             assert not done.foreign
             assert (await vm_view(place.arm, VM)).disks == ()
+
+    in_virtual_time(main)
+
+
+def test_a_leftover_of_which_nobody_says_that_it_is_free_stays_attached(tmp_path: Path) -> None:
+    class Closed(PretendedDevices):
+        async def wait_free(self, device: BlockDevice, within: float) -> None:
+            if device.kernel_name == "lun0":
+                raise HostError("whether something uses it cannot be seen: Operation not permitted")
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            disks = [await disk(place, "one"), await disk(place, "two")]
+            await attached(place, disks)
+            done = await detach_leftovers(place.arm, VM, Closed(place.plugs), {one: {} for one in disks}, no_turn)
+            assert list(done.refused) == disks[:1]
+            assert [entry.disk for entry in (await vm_view(place.arm, VM)).disks] == disks[:1]
 
     in_virtual_time(main)
 

@@ -110,6 +110,24 @@ def test_what_a_dead_run_left_is_garbage() -> None:
     assert verdict.why == "the lease of run run1 on other-host ran out 1 h ago"
 
 
+@pytest.mark.parametrize(
+    ("attached_to", "host", "why"),
+    [
+        (OTHER_VM, OTHER_VM, f"it is attached to {OTHER_VM}: run gilder gc there"),
+        (OTHER_VM, VM, f"it is attached to {OTHER_VM}: run gilder gc there"),
+        (VM, OTHER_VM, "it is attached to this VM, and was made for a run of other-host: detach it first, if nobody "),
+    ],
+)
+def test_why_an_attached_disk_stays_can_be_acted_on(attached_to: ArmId, host: ArmId, why: str) -> None:
+    """Who ran it on the VM that the disk is attached to was told to run it there."""
+    ran_out = (NOW - timedelta(hours=1)).isoformat()
+    told = {RUN: "run1", BUILD: "tiny", HOST: str(host), CREATED: "x", LEASE: ran_out}
+    verdict = judged(Labelled(id_of("disks", "d"), told, None, str(attached_to), 30), NOW, HERE)
+    assert verdict is not None
+    assert not verdict.garbage
+    assert verdict.why.startswith(why)
+
+
 async def lost(place: Place, name: str, host: ArmId = VM, *, tags: dict[str, str] | None = None) -> ArmId:
     """A disk of a run that died now."""
     made = await disk(place, name)
@@ -158,6 +176,37 @@ def test_garbage_goes_when_its_lease_has_run_out_and_strangers_stay(tmp_path: Pa
             names = {"stranger", "kept", "without-a-lease", "of-a-living-run", "mounted", "plugged-by-another"}
             assert {one.name for one in stays} == names
             assert place.plugs.violations == []
+
+    in_virtual_time(main)
+
+
+def test_a_group_that_is_named_twice_is_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            made = await lost(place, "free")
+            await anyio.sleep(TERM + 1 * HOURS)
+            collecting = collector(place)
+            found = await collecting.found(VM.subscription, [VM.resource_group, VM.resource_group.upper()])
+            assert [one.resource.id for one in found] == [made]
+            assert (await collecting.collect(found)).removed == (made,)
+
+    in_virtual_time(main)
+
+
+def test_what_may_not_be_read_holds_up_no_collection(tmp_path: Path) -> None:
+    """One deny assignment, and nothing was ever collected."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            for name in ("first", "second", "third"):
+                await lost(place, name)
+            await anyio.sleep(TERM + 1 * HOURS)
+            denied = Fault("refuse", "GET", "disks", name="second", status=403, code="AuthorizationFailed", times=9)
+            place.application.faults.add(denied)
+            collecting = collector(place)
+            done = await collecting.collect(await collecting.found(VM.subscription, [VM.resource_group]))
+            assert sorted(one.name for one in done.removed) == ["first", "third"]
+            assert [one.name for one, _ in done.left] == ["second"]
 
     in_virtual_time(main)
 
@@ -267,6 +316,50 @@ def test_a_renewal_that_is_held_up_holds_up_no_deletion(tmp_path: Path, fault: F
         folder = tmp_path / str(before)
         folder.mkdir()
         in_virtual_time(partial(cell, folder, before))
+
+
+@pytest.mark.parametrize("kind", ["disk.delete", "vm.attachdetach"])
+def test_what_the_cloud_never_ends_holds_up_no_collection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("gilder.engine.patience.PATIENCE", 1800.0)
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            plugged = await lost(place, "plugged")
+            await attached(place, plugged)
+            await anyio.sleep(TERM + 1 * HOURS)
+            lasts = place.world.lasts
+            place.world.lasts = lambda what: 8 * HOURS if what.startswith(kind) else lasts(what)
+            collecting = collector(place)
+            begin = anyio.current_time()
+            done = await collecting.collect(await collecting.found(VM.subscription, [VM.resource_group]))
+            assert anyio.current_time() - begin < 2 * HOURS
+            assert (done.removed, [one for one, _ in done.left]) == ((), [plugged])
+
+    in_virtual_time(main)
+
+
+def test_a_renewal_that_never_ends_holds_up_no_other(tmp_path: Path) -> None:
+    """The leases of all other resources of the run ran out meanwhile, and another VM could collect what it held."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            leases = Leases(place.arm, "lost")
+            for name in ("first", "second"):
+                leases.begun(await lost(place, name))
+                await anyio.sleep(60)
+            lasts, endless = place.world.lasts, iter([1000 * HOURS])
+            place.world.lasts = lambda what: next(endless, lasts(what)) if what == "disk.update" else lasts(what)
+            async with anyio.create_task_group() as group:
+                group.start_soon(leases.run)
+                await anyio.sleep(TERM + 3 * HOURS)
+                found = await collector(place).found(VM.subscription, [VM.resource_group])
+                assert [one.why for one in found if one.garbage] == []
+                assert not list(endless), "the renewal that never ends was asked for"
+                group.cancel_scope.cancel()
+
+    in_virtual_time(main)
 
 
 def test_the_lease_of_a_namesake_is_not_renewed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from azure.core.rest import AsyncHttpResponse, HttpRequest
 from tests.virtual import furnishing
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import Place, image_spec, placed
@@ -17,7 +18,10 @@ from tests.virtual.place import Place, image_spec, placed
 from gilder.azure.galleries import VersionPlan, delete_version, publish_version
 from gilder.model.outcomes import Built
 from gilder.model.spec import Caching, TargetRegion
+from localarm.app import Application
+from localarm.door_sdk import InProcessTransport
 from localarm.faults import Fault
+from localarm.ticker import Ticker
 
 READS_A_SECOND = 25
 LOOKS_AT_ONE = 45
@@ -125,5 +129,52 @@ def test_many_builds_on_a_cloud_without_latency_do_not_wait_for_usual_times(tmp_
             outcomes = await place.build([image_spec(f"image{number}") for number in range(64)])
             assert all(isinstance(outcome, Built) for outcome in outcomes)
             assert anyio.current_time() - start < 12
+
+    in_virtual_time(main)
+
+
+class Proxied(InProcessTransport):
+    """The way to Azure, on which something else answers one request, whose address has `match` in it."""
+
+    match, method, odd = "", "GET", b""
+    answered = 0
+
+    async def send(self, request: HttpRequest, **kwargs: Any) -> AsyncHttpResponse:
+        answer = await super().send(request, **kwargs)
+        if self.match in request.url.lower() and request.method == self.method and not self.answered:
+            self.answered += 1
+            answer._content = self.odd  # type: ignore[attr-defined] # as localarm's door makes it
+            if self.odd.startswith(b"<"):
+                answer.headers["Content-Type"] = "text/html"
+        return answer
+
+
+@pytest.mark.parametrize("odd", [b"", b"<html>Please log in</html>", b'{"status": "Succ'])
+@pytest.mark.parametrize(
+    ("method", "match"),
+    [
+        ("GET", "operations/"),
+        ("GET", "/virtualmachines/"),
+        ("PUT", "/disks/"),
+        ("PUT", "/images/"),
+        ("POST", "/attach"),
+    ],
+)
+def test_an_answer_that_is_none_of_azures_costs_no_build(tmp_path: Path, method: str, match: str, odd: bytes) -> None:
+    """Empty, half, or the page of a proxy, it ended a build, or the run with all its builds, as a mistake in gilder."""
+    doors: list[Proxied] = []
+
+    def door(application: Application, ticker: Ticker) -> Proxied:
+        doors.append(Proxied(application, ticker))
+        doors[0].match, doors[0].method, doors[0].odd = match, method, odd
+        return doors[0]
+
+    async def main() -> None:
+        async with placed(tmp_path, transports=door) as place:
+            (outcome,) = await place.build([image_spec("tiny")])
+            assert isinstance(outcome, Built), outcome
+            assert outcome.residues == ()
+            assert place.left() == []
+            assert doors[0].answered
 
     in_virtual_time(main)

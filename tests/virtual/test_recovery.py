@@ -10,18 +10,21 @@ import anyio
 import pytest
 from tests.virtual.furnishing import REGION, definition, disk, gallery, id_of
 from tests.virtual.loop import ageing, in_virtual_time
-from tests.virtual.place import GROUP, VM, Place, PretendedDevices, no_turn, placed
+from tests.virtual.place import GROUP, VM, Place, PretendedDevices, image_spec, no_turn, placed
 
 from gilder.azure.galleries import VersionPlan, publish_version, version_made
-from gilder.azure.labels import read_labelled
-from gilder.azure.operations import Operation
+from gilder.azure.labels import read_labelled, relabel
+from gilder.azure.machines import Attachment, vm_view
+from gilder.azure.operations import Operation, Usual, looks
 from gilder.azure.snapshots import SnapshotPlan, snapshot_state, take_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM, lease_until
-from gilder.build.products import plan_text
+from gilder.build.products import plan_from, plan_text
 from gilder.engine import Collector, Here, Recovered, Recovery
 from gilder.model.ids import ArmId
+from gilder.model.provisioners import Manifest
 from gilder.model.spec import Caching, TargetRegion
 from gilder.model.tags import CREATED, HOST, of_build
+from gilder.slots.calls import DiskCalls
 from localarm.door_sdk import virtual_clock
 from localarm.faults import Fault
 from localarm.settings import SUBSCRIPTION
@@ -126,7 +129,10 @@ CAPS = f"subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/locations/{REG
 GONE = f"{CAPS}/gone?api-version=2024-03-03"
 
 
-@pytest.mark.parametrize("token", ["nonsense", at(GONE), at("nothing/ever/answers/here")])
+NO_ADDRESS = Operation("publishing", "https://[").token()
+
+
+@pytest.mark.parametrize("token", ["nonsense", at(GONE), at("nothing/ever/answers/here"), NO_ADDRESS])
 def test_an_operation_that_cannot_be_followed_is_no_obstacle(tmp_path: Path, token: str) -> None:
     async def test(dead: Crashed) -> None:
         await dead.snapshot()
@@ -171,6 +177,51 @@ def test_one_of_two_products_is_not_the_build(tmp_path: Path, beside: ArmId | No
         assert (build.status, build.artifacts) == (status, (str(VERSION),))
 
     crashed(tmp_path, test, replace(plan(), beside=beside))
+
+
+def test_a_build_whose_post_processors_did_not_run_is_not_built(tmp_path: Path) -> None:
+    """`gilder show` said so, and the manifest lacked it. A signal at that moment leaves a build that was cancelled."""
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await ends_published(dead, puts=1)
+        (build,) = await dead.place.journal.builds("dead")
+        assert (build.status, build.artifacts) == ("failed", (str(VERSION),))
+        assert "post-processors" in build.error
+
+    crashed(tmp_path, test, replace(plan(), followed=True))
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_why_a_build_had_failed_is_not_forgotten(tmp_path: Path, status: str, beside: bool) -> None:
+    """Its image could not be removed; after recovery it had failed because gilder was killed."""
+
+    async def test(dead: Crashed) -> None:
+        if beside:
+            await dead.snapshot()
+        why = "the quota of images is used up"
+        await dead.place.journal.build_finished("dead", "tiny", status, "publishing", why, [])
+        await dead.recovered()
+        (build,) = await dead.place.journal.builds("dead")
+        assert (build.status, build.stage, build.error) == (status, "publishing", why)
+        assert build.artifacts == ((str(VERSION),) if beside else ())
+
+    crashed(tmp_path, test, replace(plan(), beside=id_of("images", "never-made") if beside else None))
+
+
+def test_the_journal_knows_that_post_processors_follow(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            manifest = ((Manifest(output=str(tmp_path / "manifest.json")),),)
+            await place.build([image_spec("with", post_processors=manifest), image_spec("without")])
+            products = await place.journal.products("run1")
+            assert {name: plan_from(one.data).followed for name, (one,) in products.items()} == {
+                "with": True,
+                "without": False,
+            }
+
+    in_virtual_time(main)
 
 
 def test_a_replication_that_failed_is_repeated(tmp_path: Path) -> None:
@@ -257,6 +308,39 @@ def test_what_the_cloud_will_never_publish_is_removed(tmp_path: Path, status: in
     crashed(tmp_path, test)
 
 
+def test_what_is_in_a_subscription_that_is_not_found_is_not_gone(tmp_path: Path) -> None:
+    """A login of another tenant, a subscription that is disabled for a day: the version was given up, and of the snapshot it
+    was said that it is removed."""
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await held(dead.place)
+        faults = dead.place.application.faults
+        for kind in (VERSIONS, "snapshots", "disks"):
+            faults.add(Fault("refuse", "", kind, times=9999, status=404, code="SubscriptionNotFound"))
+        told = await dead.recovered()
+        assert (told.published, told.removed, len(told.left)) == ((), (), 4)
+        faults.clear()
+        await ends_published(dead, puts=await dead.puts() + 1)
+
+    crashed(tmp_path, test)
+
+
+def test_a_record_that_names_nothing_keeps_nothing_else(tmp_path: Path) -> None:
+    """It ended the recovery of all runs with a traceback."""
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await dead.place.journal.intend("dead", "tiny", "disk", "d", "tampered with", "az disk delete")
+        told = await dead.recovered()
+        assert told.published == (str(VERSION),)
+        assert "snapshot ours" in told.removed
+        (left,) = told.left
+        assert left.startswith("disk d: its record cannot be read: 'tampered with' is not a resource id")
+
+    crashed(tmp_path, test)
+
+
 @pytest.mark.parametrize(("status", "code"), [(503, "ServerBusy"), (403, "AuthorizationFailed"), (409, "Conflict")])
 def test_what_may_succeed_later_keeps_its_snapshot_until_then(tmp_path: Path, status: int, code: str) -> None:
     async def test(dead: Crashed) -> None:
@@ -329,6 +413,69 @@ def test_what_the_cloud_never_ends_is_left_to_another_recovery(tmp_path: Path) -
 
     with ageing(virtual_clock()):
         crashed(tmp_path, test)
+
+
+HELD = id_of("disks", "held")
+
+
+async def held(place: Place, name: str = HELD.name) -> int:
+    """A disk that the dead run has attached, and its LUN."""
+    made = await disk(place, name)
+    await relabel(place.arm, made, of_build("dead", "tiny"))
+    await place.journal.intend("dead", "tiny", "attachment", name, str(made), "az vm disk detach")
+    await place.journal.intend("dead", "tiny", "disk", name, str(made), "az disk delete")
+    view = await vm_view(place.arm, VM)
+    lun = min(set(range(8)) - view.luns)
+    operation = await DiskCalls(place.arm, VM).send_in_time(view, [Attachment(made, lun, Caching.NONE)], [])
+    await place.arm.finished(VM.subscription, operation, looks(Usual.CHANGE_DISKS))
+    return lun
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"),
+    [
+        ("version.create", {"image version 1.0.0", "snapshot ours"}),
+        ("vm.attachdetach", {"attachment held", "disk held"}),
+        ("disk.delete", {"disk held"}),
+        ("snapshot.delete", {"snapshot ours"}),
+    ],
+)
+def test_what_recovery_begins_and_the_cloud_never_ends_is_left_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, left: set[str]
+) -> None:
+    """It was waited for without end, at night by a timer that then never ran again."""
+    monkeypatch.setattr("gilder.engine.patience.PATIENCE", 1800.0)  # six hours of looks at a deletion take a while
+
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        await held(dead.place)
+        lasts = dead.place.world.lasts
+        dead.place.world.lasts = lambda what: 8 * 3600.0 if what.startswith(kind) else lasts(what)
+        begin = anyio.current_time()
+        told = await dead.recovered()
+        assert anyio.current_time() - begin < 2 * 3600
+        assert {one.partition(":")[0] for one in told.left} == left
+        await anyio.sleep(8 * 3600)
+        dead.place.world.lasts = lasts
+        assert (await dead.recovered()).left == ()
+        await ends_clean(dead)
+
+    with ageing(virtual_clock()):
+        crashed(tmp_path, test)
+
+
+def test_disks_in_use_are_waited_for_at_once(tmp_path: Path) -> None:
+    """One after another, with the turn of the VM held: no other gilder could attach or detach for half an hour."""
+
+    async def test(dead: Crashed) -> None:
+        dead.place.plugs.mounted |= {await held(dead.place, f"held{number}") for number in range(5)}
+        begin = anyio.current_time()
+        told = await dead.recovered()
+        assert anyio.current_time() - begin < 60
+        assert len(told.left) == 10, "five disks and five attachments"
+        assert dead.place.plugs.violations == []
+
+    crashed(tmp_path, test)
 
 
 def test_a_recovery_that_is_killed_itself_leaves_the_operation_to_the_next(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from json import JSONDecodeError
 from random import Random
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from gilder.azure.api_versions import OlderVersions
 from gilder.azure.budgets import BudgetPolicy, Budgets
 from gilder.azure.clock import ServiceClock
 from gilder.azure.cloud import Cloud
-from gilder.azure.errors import cloud_error
+from gilder.azure.errors import cloud_error, unreadable
 from gilder.azure.operations import Looks, Operation, Progress, operation_of, progress_of
 from gilder.azure.tokens import SharedToken
 from gilder.azure.transport import AnswerWithin
@@ -165,6 +166,8 @@ class Arm:
                 refusal, asked = cloud_error(error, doing), retry_after(error)
             except CloudError as error:  # asking for a token raises it
                 refusal, asked = error, error.retry_after if isinstance(error, Throttled) else None
+            except JSONDecodeError as error:  # the page of a proxy, or nothing at all
+                refusal, asked = unreadable(doing, error), None
             else:
                 self.last_refusal = None
                 return answer
@@ -276,7 +279,11 @@ class Arm:
             # The URL must be followed as given, signature and all.
             response = await client.send_request(HttpRequest("GET", operation.url))
             response.raise_for_status()
-            return progress_of(operation, response)
+            try:
+                return progress_of(operation, response)
+            except JSONDecodeError as error:
+                what = f"Azure tells nothing of it ({error}, HTTP {response.status_code}, while {operation.doing})"
+                raise CloudError(what, status=response.status_code) from error
 
         try:
             return await self.ask(f"waiting: {operation.doing}", call, patient=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DecodeError,
     HttpResponseError,
     ServiceRequestError,
     ServiceResponseError,
@@ -19,11 +20,13 @@ _TOO_OLD = (
     f"gilder needs api-version {LEAST} or newer of Microsoft.Compute; what this cloud and region have: "
     "az provider show --namespace Microsoft.Compute"
 )
-_PARENT_MISSING = {"ResourceGroupNotFound", "ParentResourceNotFound", "SubscriptionNotFound"}
+_PARENT_MISSING = {"ResourceGroupNotFound", "ParentResourceNotFound"}
 
 
 def cloud_error(error: AzureError, doing: str) -> CloudError:
     """The error of one request as gilder tells it; `doing` completes "while …"."""
+    if isinstance(error, DecodeError) and (error.status_code or 0) < 400:
+        return unreadable(doing, error)
     if isinstance(error, HttpResponseError) and error.status_code:
         return _refusal(error, doing)
     if isinstance(error, ClientAuthenticationError):
@@ -37,6 +40,14 @@ def cloud_error(error: AzureError, doing: str) -> CloudError:
             hint="check the network and the endpoint",
         )
     return CloudError(f"failed while {doing}: {_first_line(error.message)}")
+
+
+def unreadable(doing: str, error: Exception) -> Unreachable:
+    """The error of an answer that is none of Azure's: whether the request took effect is unknown."""
+    return Unreachable(
+        f"an answer that cannot be read while {doing}: {_first_line(str(error))}",
+        hint="a proxy may answer in the place of Azure",
+    )
 
 
 def _refusal(error: HttpResponseError, doing: str) -> CloudError:
@@ -53,10 +64,11 @@ def _refusal(error: HttpResponseError, doing: str) -> CloudError:
     if code in REFUSALS:  # a 404 among them: of a thing that is there all the same
         told = f"{message.partition(' The supported')[0]} ({code}, while {doing})"
         return CloudError(told, code=code, status=status, hint=_TOO_OLD)
+    if code == "SubscriptionNotFound":  # of what is in there it says nothing: that must not count as gone
+        unseen = "correct subscription_id, and check that the identity's tenant has it"
+        return CloudError(text, code=code, status=status, hint=unseen)
     if status == 404:
         hint = "create it first, or correct the name" if code in _PARENT_MISSING else None
-        if code == "SubscriptionNotFound":
-            hint = "correct subscription_id, and check that the identity's tenant has it"
         return NotFound(text, code=code, status=status, hint=hint)
     if status in (409, 412):
         return Conflict(text, code=code, status=status)

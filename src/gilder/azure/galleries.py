@@ -74,7 +74,8 @@ class VersionPlan:
     tags: dict[str, str] = field(default_factory=dict)
     beside: ArmId | None = None
     replaces: str = ""
-    """These two as of an image's plan."""
+    followed: bool = False
+    """These three as of an image's plan."""
 
     @property
     def usual(self) -> Usual:

@@ -49,6 +49,8 @@ class ImagePlan:
     """What the same build makes of the same snapshots besides, so that a recovery that knows of one knows of both."""
     replaces: str = ""
     """The mark of what is deleted to make room for it, so that a recovery knows that from what others make meanwhile."""
+    followed: bool = False
+    """Whether post-processors come after it, which a recovery does not run: it must not call the build built."""
 
 
 async def platform_version(arm: Arm, subscription: str, location: str, image: PlatformImage) -> PlatformVersion:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -31,6 +31,9 @@ _RENEWAL = TERM / 2
 
 _AGAIN = 300.0
 """Seconds until a renewal that failed is tried again."""
+
+_WITHIN = 900.0
+"""Seconds for a renewal: none may hold up those of other resources, as a change that Azure never ends would."""
 
 
 def lease_until(now: datetime) -> str:
@@ -94,15 +97,15 @@ class Leases:
         async with held.quiet:
             if resource not in self._held:
                 return
-            with anyio.CancelScope() as held.renewal:
-                try:
-                    if not self._arm.clock.known:  # the first answer tells the service's time
-                        await read_labelled(self._arm, resource, patient=False)
-                    lease = {LEASE: lease_until(self._arm.clock.now())}
-                    await relabel(self._arm, resource, lease, self._renewable, patient=False)
-                    held.due = anyio.current_time() + _RENEWAL
-                except GilderError:  # no build fails for want of a tag: there is half a term left to try again
-                    held.due = anyio.current_time() + _AGAIN
+            renewed = False
+            with anyio.move_on_after(_WITHIN) as held.renewal, suppress(GilderError):
+                if not self._arm.clock.known:  # the first answer tells the service's time
+                    await read_labelled(self._arm, resource, patient=False)
+                lease = {LEASE: lease_until(self._arm.clock.now())}
+                await relabel(self._arm, resource, lease, self._renewable, patient=False)
+                renewed = True
+            # No build fails for want of a tag: there is half a term left to try again.
+            held.due = anyio.current_time() + (_RENEWAL if renewed else _AGAIN)
 
 
 @asynccontextmanager

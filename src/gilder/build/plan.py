@@ -139,6 +139,7 @@ async def _image(
         data_sku=spec.data_disk_storage_account_type,
         encryption_set=spec.disk_encryption_set_id,
         tags=spec.tags,
+        followed=bool(spec.post_processors),
     )
     return plan, frozenset([wanted] if replaced else [])
 
@@ -170,6 +171,7 @@ async def _version(
         end_of_life=wanted.end_of_life,
         encryption_set=spec.disk_encryption_set_id,
         tags=spec.tags,
+        followed=bool(spec.post_processors),
     )
     return plan, frozenset([version] if replaced else [])
 

@@ -9,13 +9,15 @@ from pathlib import Path
 import anyio
 
 from gilder.cli.errand import Errand
+from gilder.cli.places import is_there
 from gilder.engine import Recovered, Recovery, site_on, turn_on
 from gilder.model.ids import ArmId
 from gilder.runtime.filelock import is_unlocked
 from gilder.runtime.journal import Journal, RunRecord, opened
 from gilder.runtime.living import ALIVE, crashed_runs, living
 
-_RUN = re.compile(r"[0-9A-Za-z_-]+")
+_RUN = re.compile(r"[0-9A-Za-z_-]{1,255}")
+"""What may be a run's id, and so the name of its lock. A tag may be longer than a file's name."""
 
 
 async def lives_here(path: Path, vm: ArmId, alive: Path = ALIVE) -> Callable[[str], str]:
@@ -24,14 +26,14 @@ async def lives_here(path: Path, vm: ArmId, alive: Path = ALIVE) -> Callable[[st
     `path` is a journal, which may be missing.
     """
     crashed: set[str] = set()
-    if path.exists():
+    if is_there(path):
         async with opened(path) as journal:
             crashed = {run.id for run in await crashed_runs(journal, alive) if run.was_on(vm)}
 
     def why(run: str) -> str:
         if run in crashed:
             return f"this machine's journal knows run {run}: gilder recover {run} finishes or removes it"
-        if not _RUN.fullmatch(run):  # not every tag is fit to be a file's name
+        if not _RUN.fullmatch(run):
             return ""
         try:
             return "" if is_unlocked(alive / run) else f"run {run} lives on this machine"
@@ -50,7 +52,10 @@ async def earlier_runs_settled(journal: Journal, errand: Errand, *, first: bool)
         for run in runs:
             errand.tell(crash_line(run.id, len(await journal.residues(run.id))))
         return True
-    return await recovered(runs, journal, errand)
+    if await recovered(runs, journal, errand):
+        return True
+    errand.tell("nothing is built, for something is left of earlier runs: remove it, or build without --recover")
+    return False
 
 
 def crash_line(run: str, held: int) -> str:
@@ -67,8 +72,12 @@ async def recovered(runs: list[RunRecord], journal: Journal, errand: Errand) -> 
 
     async def recover(run: RunRecord) -> None:
         recovery = Recovery(site.arm, machine.id, journal, site.devices, turn_on(machine.id), tell)
+
+        def busy() -> None:
+            tell(f"another gilder is recovering run {run.id}: waiting for it")
+
         # While one recovery works on a run, it lives, and no other begins.
-        async with living(run.id, journal.path):
+        async with living(run.id, journal.path, busy):
             tell(f"recovering run {run.id}")
             result = await recovery.recover(run)
         for line in (*([f"run {run.id}:"] if len(runs) > 1 else []), *recovery_lines(result)):

@@ -89,9 +89,8 @@ def run_lines(one: Record, logs: Path) -> Iterator[str]:
         began = begins.get(build.name, build.started)
         end = build.finished if build.finished is not None else one.end
         where = f", while {build.stage}" if build.stage else ""
-        status = "interrupted" if build.status == "running" and one.status == "interrupted" else build.status
         yield ""
-        yield f"{status:9} {build.name} after {seconds(max(0.0, end - began))}{where}"
+        yield f"{one.status_of(build):9} {build.name} after {seconds(max(0.0, end - began))}{where}"
         yield from (f"          {line}" for line in build.error.splitlines())
         yield from (f"          {artifact}" for artifact in build.artifacts)
         with suppress(PermissionError):  # logs of another user
@@ -110,10 +109,13 @@ def run_lines(one: Record, logs: Path) -> Iterator[str]:
             why = f" ({residue.why})" if residue.why else ""
             yield f"  {residue.kind} {residue.name}, of {residue.build}{why}"
             yield f"    remove it with: {residue.remedy}"
+        # Where Azure's own commands reach: an image that was under way may only have to be finished.
+        if one.status != "running" and not one.residues[0].remedy.startswith("gilder recover"):
+            yield f"  finish or remove all of it with: gilder recover {one.run.id}"
 
 
 def _counts(one: Record) -> str:
-    words = [build.status for build in one.builds]
+    words = [one.status_of(build) for build in one.builds]
     return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(sorted(words))) or "none"
 
 

@@ -18,6 +18,14 @@ CLOUD_STATE = Path("/var/lib/localarm")
 """Where the embedded cloud keeps its state; localarm's own default."""
 
 
+def is_there(journal: Path) -> bool:
+    """Whether there is a journal; also where only root can see that: opening it says so."""
+    try:
+        return journal.exists()
+    except PermissionError:
+        return True
+
+
 def cloud_options(about: str) -> Decorator:
     """The options `--cloud`, of which `about` says what is there, and `--cloud-state`."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gilder.cli.places import is_there
 from gilder.model.errors import UserError
 from gilder.model.events import WAITING_FOR
 from gilder.runtime.journal import (
@@ -42,6 +43,10 @@ class Record:
         """How it stands; a run whose process is gone although it never finished was interrupted."""
         return "interrupted" if self.run.status == "running" and not self.lives else self.run.status
 
+    def status_of(self, build: BuildRecord) -> str:
+        """How a build of it stands: none runs in a run that was interrupted."""
+        return "interrupted" if build.status == "running" and self.status == "interrupted" else build.status
+
     @property
     def end(self) -> float:
         """When it ended, as far as the journal knows; of a running one: now. Not before its start, whatever the clock did."""
@@ -73,16 +78,9 @@ def _lives(run: RunRecord, journal: Path) -> bool:
         return Path(f"/proc/{run.pid}").exists()
 
 
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except PermissionError:  # in a folder that may not be looked into: opening it says so
-        return True
-
-
 async def records(path: Path) -> list[Record]:
     """All runs with their builds, the latest first; without stages and residues."""
-    if not _is_there(path):
+    if not is_there(path):
         return []
     async with opened_to_read(path) as journal:
         return [
@@ -93,7 +91,7 @@ async def records(path: Path) -> list[Record]:
 
 async def record(path: Path, name: str) -> Record:
     """The run that is meant by `name`: its id, a beginning of it, or `last`. Raises UserError."""
-    if not _is_there(path):
+    if not is_there(path):
         raise UserError(
             f"there is no journal {path}", hint="name another with --journal; it is written by gilder build"
         )

@@ -10,7 +10,7 @@ import click
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.main import BUILT, FAILED
-from gilder.cli.places import cloud_options, journal_option
+from gilder.cli.places import cloud_options, is_there, journal_option
 from gilder.model.errors import Refused, UserError
 
 
@@ -28,7 +28,7 @@ def command(ctx: click.Context, run: str | None, cloud: str, cloud_state: Path, 
     Logs in as the ARM_… or AZURE_… variables of the environment say, else as this VM's managed identity. When a template
     logs in otherwise, use `gilder build --recover TEMPLATE`. Exits with 0 when nothing is left.
     """
-    if not journal.exists():
+    if not is_there(journal):
         raise UserError(f"there is no journal {journal}", hint="name it with --journal")
     state = ("--state", str(cloud_state))
     with leased(state) if cloud == "local" else nullcontext() as lease:
@@ -60,16 +60,15 @@ async def _recover(name: str | None, path: Path, lease: Lease | None) -> int:
         if not runs:
             click.echo("nothing to recover")
             return BUILT
-        async with errand(lease) as here:
-            own = [run for run in runs if run.was_on(here.machine.id)]
-            for run in runs:
-                if run not in own:
-                    here.tell(
-                        f"run {run.id} was on the VM {run.vm}: recover it there, or when that is gone use gilder gc"
-                    )
-            if not own and name is not None:
-                raise Refused(f"run {name} was on another VM than this one, {here.machine.id}")
-            clean = await recovered(own, journal, here)
+    # Opened again, now that it is known what is secret: it is told why something is left.
+    async with errand(lease) as here, opened(path, here.redactor.text) as journal:
+        own = [run for run in runs if run.was_on(here.machine.id)]
+        for run in runs:
+            if run not in own:
+                here.tell(f"run {run.id} was on the VM {run.vm}: recover it there, or when that is gone use gilder gc")
+        if not own and name is not None:
+            raise Refused(f"run {name} was on another VM than this one, {here.machine.id}")
+        clean = await recovered(own, journal, here)
     click.echo(last_word(len(own), clean=clean))
     return BUILT if clean else FAILED
 

@@ -16,13 +16,11 @@ from gilder.azure.operations import Begun, Operation, Usual, looks
 from gilder.azure.settling import LOOK_AGAIN, Product, surely
 from gilder.azure.snapshots import snapshot_state
 from gilder.build.products import ProductPlan, create_product, delete_product, product_made, snapshots_of
+from gilder.engine.patience import PATIENCE, in_time
 from gilder.model.errors import CloudError, Conflict, Denied, OperationFailed, Throttled, Unreachable, Untold
 
 _MAY_PASS = (Throttled, Unreachable, Untold, Denied, Conflict)
 """Refusals after which another recovery may succeed; any other is the cloud's last word."""
-
-_PATIENCE = 6 * 3600.0
-"""Seconds after which something that the cloud still works on is left to another recovery: twenty times what is usual."""
 
 _LOOK_EVERY = 60.0
 """Seconds between looks at a resource while its operation is followed."""
@@ -51,10 +49,24 @@ async def finish(
 
     Raises CloudError when neither can be done now: then another call may do it, as long as the snapshot is there.
     """
-    deadline = anyio.current_time() + _PATIENCE
-    with anyio.move_on_after(_PATIENCE):
+    deadline = anyio.current_time() + PATIENCE
+    with anyio.move_on_after(PATIENCE):
         await _followed(arm, plan, operations, say)
     product = await _settled(arm, plan, deadline)
+    # What is begun here may never end either.
+    return await in_time(_ended(arm, plan, tags, product, operations, begun, say))
+
+
+async def _ended(
+    arm: Arm,
+    plan: ProductPlan,
+    tags: Mapping[str, str],
+    product: Product | None,
+    operations: Sequence[Operation],
+    begun: Begun,
+    say: Callable[[str], None],
+) -> End:
+    """Do what is left to be done about `product`, which is what there is now of that name."""
     old = product is not None and not operations and product.mark == plan.replaces
     if product is not None and not old:
         if not product.of(plan.snapshot):
@@ -124,7 +136,11 @@ async def _ends(arm: Arm, plan: ProductPlan, operations: Sequence[Operation], sa
 
 def _at_home(arm: Arm, operation: Operation) -> bool:
     """Whether an address from the journal is the cloud's: gilder's token goes along, and a file may be tampered with."""
-    home, host = urlsplit(arm.cloud.resource_manager).hostname or "", urlsplit(operation.url).hostname or ""
+    home = urlsplit(arm.cloud.resource_manager).hostname or ""
+    try:
+        host = urlsplit(operation.url).hostname or ""
+    except ValueError:  # it is none
+        return False
     return host == home or host.endswith(f".{home}")
 
 

@@ -16,6 +16,7 @@ from gilder.azure.disks import delete_disk
 from gilder.azure.labels import Labelled, labelled, read_labelled
 from gilder.azure.snapshots import delete_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM
+from gilder.engine.patience import in_time
 from gilder.model.errors import GilderError, Refused
 from gilder.model.ids import ArmId
 from gilder.model.tags import BUILD, CREATED, HOST, RUN
@@ -95,10 +96,12 @@ def _lease_reason(resource: Labelled, now: datetime) -> str:
 
 def _use_reason(resource: Labelled, here: Here) -> str:
     """Why its use keeps a resource, "" if it does not; what is attached to this VM can be looked at and detached."""
-    vm = resource.attached_to.lower()
-    if not vm or (vm == str(here.vm).lower() == resource.tags[HOST].lower()):
+    vm, this, host = resource.attached_to.lower(), str(here.vm).lower(), resource.tags[HOST]
+    if not vm or (vm == this == host.lower()):
         return ""
-    return f"it is attached to {resource.attached_to}: run gilder gc there"
+    if vm != this:
+        return f"it is attached to {resource.attached_to}: run gilder gc there"
+    return f"it is attached to this VM, and was made for a run of {_host(host)}: detach it first, if nobody needs it"
 
 
 def _moment(text: str) -> datetime | None:
@@ -131,7 +134,8 @@ class Collector:
 
     async def found(self, subscription: str, groups: Sequence[str]) -> list[Judged]:
         """Everything with gilder's tags in these resource groups, judged; raises CloudError."""
-        resources = [one for group in groups for one in await labelled(self._arm, subscription, group)]
+        different = {group.lower(): group for group in groups}  # one that is named twice is one all the same
+        resources = [one for group in different.values() for one in await labelled(self._arm, subscription, group)]
         now = self._now()
         return [one for resource in resources if (one := judged(resource, now, self._here)) is not None]
 
@@ -139,7 +143,7 @@ class Collector:
         """Delete what is garbage, and still is when its turn comes."""
         self._removed, self._left = [], []
         limit = anyio.CapacityLimiter(_AT_ONCE)
-        free = await self._detached([one.resource.id for one in garbage if one.garbage])
+        free = await self._detached([one.resource.id for one in garbage if one.garbage], limit)
         async with anyio.create_task_group() as group:
             for resource in free:
                 group.start_soon(self._delete, resource, limit)
@@ -155,7 +159,11 @@ class Collector:
 
     async def _still(self, resource: ArmId) -> Labelled | None:
         """A resource that is still there and still garbage: between the look and the deed its run may have come back."""
-        now = await read_labelled(self._arm, resource)
+        try:
+            now = await read_labelled(self._arm, resource)
+        except GilderError as error:  # it stays, and the others go
+            self._left.append((resource, error.message))
+            return None
         if now is None:
             self._removed.append(resource)
             return None
@@ -165,10 +173,19 @@ class Collector:
             return None
         return now
 
-    async def _detached(self, resources: Sequence[ArmId]) -> list[ArmId]:
+    async def _detached(self, resources: Sequence[ArmId], limit: anyio.CapacityLimiter) -> list[ArmId]:
         """Detach what this VM still lists; returns what is free. A device in use keeps its disk."""
-        still = [now for resource in resources if (now := await self._still(resource)) is not None]
-        attached = {one.id: one.tags for one in still if one.attached_to}
+        still: dict[ArmId, Labelled] = {}
+
+        async def look(resource: ArmId) -> None:
+            async with limit:
+                if (now := await self._still(resource)) is not None:
+                    still[resource] = now
+
+        async with anyio.create_task_group() as group:
+            for resource in resources:
+                group.start_soon(look, resource)
+        attached = {resource: now.tags for resource, now in still.items() if now.attached_to}
         refused: dict[ArmId, str] = {}
         if attached:
             try:
@@ -178,7 +195,7 @@ class Collector:
             except GilderError as error:
                 refused = dict.fromkeys(attached, error.message)
         self._left += refused.items()
-        return [one.id for one in still if one.id not in refused]
+        return [resource for resource in still if resource not in refused]
 
     async def _delete(self, resource: ArmId, limit: anyio.CapacityLimiter) -> None:
         async with limit:
@@ -186,7 +203,7 @@ class Collector:
                 if (now := await self._still(resource)) is None:
                     return
                 delete = delete_disk if resource.is_type("disks") else delete_snapshot
-                if not await delete(self._arm, resource, now.tags):
+                if not await in_time(delete(self._arm, resource, now.tags)):
                     self._left.append((resource, "its tags have changed"))
                     return
             except GilderError as error:

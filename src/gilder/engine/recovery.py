@@ -5,7 +5,7 @@ Everything is done by observation, so that it may be interrupted and done again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,8 +16,9 @@ from gilder.azure.disks import delete_disk
 from gilder.azure.operations import Begun, Operation
 from gilder.azure.snapshots import delete_snapshot
 from gilder.build.leases import Leases, renewed
-from gilder.build.products import plan_from, snapshots_of
+from gilder.build.products import ProductPlan, plan_from, snapshots_of
 from gilder.engine.finishing import End, finish
+from gilder.engine.patience import in_time
 from gilder.model.errors import GilderError
 from gilder.model.ids import ArmId
 from gilder.model.tags import of_build
@@ -70,9 +71,9 @@ class Recovery:
 
     async def recover(self, run: RunRecord) -> Recovered:
         """Finish or remove everything that a dead run holds; what cannot be is named and stays in the journal."""
-        residues = await self._journal.residues(run.id)
         self._published, self._removed, self._left = [], [], []
         self._needed, self._unreadable = set(), set()
+        residues = [residue for residue in await self._journal.residues(run.id) if await self._readable(residue)]
         of = {kind: [r for r in residues if r.kind == kind] for kind in {r.kind for r in residues}}
         leases = Leases(self._arm, run.id)
         # A replication may take an hour; slots and disks are given back meanwhile.
@@ -83,6 +84,16 @@ class Recovery:
         await self._snapshots(of.get("snapshot", []))
         await self._close(run, {residue.build for residue in residues if residue.kind in _PRODUCTS})
         return Recovered(run.id, tuple(self._published), tuple(self._removed), tuple(self._left))
+
+    async def _readable(self, residue: ResidueRecord) -> bool:
+        """Whether the record names a resource; one that was tampered with is no reason to leave the others."""
+        if residue.kind not in _PRODUCTS:  # those have a plan
+            try:
+                ArmId.parse(residue.handle)
+            except ValueError as error:
+                await self._stays(residue, f"its record cannot be read: {error}")
+                return False
+        return True
 
     async def _publish(self, residue: ResidueRecord, leases: Leases) -> None:
         """Follow, resume or remove an image (version) that was being published."""
@@ -186,7 +197,7 @@ class Recovery:
 
         async def remove(residue: ResidueRecord) -> None:
             try:
-                gone = await delete(self._arm, ArmId.parse(residue.handle), _tags(residue))
+                gone = await in_time(delete(self._arm, ArmId.parse(residue.handle), _tags(residue)))
             except GilderError as error:
                 why[residue.id] = error
             else:
@@ -220,11 +231,17 @@ class Recovery:
                 continue
             wanted = products.get(build.name, [])
             there = [product.handle for product in wanted if product.state == "kept"]
-            if wanted and not _all_of(wanted) - set(there):
+            complete = bool(wanted) and not _all_of(wanted) - set(there)
+            if complete and not _followed(wanted):
                 await self._journal.build_finished(run.id, build.name, "built", "", "", there)
-            else:
+            elif build.status == "running":
                 why = "gilder was killed or the machine went down"
+                if complete:
+                    why += " before its post-processors had ended: whatever they do is to be done by hand"
+                    self._say(f"{build.name}: {why}")
                 await self._journal.build_finished(run.id, build.name, "failed", build.stage, why, there)
+            elif there:  # why it did not end well is known; that one of its images is there may be new
+                await self._journal.build_finished(run.id, build.name, build.status, build.stage, build.error, there)
         if not self._left:
             await self._journal.run_finished(run.id, "recovered")
 
@@ -232,11 +249,20 @@ class Recovery:
 def _all_of(products: Sequence[ResidueRecord]) -> set[str]:
     """The ids of all that a build was to make, also of what was not noted yet when it was killed."""
     found = {product.handle for product in products}
+    for plan in _plans(products):
+        found |= {str(plan.beside)} if plan.beside else set()
+    return found
+
+
+def _followed(products: Sequence[ResidueRecord]) -> bool:
+    """Whether a build had more to do once its images were there."""
+    return any(plan.followed for plan in _plans(products))
+
+
+def _plans(products: Sequence[ResidueRecord]) -> Iterator[ProductPlan]:
     for product in products:
         with suppress(ValueError):  # of an older gilder, or tampered with
-            beside = plan_from(product.data).beside
-            found |= {str(beside)} if beside else set()
-    return found
+            yield plan_from(product.data)
 
 
 def _tags(residue: ResidueRecord) -> dict[str, str]:

@@ -23,6 +23,9 @@ from gilder.model.errors import Busy, DeviceMissing, HostError
 _SECTOR = 512
 """Bytes; sysfs counts in these whatever the device's own sector size (kernel: Documentation/ABI/stable/sysfs-block)."""
 
+_UNTOLD = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors of open(2) that tell of whoever opens, and not of the device: it may be there, and in use."""
+
 
 @dataclass(frozen=True, slots=True)
 class BlockDevice:
@@ -169,18 +172,26 @@ def _fsync(path: str) -> None:
 
 def is_free(device: BlockDevice) -> bool:
     """Whether nothing holds the disk or a partition of it: no mount in any namespace, no LVM, RAID or dm, no exclusive
-    opener. Asks the kernel by opening the whole disk exclusively (open(2), O_EXCL on block devices)."""
+    opener. Asks the kernel by opening the whole disk exclusively (open(2), O_EXCL on block devices).
+
+    Raises DeviceMissing when it is gone, HostError when the kernel does not say: a disk that is not known to be free is not.
+    """
     try:
         os.close(os.open(device.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
     except OSError as error:
         if error.errno == errno.EBUSY:
             return False
+        if error.errno in _UNTOLD:
+            raise HostError(
+                f"whether something uses {device.path} cannot be seen: {error.strerror}",
+                hint="be root, and let a container open the data disks of its machine",
+            ) from error
         raise DeviceMissing(f"{device.path} cannot be opened: {error}") from error
     return True
 
 
 async def wait_free(device: BlockDevice, within: float = 10.0) -> None:
-    """Wait until `is_free`; raises Busy with the holders' names after `within` seconds."""
+    """Wait until `is_free`; raises Busy with the holders' names after `within` seconds, else as `is_free` does."""
     deadline = anyio.current_time() + within
     pause = 0.005
     while not is_free(device):

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import anyio
 
+from gilder.model.errors import HostError
+
 
 def nobody() -> None:
     """Whom nothing needs to be told."""
@@ -31,10 +33,14 @@ _LONGEST_PAUSE = 0.2
 def lock_now(path: Path) -> int | None:
     """Take the exclusive lock on `path` if nobody has it; returns the descriptor that holds it until closed.
 
-    The kernel drops it when the process dies. Raises OSError when the file cannot be made.
+    The kernel drops it when the process dies. Raises HostError when the file cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        hint = f"be root, and make {path.parent} writable"
+        raise HostError(f"the lock {path} cannot be taken: {error.strerror}", hint=hint) from error
     if _flocked(descriptor, fcntl.LOCK_EX) and _is_at(descriptor, path):
         return descriptor
     os.close(descriptor)
@@ -64,7 +70,7 @@ async def file_locked(path: Path, *, ephemeral: bool = False, busy: Callable[[],
 
     It is asked for again and again instead of waited for: a blocking flock in a thread could not be cancelled.
     The file of an `ephemeral` lock goes with it.
-    Raises OSError when the file cannot be made.
+    Raises HostError when the file cannot be made.
     """
     pause = 0.01
     while (descriptor := lock_now(path)) is None:

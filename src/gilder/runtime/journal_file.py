@@ -91,7 +91,10 @@ def to_read(path: Path) -> Reading:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version == VERSION:
         return Reading(database, path, still)
+    empty = not _has_tables(database)
     database.close()
+    if empty:
+        return Reading(prepared(sqlite3.connect(":memory:", check_same_thread=False), path), path, None)
     # One of an earlier version is brought up to date first, one of a later one refused.
     return Reading(to_write(path), path, None)
 
@@ -112,11 +115,17 @@ def _looked_at(path: Path, how: str) -> sqlite3.Connection:
         f"file:{quote(str(path.absolute()))}?{how}", uri=True, timeout=30, check_same_thread=False
     )
     try:
-        database.execute("SELECT id FROM run LIMIT 1").fetchall()
+        if _has_tables(database):
+            database.execute("SELECT id FROM run LIMIT 1").fetchall()
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _has_tables(database: sqlite3.Connection) -> bool:
+    """Whether anything was ever written to it: whoever made it may have been killed before that, or be about to do it."""
+    return database.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone() is not None
 
 
 def _state(path: Path) -> tuple[int, int]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gilder.model.errors import Refused
-from gilder.runtime.filelock import file_locked, is_unlocked
+from gilder.runtime.filelock import file_locked, is_unlocked, nobody
 from gilder.runtime.journal import Journal, RunRecord, boot_id
 
 ALIVE = Path("/run/gilder/runs")
@@ -20,11 +20,14 @@ def beside(journal: Path) -> Path:
 
 
 @asynccontextmanager
-async def living(run: str, journal: Path) -> AsyncIterator[None]:
-    """Count as living while inside; waits while somebody else is this run, or recovers it. Raises OSError."""
+async def living(run: str, journal: Path, busy: Callable[[], None] = nobody) -> AsyncIterator[None]:
+    """Count as living while inside; waits while somebody else is this run, or recovers it, which `busy` is told.
+
+    Raises HostError.
+    """
     async with (
-        file_locked(ALIVE / run, ephemeral=True),
-        file_locked(beside(journal) / run, ephemeral=True),
+        file_locked(ALIVE / run, ephemeral=True, busy=busy),
+        file_locked(beside(journal) / run, ephemeral=True, busy=busy),
     ):
         yield
 
@@ -41,9 +44,15 @@ async def crashed_runs(journal: Journal, alive: Path = ALIVE) -> list[RunRecord]
 
     Raises Refused for who may not look at locks.
     """
-    holding = {residue.run for residue in await journal.residues()}
-    ended = [run for run in await journal.runs() if run.id in holding or run.status == "running"]
     try:
-        return [run for run in ended if not is_alive(run, journal.path, alive)]
+        dead = {run.id for run in await _unfinished(journal) if not is_alive(run, journal.path, alive)}
     except PermissionError as error:
         raise Refused("whether earlier runs still live only root can see", hint="be root: sudo -E gilder …") from error
+    # Read again: a run that ended well between the reading and the look at its locks has not crashed.
+    return [run for run in await _unfinished(journal) if run.id in dead]
+
+
+async def _unfinished(journal: Journal) -> list[RunRecord]:
+    """The runs that have not given everything back, or not noted their end; oldest first."""
+    holding = {residue.run for residue in await journal.residues()}
+    return [run for run in await journal.runs() if run.id in holding or run.status == "running"]

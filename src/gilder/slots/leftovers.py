@@ -11,7 +11,7 @@ from gilder.azure.arm import Arm
 from gilder.azure.disks import DiskFacts, disk_facts
 from gilder.azure.machines import VmView, vm_view
 from gilder.azure.operations import Usual, looks
-from gilder.model.errors import Busy, CloudError, DeviceMissing, GilderError, Refused
+from gilder.model.errors import CloudError, DeviceMissing, GilderError, HostError, Refused
 from gilder.model.ids import ArmId
 from gilder.model.tags import carries
 from gilder.runtime.filelock import Turn
@@ -23,6 +23,9 @@ _FREE_WITHIN = 30.0
 
 _SETTLED_WITHIN = 900.0
 """Seconds for a change of the VM that a killed process began, or a stranger."""
+
+_DETACHED_WITHIN = 3600.0
+"""Seconds for the detach and the tries it takes: as long as a throttled request waits. Other gilder processes wait too."""
 
 _LAGS = (0.5, 1.0, 2.0, 4.0)
 """Seconds between looks at a VM and a disk that do not agree (azuredisk-csi-driver waits likewise for a disk to follow)."""
@@ -89,7 +92,7 @@ async def detach_leftovers(
         refused = {disk: doubt for disk in disks if (doubt := sight.doubt(disk)) is not None}
         foreign = {disk for disk, tags in disks.items() if sight.foreign(disk, tags)}
         ours = [disk for disk in disks if sight.attached(disk) and disk not in refused and disk not in foreign]
-        refused |= {disk: error for disk in ours if (error := await _in_use(sight.view, devices, disk)) is not None}
+        refused |= await _in_use(sight.view, devices, ours)
         free = [disk for disk in ours if disk not in refused]
         if free:
             after = await _without(arm, vm, free)
@@ -145,6 +148,12 @@ async def _settled(arm: Arm, vm: ArmId) -> VmView:
 
 async def _without(arm: Arm, vm: ArmId, disks: Sequence[ArmId]) -> VmView:
     """Detach these, again (not for ever) when the change met another or its fate is unknown; the VM as it is then."""
+    with anyio.move_on_after(_DETACHED_WITHIN):
+        return await _tried_without(arm, vm, disks)
+    return await vm_view(arm, vm)
+
+
+async def _tried_without(arm: Arm, vm: ArmId, disks: Sequence[ArmId]) -> VmView:
     calls = DiskCalls(arm, vm)
     view = await _settled(arm, vm)
     for tries in range(1, _TRIES + 1):
@@ -160,15 +169,23 @@ async def _without(arm: Arm, vm: ArmId, disks: Sequence[ArmId]) -> VmView:
     return view
 
 
-async def _in_use(view: VmView, devices: SlotDevices, disk: ArmId) -> GilderError | None:
-    entry = view.lists(disk)
-    try:
-        device = devices.device(entry.lun) if entry else None
-        if device is not None:
-            await devices.give_up(device)
-            await devices.wait_free(device, within=_FREE_WITHIN)
-    except Busy as error:
-        return error
-    except DeviceMissing:
-        return None
-    return None
+async def _in_use(view: VmView, devices: SlotDevices, disks: Sequence[ArmId]) -> dict[ArmId, GilderError]:
+    """By which of these a device of this machine is in use, and how. All are waited for at once: the VM's turn is held."""
+    found: dict[ArmId, GilderError] = {}
+
+    async def look(disk: ArmId) -> None:
+        entry = view.lists(disk)
+        try:
+            device = devices.device(entry.lun) if entry else None
+            if device is not None:
+                await devices.give_up(device)
+                await devices.wait_free(device, within=_FREE_WITHIN)
+        except DeviceMissing:
+            return
+        except HostError as error:
+            found[disk] = error
+
+    async with anyio.create_task_group() as group:
+        for disk in disks:
+            group.start_soon(look, disk)
+    return found

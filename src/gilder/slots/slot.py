@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gilder.host.devices import BlockDevice
-from gilder.model.errors import Busy, DeviceMissing, GilderError
+from gilder.model.errors import Busy, DeviceMissing, GilderError, HostError
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
 from gilder.runtime.release import Ledger, Release, releasing
@@ -49,6 +49,8 @@ class Slot:
             free = self._devices.is_free(self.device)
         except DeviceMissing:
             free = True  # somebody tore it away; the writer sees what the VM lists
+        except HostError:
+            free = False  # it is told when it is detached
         if free:
             self.leaving = True
             self._writer.detach_soon(self.disk.id)
@@ -100,11 +102,11 @@ class Place:
         if self._device is not None:
             try:
                 await self._devices.wait_free(self._device, within=10.0)
-            except Busy:
-                self._writer.abandon(disk, "its device is still in use")
-                raise
             except DeviceMissing:
                 pass  # gone already: the detach queued by `release_soon` was served meanwhile
+            except HostError as error:
+                self._writer.abandon(disk, "its device is still in use" if isinstance(error, Busy) else error.message)
+                raise
         try:
             await self._writer.detach(disk)
         except GilderError as error:
