@@ -213,8 +213,8 @@ def policies(effort: Effort) -> Tally:
 
 
 def ageing_cells(seed: int) -> list[Cell]:
-    """Builds longer than a lease while others collect garbage, trouble with the renewals; runs whose journal is lost, and each
-    trouble with each request of the collection after that, then another collection."""
+    """Builds longer than a lease while others collect garbage, trouble with the renewals; runs whose journal is lost, and
+    each trouble with each request of the collection after that, then another collection."""
     random, cells = Random(f"ageing {seed}"), []
     for name in ("image", "version", "named", "with data"):
         cells.append(replace(long("long", name, 27 * HOURS), passing=True))
