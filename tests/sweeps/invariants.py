@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
 
 from tests.localarm.invariants import check_world
 from tests.sweeps.scenarios import DATA_LUN, DATA_MARK
@@ -18,7 +17,7 @@ from tests.sweeps.standing import (
     products,
     remains,
     standing,
-    stranger_detached,
+    strangers_detaches,
 )
 from tests.sweeps.watch import ours
 from tests.virtual.place import VM
@@ -73,9 +72,9 @@ def _remarks(scene: Scene, build: str) -> list[str]:
 def _unlike_events(scene: Scene, outcomes: Sequence[Outcome]) -> Iterator[str]:
     told = Counter((event.build, event.status) for event in scene.events if isinstance(event, Finished))
     meant = Counter((outcome.build, STATUS[type(outcome)]) for outcome in outcomes)
-    # A build that never began ends without a word.
+    begun = {event.build for event in scene.events}  # a build that never began ends without a word
     for each in told.keys() | meant.keys():
-        if told[each] != meant[each] and not (each[1] == "cancelled" and told[each] == 0):
+        if told[each] != meant[each] and not (each[1] == "cancelled" and each[0] not in begun):
             yield f"{each[0]} is told {told[each]} times as {each[1]}, and so ended {meant[each]} times"
     left = Counter((event.build, event.what) for event in scene.events if isinstance(event, LeftBehind))
     if left != Counter((outcome.build, residue.what) for outcome in outcomes for residue in outcome.residues):
@@ -128,8 +127,7 @@ def harmless(scene: Scene, specs: Sequence[BuildSpec], before: Strangers) -> lis
         *harmed(scene, specs, before),
         *scene.watch.wrong,
         *_touched(scene, specs),
-        *(f"on this machine: {what}" for what in scene.plugs.violations if not _torn_away(scene, what)),
-        *(f"in the cloud: {what}" for what in scene.world.violations if not _strangers_doing(scene, what)),
+        *_sinned(scene),
         *_inconsistent(scene),
     ]
 
@@ -165,13 +163,16 @@ def _lost(scene: Scene, specs: Sequence[BuildSpec], excused: Collection[str]) ->
             yield f"the old {id_.name} is gone and no new one in its place, which nothing says"
 
 
-def _strangers_doing(scene: Scene, violation: dict[str, Any]) -> bool:
-    return stranger_detached(scene) and str(violation["law"]).startswith("detached")
-
-
-def _torn_away(scene: Scene, violation: str) -> bool:
-    """Whether somebody else took a mounted disk of ours: the same deed as seen from the machine."""
-    return stranger_detached(scene) and violation.endswith("was detached while mounted")
+def _sinned(scene: Scene) -> Iterator[str]:
+    """Harm as the machine and the cloud have noted it. As often as a stranger took a disk, a mounted one of ours may be torn
+    away; both see that."""
+    taken = strangers_detaches(scene)
+    torn = [what for what in scene.plugs.violations if what.endswith("was detached while mounted")]
+    yield from (f"on this machine: {what}" for what in scene.plugs.violations if what not in torn)
+    yield from (f"on this machine: {what}" for what in torn[taken:])
+    used = [what for what in scene.world.violations if what["law"] == "detached-while-in-use"]
+    yield from (f"in the cloud: {what}" for what in scene.world.violations if what not in used)
+    yield from (f"in the cloud: {what}" for what in used[taken:])
 
 
 def _touched(scene: Scene, specs: Sequence[BuildSpec]) -> Iterator[str]:
