@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 from tests.localarm.invariants import check_world
-from tests.sweeps.scenarios import DATA_LUN, DATA_MARK
-from tests.sweeps.scene import Scene, mark_of
+from tests.sweeps.published import published_wrong
+from tests.sweeps.scenarios import DATA_LUN
+from tests.sweeps.scene import Scene
 from tests.sweeps.standing import (
     OURS,
     Strangers,
@@ -27,7 +28,7 @@ from gilder.engine import Recovered
 from gilder.model.events import Finished, LeftBehind, Said
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome
-from gilder.model.spec import BuildSpec, GalleryVersion
+from gilder.model.spec import BuildSpec
 
 WRITES = ("PUT", "POST", "PATCH", "DELETE")
 STATUS = {Built: "built", Failed: "failed", Cancelled: "cancelled"}
@@ -134,7 +135,7 @@ def harmless(scene: Scene, specs: Sequence[BuildSpec], before: Strangers) -> lis
 
 async def wrongly_made(scene: Scene, specs: Sequence[BuildSpec]) -> list[str]:
     """Where images are not what their builds made, or the journal, once recovered, tells otherwise of them."""
-    return [*_published_wrong(scene, specs), *await _journal_in_the_end(scene, specs)]
+    return [*published_wrong(scene, specs), *await _journal_in_the_end(scene, specs)]
 
 
 async def finishable(scene: Scene) -> list[ArmId]:
@@ -208,32 +209,6 @@ def _chosen(spec: BuildSpec) -> list[ArmId | str]:
     found: list[ArmId | None] = [spec.temporary_os_disk_id, spec.temporary_os_disk_snapshot_id]
     prefixes = (spec.temporary_data_disk_id_prefix, spec.temporary_data_disk_snapshot_id)
     return [id_ for id_ in found if id_ is not None] + [f"{prefix}{DATA_LUN}" for prefix in prefixes if prefix]
-
-
-def _published_wrong(scene: Scene, specs: Sequence[BuildSpec]) -> Iterator[str]:
-    for spec in specs:
-        for id_ in products(spec):
-            found = scene.resource(id_)
-            if found is None:
-                continue
-            if found.state != "Succeeded":
-                yield f"{id_.name} stays {found.state}"
-            with scene.world.blobs.path(found.hidden["blobs"]["os"]).open("rb") as disk:
-                begin = disk.read(64)
-            if not begin.startswith(mark_of(spec.name)):
-                yield f"{id_.name} does not have what {spec.name} made: it begins with {begin[:24]!r}"
-            yield from _data_wrong(scene, spec, id_.name, found.hidden["blobs"])
-
-
-def _data_wrong(scene: Scene, spec: BuildSpec, name: str, blobs: dict[str, str]) -> Iterator[str]:
-    """Where the data disks of an image are not those of its source."""
-    wanted = {str(DATA_LUN)} if isinstance(spec.source, GalleryVersion) else set()
-    if (luns := blobs.keys() - {"os"}) != wanted:
-        yield f"{name} has data disks at the LUNs {sorted(luns)}, and its source at {sorted(wanted)}"
-    for lun in luns & wanted:
-        with scene.world.blobs.path(blobs[lun]).open("rb") as disk:
-            if (begin := disk.read(len(DATA_MARK))) != DATA_MARK:
-                yield f"the data disk of {name} at LUN {lun} is not the source's: it begins with {begin!r}"
 
 
 async def _journal_in_the_end(scene: Scene, specs: Sequence[BuildSpec]) -> list[str]:
