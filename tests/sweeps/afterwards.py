@@ -22,6 +22,7 @@ from gilder.azure import images
 from gilder.azure.images import ImagePlan
 from gilder.azure.settling import Product
 from gilder.build.leases import Leases
+from gilder.build.products import plan_from
 from gilder.runtime.ledger import JournalLedger
 from localarm.faults import Fault
 
@@ -55,6 +56,15 @@ def _refused_at_first() -> list[Cell]:
         for unheard in [Fault("drop", "PUT", kind, times=99)]
         for refused in [Fault("refuse", "PUT", kind, status=403, code="AuthorizationFailed", times=99)]
         for step in range(200, 300, 10)
+    ]
+
+
+def _published_later() -> list[Cell]:
+    """Recovery publishes what the build could not."""
+    return [
+        Cell("later", (name,), (Fault("drop", "PUT", kind, times=99),), killed=step)
+        for name, kind in PRODUCTS.items()
+        for step in (250, 270, 290)
     ]
 
 
@@ -168,6 +178,11 @@ SAFEGUARDS = (
         "recovery replaces an old image only when the snapshots are there",
         lambda: patch("gilder.engine.finishing._snapshots_there", _yes),
         _snapshots_gone,
+    ),
+    Safeguard(
+        "recovery publishes as the build was told",
+        lambda: patch("gilder.engine.recovery.plan_from", lambda text: replace(plan_from(text), tags={})),
+        _published_later,
     ),
     Safeguard("what -force replaces is known again", _unmarked, _replaced),
     Safeguard(

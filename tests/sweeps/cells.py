@@ -72,7 +72,7 @@ class Cell:
     passing: bool = False
     """Whether what goes wrong passes: then it may cost time, and no build, and one recovery finishes what can be finished."""
     recovering: tuple[Fault, ...] = ()
-    """What localarm does during the first recovery; then there is a second one."""
+    """What localarm does during the first recovery (or collection of garbage); then there is a second one."""
     makings: tuple[tuple[float, Making], ...] = ()
     """What others make under names of the first build's, and after how many seconds; `DEAD`: before the recovery."""
     old: str = ""
@@ -253,7 +253,9 @@ class _Trial:
     others_wrong: list[str] = field(default_factory=list)
     """Where the other process, when it ended, told otherwise than it was."""
     struck: int = 0
-    """How often faults struck."""
+    """How often faults struck the process."""
+    struck_again: int = 0
+    """How often faults struck what came to clean up after it."""
 
     @property
     def alive(self) -> Path:
@@ -332,10 +334,17 @@ class _Trial:
 
     async def _forgotten(self) -> list[str]:
         """Collect garbage when the leases have run out; what must hold then and does not."""
-        self._clear(len(self.cell.faults))
+        scene, wrong = self.scene, list[str]()
+        self.struck = self._clear(len(self.cell.faults))
         await anyio.sleep(TERM + 1800)
-        await collect(self.scene, elsewhere=False)
-        return harmless(self.scene, self.specs, self.before)
+        if self.cell.recovering:
+            for fault in self.cell.recovering:
+                scene.application.faults.add(fault)
+            await collect(scene, elsewhere=False)
+            self.struck_again = self._clear(len(self.cell.recovering))
+            wrong += [f"{what} is told as removed, and is there" for what in scene.collected if standing(scene, what)]
+        await collect(scene, elsewhere=False)
+        return [*wrong, *harmless(scene, self.specs, self.before)]
 
     async def _recovered(self) -> list[str]:
         """Recover, twice if something goes wrong the first time; what must hold in the end and does not."""
@@ -345,7 +354,7 @@ class _Trial:
                 await make(scene, self.specs[0], at, what)
         gone = {id_ for id_ in scene.theirs if not standing(scene, id_)}
         to_come = [] if scene.life.alive else await finishable(scene)
-        self._clear(len(cell.faults))
+        self.struck = self._clear(len(cell.faults))
         wrong = []
         if cell.recovering:
             for fault in cell.recovering:
@@ -354,7 +363,7 @@ class _Trial:
             wrong += [
                 f"passing trouble kept recovery from {what}" for one in first for what in one.left if cell.passing
             ]
-            self._clear(len(cell.recovering))
+            self.struck_again = self._clear(len(cell.recovering))
         recovered = await scene.recovered(self.alive)
         if self.other is not None:
             await self.others_end.wait()
@@ -369,14 +378,16 @@ class _Trial:
         """Whether nothing went wrong by which an image may be lost that only had to be published."""
         return not self.cell.makings and not any(map(_final, self.cell.recovering))
 
-    def _clear(self, faults: int) -> None:
-        """Let nothing go wrong any more."""
-        self.struck += sum(armed.fired for armed in self.scene.application.faults.armed[:faults])
+    def _clear(self, faults: int) -> int:
+        """Let nothing go wrong any more; says how often the first so many faults struck."""
+        struck = sum(armed.fired for armed in self.scene.application.faults.armed[:faults])
         self.scene.application.faults.clear()
+        return struck
 
     def _fired(self) -> bool:
         cell, scene = self.cell, self.scene
-        if (cell.faults or cell.recovering) and not (self.struck and scene.fired()):
+        struck = self.struck_again if cell.recovering else self.struck
+        if (cell.faults or cell.recovering) and not (struck and scene.fired()):
             return False
         if (cell.makings and not scene.made) or (cell.killed and scene.life.alive):
             return False

@@ -213,7 +213,8 @@ def policies(effort: Effort) -> Tally:
 
 
 def ageing_cells(seed: int) -> list[Cell]:
-    """Builds longer than a lease while others collect garbage, trouble with the renewals; runs whose journal is lost."""
+    """Builds longer than a lease while others collect garbage, trouble with the renewals; runs whose journal is lost, and
+    each trouble with each request of the collection after that, then another collection."""
     random, cells = Random(f"ageing {seed}"), []
     for name in ("image", "version", "named", "with data"):
         cells.append(replace(long("long", name, 27 * HOURS), passing=True))
@@ -228,7 +229,20 @@ def ageing_cells(seed: int) -> list[Cell]:
         cells += [
             Cell("journal lost", (name,), killed=step, forgotten=True, within=30 * HOURS) for step in range(40, 400, 10)
         ]
+    for operation in _ABOUT_GARBAGE:
+        for fault in faults_of(operation):
+            for nth, times in ((1, 1), (1, 99), (random.choice((2, 3)), 1)):
+                aimed = replace(fault, method=operation[0], kind=operation[1], nth=nth, times=times)
+                step = random.randint(80, 250)
+                lost = Cell(
+                    "collection", ("named",), killed=step, forgotten=True, within=40 * HOURS, recovering=(aimed,)
+                )
+                cells.append(lost)
     return cells
+
+
+_ABOUT_GARBAGE = [*_ABOUT_DISKS, ("GET", "snapshots"), ("DELETE", "snapshots")]
+"""What the collection of garbage asks for; the first looks at disks and snapshots are lists."""
 
 
 def long(kind: str, name: str, works: float, *faults: Fault) -> Cell:

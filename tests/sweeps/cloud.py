@@ -1,4 +1,7 @@
-"""Cloud: every operation of a build × every fault × {first, middle, last occurrence} × {1, 8 builds}, in virtual time."""
+"""Cloud: every operation of a build × every fault × {first, middle, last occurrence} × {1, 8 builds}, in virtual time.
+
+With one build also each fault that does not pass any more.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,14 @@ DOOMED = ("image fails", "version fails")
 """Scenarios whose builds fail anyway."""
 
 SAMPLE = 120
+SAMPLE_LASTING = 20
 """Cells of the quick part."""
+
+FOR_EVER = 99_999
+"""As often as a fault strikes that does not pass."""
+
+PATIENCE = 8 * 3600.0
+"""Seconds within which a run ends whose trouble does not pass: each operation of which nothing is heard costs an hour."""
 
 POLL = "operations"
 MACHINE = "virtualmachines"
@@ -53,6 +63,15 @@ ENDINGS = (
 )
 """What may go wrong with what a request starts."""
 
+REFUSALS = (
+    Fault("refuse", status=401, code="ExpiredAuthenticationToken"),
+    Fault("refuse", status=404, code="ResourceNotFound"),
+    Fault("refuse", status=408, code="RequestTimeout"),
+    Fault("refuse", status=412, code="PreconditionFailed"),
+    Fault("refuse", status=429, code="TooManyRequests"),
+)
+"""More that Azure may say; the last without telling when to come again."""
+
 READS = (Fault("stale"),)
 FORGOTTEN = Fault("refuse", status=404, code="NotFound")
 """What becomes of the record of an operation, which Azure keeps for a day."""
@@ -77,7 +96,7 @@ def operations(requests: Iterable[tuple[str, str]]) -> Counter[Operation]:
 def faults_of(operation: Operation) -> Iterator[Fault]:
     """All that can go wrong with an operation."""
     method, kind = operation
-    yield from ANSWERS
+    yield from (*ANSWERS, *REFUSALS)
     if method == "GET":
         yield from READS
         if kind == POLL:
@@ -89,15 +108,30 @@ def faults_of(operation: Operation) -> Iterator[Fault]:
 
 
 PASSING = {"throttle", "drop", "lose", "delay", "hang", "preempt", "stale", "device-late"}
-PASSING_CODES = {"InternalServerError", "ServiceUnavailable", "AnotherOperationInProgress", "RetryableError"}
+PASSING_CODES = {
+    "InternalServerError",
+    "ServiceUnavailable",
+    "AnotherOperationInProgress",
+    "RetryableError",
+    "RequestTimeout",
+    "TooManyRequests",
+}
 
 
 def passes(fault: Fault) -> bool:
     """Whether the same request may succeed a little later, so that a fault of one occurrence is no reason to lose a build."""
     if fault.what == "refuse":
-        only_a_look = fault.kind == POLL and fault.status in (400, 404, 409)
-        return only_a_look or fault.code in PASSING_CODES
+        only_a_look = fault.kind == POLL and fault.status in (400, 404, 409, 412)
+        found_nothing = fault.method == "DELETE" and fault.status == 404
+        return only_a_look or found_nothing or fault.code in PASSING_CODES
     return fault.what in PASSING or (fault.what == "fail" and fault.code == "RetryableError")
+
+
+def may_last(fault: Fault) -> bool:
+    """Whether a fault is also tried as one that never passes: not where nothing would ever show what there is."""
+    missing = fault.what == "refuse" and fault.status == 404
+    never_ends = fault.what == "stale" and fault.kind == POLL
+    return not (fault.method == "GET" and (missing or never_ends))
 
 
 def places(operation: Operation, times: int) -> list[int]:
@@ -125,8 +159,20 @@ def cells(scenarios: Sequence[str] = tuple(SCENARIOS), builds: Sequence[int] = (
     return found
 
 
+def lasting(cells: Iterable[Cell]) -> Iterator[Cell]:
+    """Those of these cells that strike first, and of polls all, with their fault for ever; only the recovery is without."""
+    for cell in cells:
+        (fault,) = cell.faults
+        if may_last(fault) and (fault.nth == 1 or fault.kind == POLL):
+            for_ever = (replace(fault, times=FOR_EVER),)
+            kind = f"{cell.kind}, for ever"
+            yield replace(cell, kind=kind, faults=for_ever, passing=False, within=PATIENCE)
+
+
 def sweep(effort: Effort) -> Tally:
     """All cells, or a sample of those of few builds."""
+    once = cells(builds=(1,))
     if effort.everything:
-        return tallied([*cells(builds=(1,)), *cells(EIGHTFOLD, (8,))], effort)
-    return tallied(Random(effort.seed).sample(cells(builds=(1,)), SAMPLE), effort)
+        return tallied([*once, *lasting(once), *cells(EIGHTFOLD, (8,))], effort)
+    random = Random(effort.seed)
+    return tallied([*random.sample(once, SAMPLE), *random.sample(list(lasting(once)), SAMPLE_LASTING)], effort)

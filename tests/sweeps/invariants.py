@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
 
 from tests.localarm.invariants import check_world
-from tests.sweeps.scenarios import DATA_LUN, DATA_MARK
-from tests.sweeps.scene import Scene, mark_of
+from tests.sweeps.published import published_wrong
+from tests.sweeps.scenarios import DATA_LUN
+from tests.sweeps.scene import Scene
 from tests.sweeps.standing import (
     OURS,
     Strangers,
@@ -18,7 +18,7 @@ from tests.sweeps.standing import (
     products,
     remains,
     standing,
-    stranger_detached,
+    strangers_detaches,
 )
 from tests.sweeps.watch import ours
 from tests.virtual.place import VM
@@ -28,7 +28,7 @@ from gilder.engine import Recovered
 from gilder.model.events import Finished, LeftBehind, Said
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Cancelled, Failed, Outcome
-from gilder.model.spec import BuildSpec, GalleryVersion
+from gilder.model.spec import BuildSpec
 
 WRITES = ("PUT", "POST", "PATCH", "DELETE")
 STATUS = {Built: "built", Failed: "failed", Cancelled: "cancelled"}
@@ -73,9 +73,9 @@ def _remarks(scene: Scene, build: str) -> list[str]:
 def _unlike_events(scene: Scene, outcomes: Sequence[Outcome]) -> Iterator[str]:
     told = Counter((event.build, event.status) for event in scene.events if isinstance(event, Finished))
     meant = Counter((outcome.build, STATUS[type(outcome)]) for outcome in outcomes)
-    # A build that never began ends without a word.
+    begun = {event.build for event in scene.events}  # a build that never began ends without a word
     for each in told.keys() | meant.keys():
-        if told[each] != meant[each] and not (each[1] == "cancelled" and told[each] == 0):
+        if told[each] != meant[each] and not (each[1] == "cancelled" and each[0] not in begun):
             yield f"{each[0]} is told {told[each]} times as {each[1]}, and so ended {meant[each]} times"
     left = Counter((event.build, event.what) for event in scene.events if isinstance(event, LeftBehind))
     if left != Counter((outcome.build, residue.what) for outcome in outcomes for residue in outcome.residues):
@@ -128,15 +128,14 @@ def harmless(scene: Scene, specs: Sequence[BuildSpec], before: Strangers) -> lis
         *harmed(scene, specs, before),
         *scene.watch.wrong,
         *_touched(scene, specs),
-        *(f"on this machine: {what}" for what in scene.plugs.violations if not _torn_away(scene, what)),
-        *(f"in the cloud: {what}" for what in scene.world.violations if not _strangers_doing(scene, what)),
+        *_sinned(scene),
         *_inconsistent(scene),
     ]
 
 
 async def wrongly_made(scene: Scene, specs: Sequence[BuildSpec]) -> list[str]:
     """Where images are not what their builds made, or the journal, once recovered, tells otherwise of them."""
-    return [*_published_wrong(scene, specs), *await _journal_in_the_end(scene, specs)]
+    return [*published_wrong(scene, specs), *await _journal_in_the_end(scene, specs)]
 
 
 async def finishable(scene: Scene) -> list[ArmId]:
@@ -165,13 +164,16 @@ def _lost(scene: Scene, specs: Sequence[BuildSpec], excused: Collection[str]) ->
             yield f"the old {id_.name} is gone and no new one in its place, which nothing says"
 
 
-def _strangers_doing(scene: Scene, violation: dict[str, Any]) -> bool:
-    return stranger_detached(scene) and str(violation["law"]).startswith("detached")
-
-
-def _torn_away(scene: Scene, violation: str) -> bool:
-    """Whether somebody else took a mounted disk of ours: the same deed as seen from the machine."""
-    return stranger_detached(scene) and violation.endswith("was detached while mounted")
+def _sinned(scene: Scene) -> Iterator[str]:
+    """Harm as the machine and the cloud have noted it. As often as a stranger took a disk, a mounted one of ours may be torn
+    away; both see that."""
+    taken = strangers_detaches(scene)
+    torn = [what for what in scene.plugs.violations if what.endswith("was detached while mounted")]
+    yield from (f"on this machine: {what}" for what in scene.plugs.violations if what not in torn)
+    yield from (f"on this machine: {what}" for what in torn[taken:])
+    used = [what for what in scene.world.violations if what["law"] == "detached-while-in-use"]
+    yield from (f"in the cloud: {what}" for what in scene.world.violations if what not in used)
+    yield from (f"in the cloud: {what}" for what in used[taken:])
 
 
 def _touched(scene: Scene, specs: Sequence[BuildSpec]) -> Iterator[str]:
@@ -207,32 +209,6 @@ def _chosen(spec: BuildSpec) -> list[ArmId | str]:
     found: list[ArmId | None] = [spec.temporary_os_disk_id, spec.temporary_os_disk_snapshot_id]
     prefixes = (spec.temporary_data_disk_id_prefix, spec.temporary_data_disk_snapshot_id)
     return [id_ for id_ in found if id_ is not None] + [f"{prefix}{DATA_LUN}" for prefix in prefixes if prefix]
-
-
-def _published_wrong(scene: Scene, specs: Sequence[BuildSpec]) -> Iterator[str]:
-    for spec in specs:
-        for id_ in products(spec):
-            found = scene.resource(id_)
-            if found is None:
-                continue
-            if found.state != "Succeeded":
-                yield f"{id_.name} stays {found.state}"
-            with scene.world.blobs.path(found.hidden["blobs"]["os"]).open("rb") as disk:
-                begin = disk.read(64)
-            if not begin.startswith(mark_of(spec.name)):
-                yield f"{id_.name} does not have what {spec.name} made: it begins with {begin[:24]!r}"
-            yield from _data_wrong(scene, spec, id_.name, found.hidden["blobs"])
-
-
-def _data_wrong(scene: Scene, spec: BuildSpec, name: str, blobs: dict[str, str]) -> Iterator[str]:
-    """Where the data disks of an image are not those of its source."""
-    wanted = {str(DATA_LUN)} if isinstance(spec.source, GalleryVersion) else set()
-    if (luns := blobs.keys() - {"os"}) != wanted:
-        yield f"{name} has data disks at the LUNs {sorted(luns)}, and its source at {sorted(wanted)}"
-    for lun in luns & wanted:
-        with scene.world.blobs.path(blobs[lun]).open("rb") as disk:
-            if (begin := disk.read(len(DATA_MARK))) != DATA_MARK:
-                yield f"the data disk of {name} at LUN {lun} is not the source's: it begins with {begin!r}"
 
 
 async def _journal_in_the_end(scene: Scene, specs: Sequence[BuildSpec]) -> list[str]:

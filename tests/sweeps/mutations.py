@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import anyio
-from tests.sweeps import afterwards, trees
+from tests.sweeps import afterwards, endurance, trees
 from tests.sweeps.cells import Cell, examined
 from tests.sweeps.cloud import BATCH, MACHINE, POLL
 from tests.sweeps.frame import Effort, Tally
@@ -259,6 +259,7 @@ SAFEGUARDS = (
     Safeguard("a directory in an image is pinned while used", trees.directories_by_name, _links_appear, root=True),
     Safeguard("a file in an image is pinned before it is opened", trees.files_by_name, _devices_appear, root=True),
     *afterwards.SAFEGUARDS,
+    *endurance.SAFEGUARDS,
 )
 
 

@@ -44,7 +44,7 @@ async def _all(place: Place) -> None:
 
 
 def _image(name: str, number: int) -> BuildSpec:
-    return image_spec(name)
+    return image_spec(name, tags={"made-for": name})
 
 
 def _written_back(name: str, number: int) -> BuildSpec:
@@ -63,14 +63,14 @@ def _destination(number: int) -> GalleryDestination:
 
 
 def _version(name: str, number: int) -> BuildSpec:
-    return image_spec(name).model_copy(
+    return _image(name, number).model_copy(
         update={"image_resource_id": None, "shared_image_destination": _destination(number)}
     )
 
 
 def _both(name: str, number: int) -> BuildSpec:
     source = ManagedDisk(furnishing.id_of("disks", "source"))
-    return image_spec(name).model_copy(update={"source": source, "shared_image_destination": _destination(number)})
+    return _image(name, number).model_copy(update={"source": source, "shared_image_destination": _destination(number)})
 
 
 def _with_data(name: str, number: int) -> BuildSpec:

@@ -116,9 +116,9 @@ def remains(scene: Scene, run: str = "") -> set[str]:
     return found | {f"attachment {name_of(entry)}" for entry in attached}
 
 
-def stranger_detached(scene: Scene) -> bool:
-    """Whether a stranger took a disk from the VM."""
-    return any("stranger-detaches" in entry.get("faults", ()) for entry in scene.application.audit)
+def strangers_detaches(scene: Scene) -> int:
+    """How often a stranger took a disk from the VM."""
+    return sum(entry.get("faults", []).count("stranger-detaches") for entry in scene.application.audit)
 
 
 def _namesakes_harmed(scene: Scene) -> Iterator[str]:
@@ -135,7 +135,6 @@ def harmed(scene: Scene, specs: Sequence[BuildSpec], before: Strangers) -> Itera
     yield from _namesakes_harmed(scene)
     now = strangers(scene, specs)
     mine = {str(id_).lower() for spec in specs for id_ in products(spec)}
-    detached = stranger_detached(scene)
     for id_, as_it_was in before.resources.items():
         if id_.lower() in mine:  # to be replaced, or made by others meanwhile: see there
             continue
@@ -146,10 +145,9 @@ def harmed(scene: Scene, specs: Sequence[BuildSpec], before: Strangers) -> Itera
     if now.machine != before.machine:
         yield "the VM has changed in more than its data disks"
     # Whether gilder asked for it is judged where it asks; this sees what the cloud makes of a request.
-    if not detached and any(now.plugged.get(lun) != number for lun, number in before.plugged.items()):
-        yield "a stranger's disk was taken from the machine"
+    torn = [lun for lun, number in before.plugged.items() if now.plugged.get(lun) != number]
     attached = {name_of(entry) for entry in entries(scene)}
     known = {id_.rpartition("/")[2] for id_ in before.resources}
-    for disk in scene.world.all("disks"):  # those that came meanwhile
-        if disk.name.startswith("stranger-") and not {disk.name} & (attached | known) and not detached:
-            yield f"a stranger's {disk.name} was taken from the machine"
+    came = {disk.name for disk in scene.world.all("disks") if disk.name.startswith("stranger-")} - known
+    if len(torn) + len(came - attached) > strangers_detaches(scene):
+        yield f"a stranger's disk was taken from the machine: at the LUNs {torn}, or of {sorted(came - attached)}"

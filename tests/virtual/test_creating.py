@@ -73,6 +73,23 @@ def test_what_the_cloud_refuses_to_tell_of_an_operation_is_seen_on_its_resource(
         assert not found.violations
 
 
+@pytest.mark.parametrize(
+    "silent", [Fault("drop"), Fault("hang"), Fault("refuse", status=503), Fault("throttle", seconds=60)]
+)
+def test_an_operation_of_which_nothing_is_heard_any_more_is_seen_on_its_resource(silent: Fault) -> None:
+    """Whoever waited for it waited for ever."""
+    fault = replace(silent, method="GET", kind=OPERATIONS, nth=2, times=99_999)
+    found = examined(Cell("silent", ("image", "version"), (fault,), within=8 * 3600.0))
+    assert found.fired
+    assert (found.violations, found.failed) == ((), 0)
+
+
+@pytest.mark.parametrize("nth", [25, 45])
+def test_a_network_that_never_comes_back_ends_the_build(nth: int) -> None:
+    found = examined(Cell("cut", ("image",), (Fault("drop", nth=nth, times=99_999),)))
+    assert (found.violations, found.failed) == ((), 1)
+
+
 def test_an_image_is_finished_though_the_cloud_refuses_to_tell_of_it_in_the_recovery() -> None:
     dropped = Fault("drop", "PUT", "galleries/images/versions", times=99)
     refused = Fault("refuse", "GET", OPERATIONS, status=400, code="InvalidParameter", nth=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,17 @@ def test_a_stale_look_leaves_nothing_behind(kind: str) -> None:
     found = examined(Cell("", ("image",), (failing, stale)))
     assert found.violations == ()
     assert found.failed == 1
+
+
+@pytest.mark.parametrize("kind", ["disks", "snapshots"])
+@pytest.mark.parametrize("name", ["image", "named"])
+def test_a_deletion_that_finds_nothing_counts_only_if_nothing_is_there(name: str, kind: str) -> None:
+    """Resource Manager may not know yet of what was created a moment ago: it was told as gone, and stayed for ever."""
+    unknown = Fault("refuse", "DELETE", kind, status=404, code="ResourceNotFound")
+    for fault in (unknown, replace(unknown, times=99)):
+        found = examined(Cell("", (name,), (fault,), passing=fault.times == 1))
+        assert found.fired
+        assert found.violations == ()
 
 
 def test_a_stale_look_after_a_cancellation_leaves_nothing_behind() -> None:

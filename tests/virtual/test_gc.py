@@ -226,6 +226,19 @@ def test_what_comes_back_to_life_between_the_look_and_the_deed_stays(tmp_path: P
     in_virtual_time(main)
 
 
+def test_what_one_look_does_not_show_is_not_told_as_gone(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            made = await lost(place, "hidden")
+            await anyio.sleep(TERM + 1 * HOURS)
+            unseen = Fault("refuse", "GET", "disks", name="hidden", status=404, code="ResourceNotFound")
+            place.application.faults.add(unseen)
+            assert await collected(place) == ["hidden"]
+            assert await disk_facts(place.arm, made) is None
+
+    in_virtual_time(main)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_collector_at_work_takes_nothing_from_live_builds(tmp_path: Path, seed: int) -> None:
     """Builds of up to two days whose data disks are never attached, and a collection about every hour on another VM."""

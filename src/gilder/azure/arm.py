@@ -39,6 +39,9 @@ PATIENCE = 300.0
 THROTTLE_PATIENCE = 3600.0
 """Seconds that a throttled request waits: at 20 images a minute, the last of a thousand waits 47 minutes."""
 
+SILENCE = 3600.0
+"""Seconds without an answer about an operation after which nobody looks at it any more."""
+
 HURRIED_AT_ONCE = 150
 PLENTY = 0.8
 """The share of the hurried looks at once that must be left for one that only hopes that an operation ends before its time."""
@@ -238,7 +241,7 @@ class Arm:
     async def finished(self, subscription: str, operation: Operation | None, looks: Looks) -> Mapping[str, Any]:
         """Wait for an operation; raises OperationFailed if it ends as Failed or Canceled. Returns its output, if it tells.
 
-        Raises Untold when the service refuses to tell of it, Denied when the identity may not ask.
+        Raises Untold when the service refuses to tell of it, or does not for an hour; Denied when the identity may not ask.
 
         A throttled or lost look does not end the wait: the operation goes on regardless. Nor is it repeated: the next one
         comes when it would have come anyway, so that many who are refused do not all ask again at once.
@@ -248,13 +251,19 @@ class Arm:
         pace = self.hurried if looks.hurried else self.unhurried
         if not self._hopeful():
             await self._worth_a_look(looks)
+        heard = anyio.current_time()
         while True:
             await self.pause(0.0, pace)
             progress = await self._look(subscription, operation)
-            if progress.done:
+            if progress is None:
+                if anyio.current_time() > heard + SILENCE:
+                    raise Untold(f"nothing was heard for {SILENCE / 3600:g} h of: {operation.doing}")
+            elif progress.done:
                 if progress.error is not None:
                     raise OperationFailed(progress.error.message, code=progress.error.code, status=200)
                 return progress.output
+            else:
+                heard = anyio.current_time()
             await self._worth_a_look(looks)
 
     async def pause(self, seconds: float, pace: Pace) -> None:
@@ -272,7 +281,8 @@ class Arm:
     def _hopeful(self) -> bool:
         return self.hurried.left(anyio.current_time()) > PLENTY * HURRIED_AT_ONCE
 
-    async def _look(self, subscription: str, operation: Operation) -> Progress:
+    async def _look(self, subscription: str, operation: Operation) -> Progress | None:
+        """What a look shows; None when it is not answered."""
         client = self.client(subscription)
 
         async def call() -> Progress:
@@ -296,7 +306,7 @@ class Arm:
         except CloudError as refusal:
             # A 404 or 409 of the operation must not be taken for one of the resource: a disk counted as gone, and was not.
             raise Untold(refusal.message, code=refusal.code, status=refusal.status, hint=refusal.hint) from refusal
-        return Progress(done=False)
+        return None
 
     async def close(self) -> None:
         """Close the clients and what they share."""

@@ -11,7 +11,7 @@ import anyio
 
 from gilder.azure.arm import PASSING, Arm
 from gilder.azure.operations import Usual, looks
-from gilder.model.errors import Conflict, NotFound, OperationFailed, Untold
+from gilder.model.errors import CloudError, Conflict, NotFound, OperationFailed, Untold
 from gilder.model.ids import ArmId
 
 _UNSETTLED = ("Creating", "Updating", "Deleting")
@@ -120,18 +120,22 @@ async def removed(
         try:
             operation = await arm.change(doing, begin, id_.resource_group, *id_.names)
             await arm.finished(id_.subscription, operation, looks(lasts))
-        except NotFound:
-            return True
-        except (Conflict, Untold):
-            if tries >= _TRIES:
-                raise
-        except OperationFailed as error:
-            if error.code not in MAY_SUCCEED_AGAIN or tries >= _TRIES:
+        except CloudError as error:
+            # Azure says 204 of what is not there, and 404 also of what it does not know of yet.
+            if isinstance(error, NotFound) and await surely(state, usual) in ("", FOREIGN):
+                return True
+            if tries >= _TRIES or not _may_pass(error):
                 raise
         else:
             return True
         await anyio.sleep(0.5 * 2.0**tries)
     raise AssertionError("the loop has no end")
+
+
+def _may_pass(error: CloudError) -> bool:
+    if isinstance(error, OperationFailed):
+        return error.code in MAY_SUCCEED_AGAIN
+    return isinstance(error, NotFound | Conflict | Untold)
 
 
 async def surely(state: Callable[[], Awaitable[str]], usual: Usual) -> str:
