@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.nohup import heard_by_children
 from tests.sweeps import chance, circumstances, cloud, host, kill, moments, mutations, reference, straits
 from tests.sweeps.frame import Effort, Sweep, Tally, verdict
 
@@ -71,6 +72,7 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no such sweep: {', '.join(sorted(unknown))}")
     chosen = [sweep for sweep in SWEEPS if not given.names or sweep.name in given.names]
     say = _told if given.verbose else lambda line: None
+    heard_by_children()
     violated = False
     for sweep in chosen:
         if sweep.root and os.geteuid() != 0:
