@@ -14,9 +14,12 @@ from gilder.cli import earlier, errand
 from gilder.cli.earlier import earlier_runs_settled
 from gilder.cli.errand import Errand
 from gilder.cli.recover import _recover
+from gilder.model.errors import Refused
 from gilder.model.ids import ArmId
 from gilder.model.spec import Auth
+from gilder.runtime.filelock import file_locked
 from gilder.runtime.journal import Journal, RunRecord, opened
+from gilder.runtime.living import beside
 from gilder.runtime.redaction import Redactor
 
 COMPUTE = "/subscriptions/5b5c7d2e-8f3a-4d6b-9c1e-2f4a6b8c0d1e/resourceGroups/group/providers/Microsoft.Compute"
@@ -45,6 +48,19 @@ def on_an_errand() -> Errand:
     cloud = Cloud("local", "https://arm.example", "https://login.example", "https://arm.example/")
     redactor, _ = Redactor.of({"ARM_CLIENT_SECRET": SECRET})
     return Errand(cloud, Auth(), Machine(VM, "westeurope", "", ""), redactor)
+
+
+async def test_a_run_that_lives_is_named_as_such(tmp_path: Path) -> None:
+    """It holds things, so "left nothing" and exit 0 were no answer."""
+    path = tmp_path / "journal.sqlite"
+    async with opened(path) as book:
+        await book.run_started("alive", str(VM), "")
+        await book.run_started("ended", str(VM), "")
+        await book.run_finished("ended", "done")
+    async with file_locked(beside(path) / "alive"):
+        with pytest.raises(Refused, match="run alive still lives"):
+            await _recover("alive", path, None)
+        assert await _recover("ended", path, None) == 0
 
 
 async def test_no_secret_goes_into_the_journal(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,7 +174,7 @@ def test_what_a_killed_run_holds_is_told(held: int, told: str) -> None:
 @pytest.mark.parametrize(
     ("recovered", "clean", "told"),
     [
-        (1, True, "everything was recovered"),
+        (1, True, "nothing is left"),
         (0, True, "nothing to recover on this VM"),  # all of them were on another one, whose disk was copied
         (1, False, "something is left: see above"),
     ],

@@ -46,16 +46,20 @@ async def _recover(name: str | None, path: Path, lease: Lease | None) -> int:
     from gilder.cli.earlier import recovered
     from gilder.cli.errand import errand
     from gilder.runtime.journal import opened
-    from gilder.runtime.living import crashed_runs
+    from gilder.runtime.living import crashed_runs, is_alive
 
     async with opened(path) as journal:
         crashed = await crashed_runs(journal)
         runs = [run for run in crashed if name is None or run.id == name]
         if name is not None and not runs:
-            known = {run.id for run in await journal.runs()}
+            known = {run.id: run for run in await journal.runs()}
             if name not in known:
                 raise UserError(f"the journal knows no run {name}", hint="list them with: gilder runs")
-            click.echo(f"run {name} left nothing, or still lives")
+            if is_alive(known[name], path):
+                raise Refused(
+                    f"run {name} still lives, and gives back what it holds", hint="let it end, or end it first"
+                )
+            click.echo(f"run {name} left nothing")
             return BUILT
         if not runs:
             click.echo("nothing to recover")
@@ -77,4 +81,4 @@ def last_word(recovered: int, *, clean: bool) -> str:
     """How the recovery of so many runs ended; pure."""
     if not clean:
         return "something is left: see above"
-    return "everything was recovered" if recovered else "nothing to recover on this VM"
+    return "nothing is left" if recovered else "nothing to recover on this VM"
