@@ -20,7 +20,7 @@ from gilder.model.errors import HostError, Refused
 from gilder.model.ids import ArmId
 from gilder.runtime.filelock import file_locked, in_line
 from gilder.runtime.journal import RunRecord, opened
-from gilder.runtime.living import beside, crashed_runs, is_alive, living
+from gilder.runtime.living import beside, crashed_runs, is_alive, living, works
 
 COMPUTE = "/subscriptions/5b5c7d2e-8f3a-4d6b-9c1e-2f4a6b8c0d1e/resourceGroups/group/providers/Microsoft.Compute"
 HERE = ArmId.parse(f"{COMPUTE}/virtualMachines/here")
@@ -45,6 +45,14 @@ async def test_a_run_lives_while_it_holds_its_locks(tmp_path: Path) -> None:
         assert await crashed(journal, tmp_path / "alive") == []
     assert await crashed(journal, tmp_path / "alive") == ["run"]
     assert list(beside(journal).iterdir()) == []
+
+
+async def test_a_run_is_known_to_work_by_the_name_in_a_tag(tmp_path: Path) -> None:
+    async with file_locked(tmp_path / "alive"):
+        assert works("alive", tmp_path)
+    assert not works("alive", tmp_path)
+    assert not works("x" * 256, tmp_path)
+    assert not works("../alive", tmp_path)
 
 
 async def test_who_shares_the_journal_and_not_run_sees_that_it_lives(tmp_path: Path) -> None:

@@ -194,8 +194,11 @@ def _touched(scene: Scene, specs: Sequence[BuildSpec]) -> Iterator[str]:
         if path not in usual and not name.startswith(OURS):
             yield f"{entry['method']} {path} is none of our business"
         if path in mine:
-            asked[path] += entry["method"] == "PUT" and entry["status"] in (200, 201)
-            made[path] += (entry["status"] == 201) - (entry["method"] == "DELETE" and entry["status"] in (200, 202))
+            put = entry["method"] == "PUT" and entry["status"] in (200, 201)
+            gone = entry["method"] == "DELETE" and entry["status"] in (200, 202)
+            # A build that was cancelled, and killed while it took its image back, is finished by recovery all the same.
+            asked[path] = 0 if gone else asked[path] + put
+            made[path] += (entry["status"] == 201) - gone
     for path, times in made.items():
         if times > 1:
             yield f"{path.rpartition('/')[2]} was created {times} times more than deleted"

@@ -161,6 +161,8 @@ class Place:
     devices: Callable[[Plugs], PretendedDevices] = PretendedDevices
     site: Site | None = None
     """Of the run begun last."""
+    lives: Callable[[str], bool] = lambda run: True
+    """Whether another run, by its id, still works."""
     turn: Turn = field(default_factory=lambda: no_turn)
     """By which other gilder processes of this machine are excluded."""
 
@@ -197,10 +199,10 @@ class Place:
     ) -> list[Outcome]:
         """Build with gilder's engine."""
         devices = self.devices(self.plugs)
-        writer = SlotWriter(self.arm, VM, devices, self.turn)
+        run_id = f"run{next(self.runs)}"
+        writer = SlotWriter(self.arm, VM, devices, self.turn, lambda other: other != run_id and self.lives(other))
         self.writer, self.writes = writer, writer.statistics
         machine = ThisMachine(VM, "westeurope", self.zone, "")
-        run_id = f"run{next(self.runs)}"
         site = self.site = Site(
             self.arm, machine, writer, devices, run_id, limits=Limits(self.cores, self.crowded), **self.options
         )

@@ -14,6 +14,7 @@ from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import COMPUTE, GROUP, Place, placed
 from tests.virtual.wanted import IMAGE, OTHER_SUBSCRIPTION, built, from_disk, from_version, spec, to_gallery
 
+from gilder.azure.labels import relabel
 from gilder.azure.machines import Attachment, attach_and_detach
 from gilder.azure.operations import Usual, looks
 from gilder.model.events import Stage
@@ -24,6 +25,7 @@ from gilder.model.spec import (
     PlatformImage,
     TargetRegion,
 )
+from gilder.model.tags import RUN
 
 TRUSTED = models.DiskSecurityProfile(security_type="TrustedLaunch")
 CONFIDENTIAL = models.DiskSecurityProfile(security_type="ConfidentialVM_DiskEncryptedWithPlatformKey")
@@ -101,12 +103,13 @@ async def _existing_image(place: Place) -> None:
     assert isinstance(outcome, Built)
 
 
-async def _full_of_strangers(place: Place) -> None:
+async def _full_of_strangers(place: Place) -> list[ArmId]:
     disks = [await disk(place, f"stranger{number}") for number in range(4)]
     vm = ArmId.parse(f"{COMPUTE}/virtualMachines/build-host")
     attachments = [Attachment(one, lun, Caching.NONE) for lun, one in enumerate(disks)]
     operation = await attach_and_detach(place.arm, vm, attachments, [])
     await place.arm.finished(vm.subscription, operation, looks(Usual.CHANGE_DISKS))
+    return disks
 
 
 async def _existing_snapshot(place: Place) -> None:
@@ -171,7 +174,7 @@ CASES = {
     "definition-region": Case("linux is in eastus and this VM in westeurope", to_gallery(), _defined(location="eastus")),
     "version-exists": Case("image version .*1.0.0 exists already", to_gallery(), _existing_version),
     "room-full": Case(
-        "takes 4 data disks and it has 4, none of them gilder's", {}, _full_of_strangers, slots=4
+        "takes 4 data disks and it has 4, none of a gilder at work", {}, _full_of_strangers, slots=4
     ),
     "temporary-disk-subscription": Case(
         "cannot be attached to this VM", {"temporary_os_disk_id": id_of("disks", "mine", OTHER_SUBSCRIPTION)}
@@ -216,6 +219,23 @@ def test_an_obstacle_is_told_before_anything_is_created(tmp_path: Path, name: st
             with pytest.raises(ValueError, match=case.says):
                 raise ValueError(outcome.error)
             assert outcome.hint, "it says what to do"
+            assert written == []
+
+    in_virtual_time(main)
+
+
+def test_nobody_waits_for_disks_that_dead_builds_left(tmp_path: Path) -> None:
+    """They counted as those of another gilder, which are detached some day."""
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            for one in await _full_of_strangers(place):
+                await relabel(place.arm, one, {RUN: "dead"})
+            place.lives = lambda run: run != "dead"
+            outcome, written = await built(place, spec())
+            assert isinstance(outcome, Failed)
+            assert "none of a gilder at work" in outcome.error
+            assert "gilder recover" in (outcome.hint or "")
             assert written == []
 
     in_virtual_time(main)

@@ -10,6 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 from benchmarks.peer import changes_vm
+from tests.sweeps.cells import examined
+from tests.sweeps.chance import random_cell
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import COMPUTE, Place, PretendedDevices, image_spec, placed
 
@@ -355,6 +357,12 @@ def test_two_processes_take_turns_at_a_full_vm(tmp_path: Path) -> None:
             assert ours.left() == []
 
     in_virtual_time(main)
+
+
+@pytest.mark.parametrize("seed", [1009094, 1010220])
+def test_nobody_waits_for_a_disk_of_this_run_that_could_not_be_detached(seed: int) -> None:
+    """Strangers have the other LUNs; it counted as the disk of another gilder, and the run had no end."""
+    assert examined(random_cell(seed)).violations == ()
 
 
 class Mistaken(PretendedDevices):

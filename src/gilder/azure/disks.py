@@ -171,12 +171,11 @@ async def disk_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:
     )
 
 
-async def of_gilder(arm: Arm, vm: VmView) -> bool:
-    """Whether a data disk of the VM is a temporary one that some gilder made, as its tags say; raises CloudError."""
-    for entry in vm.disks:
-        if entry.disk is not None and (facts := await disk_facts(arm, entry.disk)) is not None and RUN in facts.tags:
-            return True
-    return False
+async def runs_on(arm: Arm, vm: VmView) -> list[str]:
+    """The runs for which the VM has temporary data disks, as the tags of these say, a name for each; raises CloudError."""
+    disks = [entry.disk for entry in vm.disks if entry.disk is not None]
+    facts = [found for disk in disks if (found := await disk_facts(arm, disk)) is not None]
+    return [one.tags[RUN] for one in facts if RUN in one.tags]
 
 
 async def _free_state(arm: Arm, disk: ArmId, tags: Mapping[str, str] | None) -> str:

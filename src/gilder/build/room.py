@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from gilder.azure.disks import of_gilder
 from gilder.azure.machines import max_data_disks, vm_view
 from gilder.build.site import Site
 from gilder.model.errors import Refused
 
 
 async def checked_room(site: Site) -> None:
-    """Raise Refused when no data disk can be attached to this VM, now or when the builds of any gilder are done."""
+    """Raise Refused when no data disk can be attached to this VM, now or when the builds of a gilder that works are done."""
     await site.lookups.get(("room", site.machine.id), lambda: _looked(site))
 
 
@@ -25,9 +24,11 @@ async def _looked(site: Site) -> bool:
         )
     if len(vm.disks) < most:
         return True
-    if any(entry.leaving for entry in vm.disks) or await of_gilder(site.arm, vm):
+    if any(entry.leaving for entry in vm.disks) or site.writer.book.leases:
+        return True
+    if (held := await site.writer.held(vm)).shared:
         return True
     raise Refused(
-        f"this VM is full: its size {vm.size} takes {most} data disks and it has {len(vm.disks)}, none of them gilder's",
-        hint="detach one (az vm disk detach), or resize this VM",
+        f"this VM is full: its size {vm.size} takes {most} data disks and it has {len(vm.disks)}, none of a gilder at work",
+        hint=held.advice or "detach one (az vm disk detach), or resize this VM",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +13,7 @@ from gilder.engine import Recovered, Recovery, site_on, turn_on
 from gilder.model.ids import ArmId
 from gilder.runtime.filelock import is_unlocked
 from gilder.runtime.journal import Journal, RunRecord, opened
-from gilder.runtime.living import ALIVE, crashed_runs, living
-
-_RUN = re.compile(r"[0-9A-Za-z_-]{1,255}")
-"""What may be a run's id, and so the name of its lock. A tag may be longer than a file's name."""
+from gilder.runtime.living import ALIVE, RUN_ID, crashed_runs, living
 
 
 async def lives_here(path: Path, vm: ArmId, alive: Path = ALIVE) -> Callable[[str], str]:
@@ -33,7 +29,7 @@ async def lives_here(path: Path, vm: ArmId, alive: Path = ALIVE) -> Callable[[st
     def why(run: str) -> str:
         if run in crashed:
             return f"this machine's journal knows run {run}: gilder recover {run} finishes or removes it"
-        if not _RUN.fullmatch(run):
+        if not RUN_ID.fullmatch(run):
             return ""
         try:
             return "" if is_unlocked(alive / run) else f"run {run} lives on this machine"

@@ -19,6 +19,7 @@ from gilder.engine.login import with_tenant
 from gilder.model.ids import ArmId
 from gilder.model.spec import Auth
 from gilder.runtime.filelock import Turn, in_line, nobody
+from gilder.runtime.living import works
 from gilder.runtime.locks import KeyedLocks
 from gilder.slots import LunDevices, SlotWriter
 
@@ -48,7 +49,7 @@ async def arm_on(
 def site_for(arm: Arm, machine: Machine, auth: Auth, run: str) -> Site:
     """Everything that a run on this VM needs. Those of one process share it no more than those of several processes."""
     devices = LunDevices()
-    writer = SlotWriter(arm, machine.id, devices, turn_on(machine.id))
+    writer = SlotWriter(arm, machine.id, devices, turn_on(machine.id), lambda other: other != run and works(other))
     return Site(arm, machine, writer, devices, run, turns=KeyedLocks(LOCKS), auth=auth)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 from gilder.model.errors import Refused
 from gilder.runtime.filelock import file_locked, is_unlocked, nobody
 from gilder.runtime.journal import Journal, RunRecord, boot_id
+
+RUN_ID = re.compile(r"[0-9A-Za-z_-]{1,255}")
+"""What may be a run's id, and so the name of its lock. A tag may be longer than a file's name."""
 
 ALIVE = Path("/run/gilder/runs")
 """The locks of all runs of this machine, for who has a run's id and no journal."""
@@ -37,6 +41,16 @@ def is_alive(run: RunRecord, journal: Path, alive: Path = ALIVE) -> bool:
     if run.boot != boot_id():
         return False
     return not (is_unlocked(beside(journal) / run.id) and is_unlocked(alive / run.id))
+
+
+def works(run: str, alive: Path = ALIVE) -> bool:
+    """Whether a run, by its id out of a tag, lives on this machine; also where that cannot be seen."""
+    if not RUN_ID.fullmatch(run):
+        return False
+    try:
+        return not is_unlocked(alive / run)
+    except OSError:
+        return True
 
 
 async def crashed_runs(journal: Journal, alive: Path = ALIVE) -> list[RunRecord]:

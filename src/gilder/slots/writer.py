@@ -13,7 +13,6 @@ from contextlib import contextmanager
 import anyio
 
 from gilder.azure.arm import THROTTLE_PATIENCE, Arm
-from gilder.azure.disks import of_gilder
 from gilder.azure.machines import Attachment, VmView, max_data_disks, vm_view
 from gilder.azure.operations import Usual, looks
 from gilder.model.errors import (
@@ -31,6 +30,7 @@ from gilder.slots.blame import blamed, named
 from gilder.slots.book import Book, Settled, WriterStatistics
 from gilder.slots.calls import ABOUT_A_DISK, DiskCalls, collided
 from gilder.slots.devices import Scenery, SlotDevices
+from gilder.slots.held import Held, held
 from gilder.slots.pool import LunPool
 from gilder.slots.wishes import Attach, Detach, Wish, batch, due, halves, next_look
 
@@ -69,13 +69,20 @@ class Announcement:
 
 
 class SlotWriter:
-    """Wishes in, attachments out. `turn` makes the block that excludes other gilder processes of this machine."""
+    """Wishes in, attachments out.
 
-    def __init__(self, arm: Arm, vm: ArmId, devices: SlotDevices, turn: Turn) -> None:
+    `turn` makes the block that excludes other gilder processes of this machine; `lives` tells of a run whether it is that of
+    another one, which still works.
+    """
+
+    def __init__(
+        self, arm: Arm, vm: ArmId, devices: SlotDevices, turn: Turn, lives: Callable[[str], bool] = lambda run: True
+    ) -> None:
         self._arm = arm
         self.vm = vm
         self._calls = DiskCalls(arm, vm)
         self._turn = turn
+        self._lives = lives
         self.book = Book(devices)
         self._learning = anyio.Lock()
         self._seen: tuple[VmView, float] | None = None
@@ -282,7 +289,7 @@ class SlotWriter:
     async def _found_room(self) -> bool:
         """See whether somebody freed a LUN; after a time without, the waiting attaches are refused.
 
-        Not while another gilder has a disk there: that will be detached some day.
+        Not while another gilder that lives has a disk there: that will be detached some day.
         """
         began = anyio.current_time()
         view = await vm_view(self._arm, self.vm)
@@ -292,12 +299,16 @@ class SlotWriter:
             return due(self.book.situation())
         # Nobody may wait any more: a build that was cancelled while the VM was read.
         since = min((wish.since for wish in self.book.attaches), default=began)
-        if not self.book.leases and began - since > _ROOM_WITHIN and not await of_gilder(self._arm, view):
+        if not self.book.leases and began - since > _ROOM_WITHIN and not (there := await self.held(view)).shared:
             raise Refused(
                 f"the VM {self.vm.name} has no LUN free for another data disk: {self.book.pool.story()}",
-                hint="detach disks that are not needed, or use a VM size that allows more data disks",
+                hint=there.advice or "detach disks that are not needed, or use a VM size that allows more data disks",
             )
         return False
+
+    async def held(self, view: VmView) -> Held:
+        """The data disks of gilder on the VM, besides those of this run; raises CloudError."""
+        return await held(self._arm, view, self._lives)
 
     async def _fresh_view(self) -> VmView:
         """The VM as it is, or was seconds ago; no look serves two writes."""
