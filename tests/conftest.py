@@ -8,13 +8,13 @@ import signal
 from collections.abc import Generator
 
 import pytest
-from tests.nohup import heard_by_children
 
 # A shell has what it starts in the background ignore it, and gilder leaves an ignored signal alone: the tests of signals
 # would wait for ever in the half that tests/run.sh starts so.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-heard_by_children()
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # the same of what nohup starts; see tests/nohup.py
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
