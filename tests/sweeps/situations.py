@@ -49,7 +49,7 @@ class Scene:
 
     def keeper(self) -> int:
         """Process 1 of the first build's sandbox."""
-        return self.process(r"^\S+ -I -S \S+keeper\.py keep \S+ \S+-0 $")
+        return self.process(r"^\S+ -I -S \S+keeper\.py keep \S+ \S+-0 \S+ $")
 
 
 Around = Callable[[Ground], AbstractContextManager[object]]

@@ -55,9 +55,9 @@ def cell(place: Ground, names: Sequence[str], situation: Situation) -> list[str]
     with situation.around(place):
         before, sins = place.sight(), place.sins()
         start = time.monotonic()
-        ended = _built(place, names, situation)
+        ended, wrong = _built(place, names, situation)
         took = time.monotonic() - start
-        wrong = [f"it took {took:.0f} s"] if took > situation.bound else []
+        wrong += [f"it took {took:.0f} s"] if took > situation.bound else []
         wrong += [*unreadable(place), *_untold(ended, names, situation)]
         if situation.cure is not None:
             situation.cure(place)
@@ -66,7 +66,8 @@ def cell(place: Ground, names: Sequence[str], situation: Situation) -> list[str]
         return wrong + place.sight_again(before) + place.sins()[len(sins) :] + untrue(place, names)
 
 
-def _built(place: Ground, names: Sequence[str], situation: Situation) -> Ended:
+def _built(place: Ground, names: Sequence[str], situation: Situation) -> tuple[Ended, list[str]]:
+    """How the run ended, and what went wrong with the meddling."""
     ready, go = place.folder / "ready", place.folder / "go"
     ready.unlink(missing_ok=True)
     go.unlink(missing_ok=True)
@@ -85,7 +86,9 @@ def _built(place: Ground, names: Sequence[str], situation: Situation) -> Ended:
         [sys.executable, "-m", *program, "build", *where],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
     ) as run:  # fmt: skip
-        meddler = threading.Thread(target=_meddle, args=(situation.meanwhile, Scene(place, run.pid), run, ready, go))
+        failures: list[str] = []
+        scene = Scene(place, run.pid)
+        meddler = threading.Thread(target=_meddle, args=(situation.meanwhile, scene, run, ready, go, failures))
         meddler.start()
         try:
             out, err = run.communicate(timeout=2 * situation.bound)
@@ -93,15 +96,21 @@ def _built(place: Ground, names: Sequence[str], situation: Situation) -> Ended:
             run.kill()
             out, err = run.communicate()
         meddler.join()
-    return Ended(run.returncode, out, err)
+    return Ended(run.returncode, out, err), failures
 
 
-def _meddle(meanwhile: Meanwhile | None, scene: Scene, run: subprocess.Popen[str], ready: Path, go: Path) -> None:
+def _meddle(
+    meanwhile: Meanwhile | None, scene: Scene, run: subprocess.Popen[str], ready: Path, go: Path, failures: list[str]
+) -> None:
     while run.poll() is None and not ready.exists():
         time.sleep(0.02)
-    if meanwhile is not None and run.poll() is None:
-        meanwhile(scene)
-    go.touch()
+    try:
+        if meanwhile is not None and run.poll() is None:
+            meanwhile(scene)
+    except (AssertionError, OSError) as error:  # else the run would wait for ever, and spoil the situations after it
+        failures.append(f"nothing was meddled with: {error}")
+    finally:
+        go.touch()
 
 
 def _untold(ended: Ended, names: Sequence[str], situation: Situation) -> list[str]:
