@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.sweeps.cells import Cell, examined
 from tests.sweeps.scene import Scene, mark_of, staged
 from tests.virtual.furnishing import REGION, definition, disk, gallery, id_of, image, version
 from tests.virtual.loop import in_virtual_time
@@ -197,3 +198,14 @@ def test_a_run_stopped_while_the_old_one_goes_says_so(tmp_path: Path) -> None:
             assert f"what {id_} was before may be gone, as -force asked" in remarks
 
     in_virtual_time(main)
+
+
+@pytest.mark.parametrize("killed", [0, 296])
+@pytest.mark.parametrize(("product", "kind"), [("image", "images"), ("version", "galleries/images/versions")])
+def test_one_look_that_misses_the_old_one_costs_no_image(product: str, kind: str, killed: int) -> None:
+    """What was not seen was not replaced, and after a crash counted as made by somebody else meanwhile."""
+    missed = Fault("refuse", "GET", kind, status=404, code="ResourceNotFound")
+    found = examined(Cell("missed", (product,), (missed,), killed=killed, old="snapshot"))
+    assert found.fired
+    assert found.violations == ()
+    assert found.failed == 0

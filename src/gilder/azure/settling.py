@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
@@ -13,6 +13,8 @@ from gilder.azure.arm import PASSING, Arm
 from gilder.azure.operations import Usual, looks
 from gilder.model.errors import CloudError, Conflict, NotFound, OperationFailed, Untold
 from gilder.model.ids import ArmId
+
+T = TypeVar("T")
 
 _UNSETTLED = ("Creating", "Updating", "Deleting")
 """Provisioning states in which a deletion is refused (409 Conflict)."""
@@ -136,6 +138,15 @@ def _may_pass(error: CloudError) -> bool:
     if isinstance(error, OperationFailed):
         return error.code in MAY_SUCCEED_AGAIN
     return isinstance(error, NotFound | Conflict | Untold)
+
+
+async def sought(look: Callable[[], Awaitable[T | None]]) -> T | None:
+    """What a look shows, looked for more than once before it counts as not there. Raises what a look raises."""
+    for pause in LOOK_AGAIN:
+        if (found := await look()) is not None:
+            return found
+        await anyio.sleep(pause)
+    return await look()
 
 
 async def surely(state: Callable[[], Awaitable[str]], usual: Usual) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 from gilder.azure.galleries import definition_facts, misfit, same_region, version_made
 from gilder.azure.images import image_made
+from gilder.azure.settling import Product, sought
 from gilder.build.origin import Origin
 from gilder.build.site import Site
 from gilder.model.errors import Refused
@@ -21,7 +25,7 @@ async def checked_image(image: ArmId, origin: Origin, site: Site) -> bool:
             f"image_resource_id: the source is {what}, and no managed image can be",
             hint=f"{_NO_TRUSTED_LAUNCH}: use shared_image_destination",
         )
-    if await image_made(site.arm, image) is None:
+    if await _made(partial(image_made, site.arm, image), site) is None:
         return False
     if not site.force:
         raise Refused(
@@ -48,7 +52,7 @@ async def checked_version(version: ArmId, origin: Origin, site: Site) -> bool:
             f"{site.machine.location}: a version is made from a snapshot in its own region",
             hint="use a gallery of this region, and target_regions to replicate its images",
         )
-    if await version_made(site.arm, version) is None:
+    if await _made(partial(version_made, site.arm, version), site) is None:
         return False
     if not site.force:
         raise Refused(
@@ -56,3 +60,9 @@ async def checked_version(version: ArmId, origin: Origin, site: Site) -> bool:
             hint="choose another image_version, or replace it with -force",
         )
     return True
+
+
+async def _made(look: Callable[[], Awaitable[Product | None]], site: Site) -> Product | None:
+    """What is there of a name. With -force it is looked for again: what one look missed could not be replaced, and after a
+    crash would count as made by somebody else meanwhile."""
+    return await (sought(look) if site.force else look())

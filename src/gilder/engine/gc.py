@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import anyio
 
 from gilder.azure.arm import Arm
 from gilder.azure.disks import delete_disk
 from gilder.azure.labels import Labelled, labelled, read_labelled
-from gilder.azure.settling import LOOK_AGAIN
+from gilder.azure.settling import sought
 from gilder.azure.snapshots import delete_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM
 from gilder.engine.patience import in_time
@@ -161,7 +162,8 @@ class Collector:
     async def _still(self, resource: ArmId) -> Labelled | None:
         """A resource that is still there and still garbage: between the look and the deed its run may have come back."""
         try:
-            now = await self._seen(resource)
+            # It was there a moment ago: one look that does not show it is no proof that it has gone.
+            now = await sought(partial(read_labelled, self._arm, resource))
         except GilderError as error:  # it stays, and the others go
             self._left.append((resource, error.message))
             return None
@@ -173,14 +175,6 @@ class Collector:
             self._left.append((resource, verdict.why if verdict else "its tags are gone"))
             return None
         return now
-
-    async def _seen(self, resource: ArmId) -> Labelled | None:
-        """A resource as it is now. It was there a moment ago: one look that does not show it is no proof that it has gone."""
-        for pause in LOOK_AGAIN:
-            if (now := await read_labelled(self._arm, resource)) is not None:
-                return now
-            await anyio.sleep(pause)
-        return await read_labelled(self._arm, resource)
 
     async def _detached(self, resources: Sequence[ArmId], limit: anyio.CapacityLimiter) -> list[ArmId]:
         """Detach what this VM still lists; returns what is free. A device in use keeps its disk."""
