@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -80,6 +81,32 @@ def test_two_runs_are_recovered_side_by_side(gilder: Program) -> None:
         assert [line.startswith("==> recovering") for line in told[:2]] == [True, True]
         assert sum(line.startswith("==> run ") and line.endswith(":") for line in told) == 2
         assert ended.err.count("removed    disk ") == 2
+
+
+def test_what_cannot_be_removed_is_told_and_noted_without_secrets(
+    gilder: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service said why, with a secret in it: `gilder recover` hid that on the terminal, and not in the journal. And a
+    build that did not begin because of it said nothing of its images."""
+    secret = "Tr0ub4dor-and-3"
+    with world(gilder):
+        template = gilder.template([builder("tiny")], [shell("echo working", "sleep 100")])
+        assert gilder.build_until("tiny: working", signal.SIGKILL, template).status == -signal.SIGKILL
+        fault = {"what": "refuse", "method": "DELETE", "kind": "disks", "status": 403, "code": "Locked", "times": 99}
+        gilder.localarm("faults", "add", json.dumps(fault | {"message": f"the service says {secret}"}))
+        monkeypatch.setenv("VAULT_TOKEN", secret)
+        for ended in (recover(gilder), gilder.build([builder("second")], [], "--recover")):
+            assert ended.status == 1
+            assert "the service says" in ended.err
+            assert secret not in ended.out + ended.err
+        assert "nothing is built, for something is left of earlier runs" in ended.err
+        with closing(sqlite3.connect(gilder.folder / "journal.sqlite")) as journal:
+            told = "".join(why for (why,) in journal.execute("SELECT why FROM residue WHERE kind = 'disk'"))
+        assert "the service says" in told
+        assert secret not in told
+        gilder.localarm("faults", "clear")
+        assert recover(gilder).status == 0
+    assert gilder.images() == []
 
 
 def test_a_run_of_another_vm_is_left_to_that(gilder: Program) -> None:

@@ -106,7 +106,9 @@ def found(folder: Path, case: Case) -> list[Finding]:
             case.spoil(place)
             findings: list[Finding] = []
             devices = PretendedDevices(place.plugs)
-            writer = SlotWriter(place.arm, VM, devices, lambda busy=nobody: pytest.fail("a check changes no disks"))
+            writer = SlotWriter(
+                place.arm, VM, devices, lambda busy=nobody: pytest.fail("a check changes no disks"), place.lives
+            )
             site = Site(place.arm, Machine(VM, "westeurope", "", ""), writer, devices, "doctor")
             await site_checked(site, case.specs, findings.append, lambda: place.world.clock() + case.ahead)
             writes = [e for e in place.application.audit if e["method"] != "GET" and "/oauth2/" not in e["path"]]

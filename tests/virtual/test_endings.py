@@ -28,7 +28,7 @@ from localarm.faults import Fault
 def test_a_run_cancelled_before_its_writer_runs_ends(tmp_path: Path) -> None:
     async def main() -> None:
         async with placed(tmp_path) as place:
-            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), no_turn)
+            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), no_turn, place.lives)
             with anyio.CancelScope() as scope:
                 scope.cancel()
                 async with served(writer):
@@ -127,7 +127,7 @@ def test_an_attach_cancelled_while_the_writer_looks_for_room_harms_nobody(tmp_pa
             for lun in range(4):
                 mischief.stranger_attaches(place.world, lun)
             place.application.faults.add(Fault("delay", "GET", "virtualmachines", nth=2, seconds=20))
-            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), no_turn)
+            writer = SlotWriter(place.arm, VM, PretendedDevices(place.plugs), no_turn, place.lives)
             one = await disk(place, "one")
             async with served(writer):
                 with anyio.move_on_after(5) as scope, writer.announced() as announcement:

@@ -75,9 +75,7 @@ class SlotWriter:
     another one, which still works.
     """
 
-    def __init__(
-        self, arm: Arm, vm: ArmId, devices: SlotDevices, turn: Turn, lives: Callable[[str], bool] = lambda run: True
-    ) -> None:
+    def __init__(self, arm: Arm, vm: ArmId, devices: SlotDevices, turn: Turn, lives: Callable[[str], bool]) -> None:
         self._arm = arm
         self.vm = vm
         self._calls = DiskCalls(arm, vm)
