@@ -17,7 +17,7 @@ result=$(mktemp)
 trap 'rm -f "$result"' EXIT
 "$venv/bin/gilder" build --cloud local "$@" examples/quickstart.json >"$result" || {
 	cat "$result"
-	fail "the build failed" "its log is named above"
+	fail "the build failed" "what is above says why; where a log is named, it has the rest"
 }
 cat "$result"
 

@@ -72,7 +72,7 @@ def run_table(found: Sequence[Record]) -> Iterator[str]:
     width = max(len(one.run.id) for one in found)
     yield f"{'RUN':{width}}  {'STARTED':19}  {'TOOK':>6}  {'STATUS':11}  BUILDS"
     for one in found:
-        took = seconds(one.end - one.run.started)
+        took = "?" if one.status == "interrupted" else seconds(one.end - one.run.started)
         yield f"{one.run.id:{width}}  {_moment(one.run.started)}  {took:>6}  {one.status:11}  {_counts(one)}"
 
 
@@ -80,17 +80,23 @@ def run_lines(one: Record, logs: Path) -> Iterator[str]:
     """One run in full."""
     yield f"run       {one.run.id}"
     yield f"status    {one.status}"
-    yield f"started   {_moment(one.run.started)}, took {seconds(one.end - one.run.started)}"
+    took = (
+        "when it was killed is not known"
+        if one.status == "interrupted"
+        else f"took {seconds(one.end - one.run.started)}"
+    )
+    yield f"started   {_moment(one.run.started)}, {took}"
     yield f"template  {one.run.template}"
     yield f"vm        {one.run.vm}"
     yield f"builds    {_counts(one)}"
     begins = one.begins()
     for build in one.builds:
-        began = begins.get(build.name, build.started)
+        status, began = one.status_of(build), begins.get(build.name, build.started)
         end = build.finished if build.finished is not None else one.end
+        after = "" if status == "interrupted" else f" after {seconds(max(0.0, end - began))}"
         where = f", while {build.stage}" if build.stage else ""
         yield ""
-        yield f"{one.status_of(build):9} {build.name} after {seconds(max(0.0, end - began))}{where}"
+        yield f"{status:9} {build.name}{after}{where}"
         yield from (f"          {line}" for line in build.error.splitlines())
         yield from (f"          {artifact}" for artifact in build.artifacts)
         with suppress(PermissionError):  # logs of another user
