@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -122,6 +122,26 @@ def test_the_device_of_lun_1(tmp_path: Path, lay_out: Callable[[MachineFiles], N
     assert machine.devices.path(1) == machine.dev / name
     assert 1 in machine.devices.visible(4)
     assert not machine.devices.shows(0)
+
+
+def test_a_disk_that_goes_while_it_is_looked_for_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error that came of it failed every build that waited for the VM."""
+    machine = MachineFiles(tmp_path)
+    machine.udev("scsi1/lun1", "sdc")
+    machine.scsi(3, 1, "sdc", DATA)
+    monkeypatch.setattr(Path, "readlink", _goes)
+    assert machine.devices.path(1) == machine.dev / "sdc", "sysfs still has it"
+    looked_into = Path.glob
+
+    def glob(self: Path, pattern: str) -> Iterator[Path]:
+        return _goes(self) if self.name == "block" else looked_into(self, pattern)
+
+    monkeypatch.setattr(Path, "glob", glob)
+    assert not machine.devices.shows(1)
+
+
+def _goes(path: Path) -> Iterator[Path]:
+    raise FileNotFoundError(errno.ENOENT, "was removed meanwhile", str(path))
 
 
 def test_only_controllers_with_data_disks_are_made_to_look_again(tmp_path: Path) -> None:

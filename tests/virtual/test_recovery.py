@@ -10,7 +10,7 @@ import anyio
 import pytest
 from tests.virtual.furnishing import REGION, definition, disk, gallery, id_of
 from tests.virtual.loop import ageing, in_virtual_time
-from tests.virtual.place import GROUP, VM, Place, PretendedDevices, image_spec, no_turn, placed
+from tests.virtual.place import GROUP, VM, Place, Plugs, PretendedDevices, image_spec, no_turn, placed
 
 from gilder.azure.galleries import VersionPlan, publish_version, version_made
 from gilder.azure.labels import read_labelled, relabel
@@ -20,6 +20,8 @@ from gilder.azure.snapshots import SnapshotPlan, snapshot_state, take_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM, lease_until
 from gilder.build.products import plan_from, plan_text
 from gilder.engine import Collector, Here, Recovered, Recovery
+from gilder.host.devices import BlockDevice
+from gilder.model.errors import DeviceMissing
 from gilder.model.ids import ArmId
 from gilder.model.provisioners import Manifest
 from gilder.model.spec import Caching, TargetRegion
@@ -44,6 +46,7 @@ class Crashed:
     """A place where a run died while it published; what it held is in the journal."""
 
     place: Place
+    devices: Callable[[Plugs], PretendedDevices] = PretendedDevices
 
     async def snapshot(self, snapshot: ArmId = SNAPSHOT, tags: dict[str, str] | None = None) -> None:
         source = await disk(self.place, f"source-of-{snapshot.name}")
@@ -65,7 +68,7 @@ class Crashed:
     async def recovered(self) -> Recovered:
         """Recover, and see that a second time finds nothing to do."""
         journal = self.place.journal
-        devices = PretendedDevices(self.place.plugs)
+        devices = self.devices(self.place.plugs)
         recovery = Recovery(self.place.arm, VM, journal, devices, no_turn, lambda text: None)
         (run,) = await journal.runs()
         return await recovery.recover(run)
@@ -473,6 +476,47 @@ def test_disks_in_use_are_waited_for_at_once(tmp_path: Path) -> None:
         told = await dead.recovered()
         assert anyio.current_time() - begin < 60
         assert len(told.left) == 10, "five disks and five attachments"
+        assert dead.place.plugs.violations == []
+
+    crashed(tmp_path, test)
+
+
+class Unnamed(PretendedDevices):
+    """Devices without a file in /dev, as a container may have them."""
+
+    def device(self, lun: int) -> BlockDevice | None:
+        if super().device(lun) is not None:
+            raise DeviceMissing(f"/dev/lun{lun} is not there")
+        return None
+
+
+class Partly(PretendedDevices):
+    """Devices with a partition that has no file yet."""
+
+    async def give_up(self, device: BlockDevice) -> None:
+        raise DeviceMissing("partition 15 has no device file yet")
+
+
+class Hanging(PretendedDevices):
+    """Devices that LVM waits for, for ever."""
+
+    async def give_up(self, device: BlockDevice) -> None:
+        await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize("devices", [Unnamed, Partly, Hanging])
+def test_a_disk_that_cannot_be_looked_at_is_not_taken_for_free(
+    tmp_path: Path, devices: Callable[[Plugs], PretendedDevices]
+) -> None:
+    """It was torn away under its mount. Nor is it waited for without end, with the turn of the VM held."""
+
+    async def test(dead: Crashed) -> None:
+        dead.place.plugs.mounted |= {await held(dead.place)}
+        dead.devices = devices
+        begin = anyio.current_time()
+        told = await dead.recovered()
+        assert anyio.current_time() - begin < 120
+        assert {one.partition(":")[0] for one in told.left} == {"attachment held", "disk held"}
         assert dead.place.plugs.violations == []
 
     crashed(tmp_path, test)

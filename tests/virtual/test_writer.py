@@ -12,9 +12,11 @@ import pytest
 from benchmarks.peer import changes_vm
 from tests.sweeps.cells import examined
 from tests.sweeps.chance import random_cell
+from tests.virtual import furnishing
 from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import COMPUTE, Place, PretendedDevices, image_spec, placed
+from tests.virtual.place import COMPUTE, VM, Place, PretendedDevices, image_spec, placed
 
+from gilder.azure.machines import Attachment, attach_and_detach
 from gilder.engine import RunOptions, Stopping
 from gilder.model.errors import CloudError
 from gilder.model.ids import ArmId
@@ -205,6 +207,80 @@ def test_a_passing_trouble_costs_no_image(tmp_path: Path, trouble: str, nth: int
     assert any(map(fires, (nth, nth + 1)))
 
 
+@pytest.mark.parametrize("begins", [0.3, 15.0])
+def test_a_stranger_who_writes_for_minutes_costs_no_image(tmp_path: Path, begins: float) -> None:
+    """When the disks are to be attached, and when they are to be detached: the tries were used up within a minute."""
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place, anyio.create_task_group() as group:
+            theirs = await furnishing.disk(place, "stranger")
+            usual = place.world.lasts
+
+            async def stranger() -> None:
+                await anyio.sleep(begins)
+                place.world.lasts = lambda kind: 300.0 if kind.startswith("vm.") else usual(kind)
+                await attach_and_detach(place.arm, VM, [Attachment(theirs, 3, Caching.NONE)], [])
+                place.world.lasts = usual
+
+            group.start_soon(stranger)
+            place.seconds = lambda build: 10.0
+            outcomes, _ = await built_with(place, 3)
+            assert 409 in answers(place, "POST", "attachdetachdatadisks"), "they met"
+            assert [type(outcome) for outcome in outcomes] == [Built, Built, Built]
+            assert place.left() == ["stranger"]
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_slow_write_whose_answer_was_lost_is_waited_for(tmp_path: Path, nth: int) -> None:
+    """Attach and detach: the next tries met it (409) until there were none left."""
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            usual = place.world.lasts
+            place.world.lasts = lambda kind: 300.0 if kind.startswith("vm.") else usual(kind)
+            outcomes, (lost,) = await built_with(place, 3, Fault("lose", "POST", BATCH, nth=nth))
+            place.world.lasts = usual
+            assert lost.fired
+            assert [type(outcome) for outcome in outcomes] == [Built, Built, Built]
+            assert answers(place, "POST", "attachdetachdatadisks") == [200, 200]
+            assert place.left() == []
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_stale_look_after_a_lost_answer_costs_no_image(tmp_path: Path, nth: int, times: int) -> None:
+    """The disks were asked for again at other LUNs, and all were refused: a disk of that name is there already."""
+    troubles = [Fault("lose", "POST", BATCH), Fault("stale", "GET", "virtualmachines", nth=nth, times=times)]
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            outcomes, _ = await built_with(place, 3, *troubles)
+            assert [type(outcome) for outcome in outcomes] == [Built, Built, Built]
+            assert 400 not in answers(place, "POST", "attachdetachdatadisks")
+            assert place.left() == []
+
+    in_virtual_time(main)
+
+
+def test_a_stale_look_sends_its_detach_all_the_same(tmp_path: Path) -> None:
+    """Two looks without it, and the disk counted as detached although nothing had been sent."""
+    stale = Fault("stale", "GET", "virtualmachines", nth=3, times=2)
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            outcomes, _ = await built_with(place, 3, Fault("lose", "POST", BATCH), stale)
+            assert [type(outcome) for outcome in outcomes] == [Built, Built, Built]
+            assert [residue for outcome in outcomes for residue in outcome.residues] == []
+            assert place.plugs.attached() == {}
+            assert place.left() == []
+
+    in_virtual_time(main)
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [(400, "InvalidResourceType"), (405, "MethodNotAllowed"), (501, "NotImplemented")]
 )
@@ -375,6 +451,33 @@ class Mistaken(PretendedDevices):
         if self.looks == 2:
             raise ValueError("a mistake")
         return super().scenery(capacity)
+
+
+class Failing(PretendedDevices):
+    """Devices of which one fails to be looked at when it is to be gone."""
+
+    failed = False
+
+    def shows(self, lun: int) -> bool:
+        if not Failing.failed and lun not in self._plugs.attached():
+            Failing.failed = True
+            raise OSError("a look that failed")
+        return super().shows(lun)
+
+
+def test_a_look_that_fails_leaves_no_lun_that_nobody_holds(tmp_path: Path) -> None:
+    """The lease had ended and the LUN was not given back: the VM was one LUN narrower for the rest of the run."""
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            place.devices, Failing.failed = Failing, False
+            await place.build([image_spec(f"image{number}") for number in range(8)])
+            assert Failing.failed
+            assert place.writer is not None
+            assert place.writer.book.pool.leased == {}
+            assert place.left() == []
+
+    in_virtual_time(main)
 
 
 def test_a_mistake_of_the_writer_fails_those_who_waited_and_no_others(tmp_path: Path) -> None:

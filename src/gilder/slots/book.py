@@ -122,6 +122,10 @@ class Book:
         """Put down the wish to detach a disk."""
         self.detaches.append(Detach(disk, lun, anyio.current_time()))
 
+    def shows(self, wish: Detach) -> bool:
+        """Whether a disk that is to be detached still has its device at its LUN of ours."""
+        return wish.disk in self.leases and self._devices.shows(wish.lun)
+
     def attached(self, view: VmView, wish: Attach) -> bool:
         """Whether the VM has a disk where it was wished to be; the wish is settled then."""
         entry = view.lists(wish.disk)
@@ -140,8 +144,12 @@ class Book:
         if view.lists(wish.disk) is not None:
             return False
         # No lease: an attach that was under way when this wish came has already given its LUN back.
-        if self.leases.pop(wish.disk, None) is not None:
-            if await wait_gone(self._devices, wish.lun, vanished - anyio.current_time()):
+        if wish.disk in self.leases:
+            gone = await wait_gone(self._devices, wish.lun, vanished - anyio.current_time())
+            # Ended only now: after a look that fails, a LUN would be left that nobody holds and nobody gets.
+            if self.leases.pop(wish.disk, None) is None:
+                pass  # it was abandoned meanwhile
+            elif gone:
                 self.pool.give_back(wish.lun)
             else:
                 self.pool.quarantine(wish.lun, f"the device of {wish.disk.name} is still there")

@@ -90,9 +90,10 @@ class LunDevices:
         named = [self._dev / "disk/azure/data/by-lun" / str(lun)]
         named += [self._dev / f"disk/azure/scsi{controller}/lun{lun}" for controller in (1, 2, 3)]
         for link in named:
-            if link.is_symlink() and link.exists():
-                # One step only: behind `/dev/sdc` there may be further links, and `/dev/sdc` is the name users know.
-                return _normal(link.parent / link.readlink())
+            with suppress(OSError):  # udev may remove it between two calls
+                if link.is_symlink() and link.exists():
+                    # One step only: behind `/dev/sdc` there may be further links, and `/dev/sdc` is the name users know.
+                    return _normal(link.parent / link.readlink())
         name = self._scsi(lun) or self._nvme(lun)
         return self._dev / name if name else None
 
@@ -147,12 +148,12 @@ class LunDevices:
     def _scsi(self, lun: int) -> str | None:
         for device in self._sys.glob(f"bus/scsi/devices/*:*:*:{lun}"):
             if _has_data_disks(device):
-                return next((block.name for block in (device / "block").glob("*")), None)
+                return next((block.name for block in _inside(device / "block", "*")), None)
         return None
 
     def _nvme(self, lun: int) -> str | None:
         for controller in self._nvme_controllers():
-            for namespace in controller.glob("nvme*n*"):
+            for namespace in _inside(controller, "nvme*n*"):
                 if _read(namespace / "nsid") == str(lun + 2):
                     # A kernel that expects several paths to a disk shows each as nvme0c0n1, and the disk as nvme0n1.
                     return re.sub(r"c\d+(n\d+)$", r"\1", namespace.name)
@@ -168,6 +169,13 @@ def _has_data_disks(place: Path) -> bool:
     """Whether something of the SCSI bus belongs to a controller with data disks."""
     above = (_read(parent / "device_id") for parent in place.resolve().parents)
     return any(text.lower().startswith(_DATA_CONTROLLERS) for text in above)
+
+
+def _inside(folder: Path, pattern: str) -> list[Path]:
+    """What of that kind a folder has; nothing once it is gone, for the kernel removes a disk while it is looked for."""
+    with suppress(OSError):
+        return list(folder.glob(pattern))
+    return []
 
 
 def _normal(path: Path) -> Path:

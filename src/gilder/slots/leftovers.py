@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -174,18 +175,29 @@ async def _in_use(view: VmView, devices: SlotDevices, disks: Sequence[ArmId]) ->
     found: dict[ArmId, GilderError] = {}
 
     async def look(disk: ArmId) -> None:
-        entry = view.lists(disk)
-        try:
-            device = devices.device(entry.lun) if entry else None
-            if device is not None:
-                await devices.give_up(device)
-                await devices.wait_free(device, within=_FREE_WITHIN)
-        except DeviceMissing:
-            return
-        except HostError as error:
-            found[disk] = error
+        if (entry := view.lists(disk)) is not None:
+            try:
+                await _unused(devices, entry.lun)
+            except HostError as error:
+                found[disk] = error
 
     async with anyio.create_task_group() as group:
         for disk in disks:
             group.start_soon(look, disk)
     return found
+
+
+async def _unused(devices: SlotDevices, lun: int) -> None:
+    """Return once nothing uses the device of a LUN, or there is none; raises HostError, also when that cannot be seen."""
+    device = devices.device(lun)
+    if device is None:
+        return
+    # What stands in the way of that, or hangs, is no word on whether the device is in use.
+    with anyio.move_on_after(_FREE_WITHIN), suppress(DeviceMissing):
+        await devices.give_up(device)
+    try:
+        await devices.wait_free(device, within=_FREE_WITHIN)
+    except DeviceMissing:
+        # Without its file the device cannot be asked, and may be mounted all the same. Where it has one, the kernel has
+        # found no user before the device itself refused to be opened (a dead disk; bdev_open in block/bdev.c).
+        devices.device(lun)

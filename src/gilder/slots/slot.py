@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gilder.host.devices import BlockDevice
-from gilder.model.errors import Busy, DeviceMissing, GilderError, HostError
+from gilder.model.errors import Busy, DeviceMissing, HostError
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
 from gilder.runtime.release import Ledger, Release, releasing
@@ -109,8 +109,8 @@ class Place:
                 raise
         try:
             await self._writer.detach(disk)
-        except GilderError as error:
-            self._writer.abandon(disk, error.message)
+        except Exception as error:
+            self._writer.abandon(disk, str(error))
             raise
 
     def stays(self) -> str | None:

@@ -15,13 +15,14 @@ import anyio
 from gilder.azure.arm import THROTTLE_PATIENCE, Arm
 from gilder.azure.machines import Attachment, VmView, max_data_disks, vm_view
 from gilder.azure.operations import Usual, looks
+from gilder.azure.settling import LOOK_AGAIN
 from gilder.model.errors import (
     CloudError,
     Conflict,
     Denied,
     Refused,
     Throttled,
-    Untold,
+    Unreachable,
 )
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
@@ -37,8 +38,8 @@ from gilder.slots.wishes import Attach, Detach, Wish, batch, due, halves, next_l
 _TRIES = 6
 """How often a wish goes into another write after a conflict with somebody else's change."""
 
-_UNSEEN = 900.0
-"""Seconds to wait for the end of an operation that may not be looked at."""
+_SETTLED_WITHIN = 900.0
+"""Seconds for a change of the VM that goes on: a stranger's, or one of ours of which nothing is heard."""
 _VANISHING = 10.0
 """Seconds for a detached disk's device to go before its LUN is quarantined."""
 
@@ -315,8 +316,19 @@ class SlotWriter:
             return seen[0]
         return await vm_view(self._arm, self.vm)
 
-    async def _write(self) -> None:
+    async def _believed_view(self) -> VmView:
+        """The VM, looked at again while it does not list a disk that is to be detached and whose device is still here: who
+        believes a stale look takes the disk for detached, and sends nothing."""
         view = await self._fresh_view()
+        for pause in LOOK_AGAIN:
+            if not any(self.book.shows(wish) and view.lists(wish.disk) is None for wish in self.book.detaches):
+                break
+            await anyio.sleep(pause)
+            view = await vm_view(self._arm, self.vm)
+        return view
+
+    async def _write(self) -> None:
+        view = await self._believed_view()
         scenery = self._observe(view)
         attaches, detaches = batch(self.book.situation())
         for wish in attaches:
@@ -337,7 +349,7 @@ class SlotWriter:
             error = refusal
             self.statistics.refused += 1
         began = anyio.current_time()
-        view = await vm_view(self._arm, self.vm)
+        view = await self._view_after(error, attaches)
         # What may not be waited for is not relied on: its attach fails, and is undone.
         denied = isinstance(error, Denied)
         open_attaches = [wish for wish in attaches if denied or not self.book.attached(view, wish)]
@@ -359,19 +371,34 @@ class SlotWriter:
         operation = await self._calls.send(view, wanted, gone)
         for wish in attaches:
             wish.sent.set()
-        try:
-            await self._arm.finished(self.vm.subscription, operation, looks(Usual.CHANGE_DISKS))
-        except (Denied, Untold):
-            await self._quiet()  # what is seen during an operation is not what stays
-            raise
+        await self._arm.finished(self.vm.subscription, operation, looks(Usual.CHANGE_DISKS))
 
-    async def _quiet(self) -> None:
-        """Wait for the end of an operation that may not be looked at: the VM itself shows it."""
-        with anyio.move_on_after(_UNSEEN):
-            for wait in looks(Usual.CHANGE_DISKS):
-                if (await vm_view(self._arm, self.vm)).state != "Updating":
-                    return
-                await anyio.sleep(wait)
+    async def _view_after(self, error: CloudError | None, attaches: Sequence[Attach]) -> VmView:
+        """The VM as it is after a write; after one that met another change, or whose end is not known, once nothing changes
+        it any more: a stranger's write may take minutes, longer than the next tries would last.
+
+        After a lost answer no single look is believed that does not show what may be attached all the same: the next write
+        would ask for it again, and be refused with all that goes along.
+        """
+        if error is None or isinstance(error, Throttled) or not (collided(error) or isinstance(error, Denied)):
+            return await vm_view(self._arm, self.vm)
+        view = await self._quiet()
+        for pause in LOOK_AGAIN if isinstance(error, Unreachable) else ():
+            if all(view.lists(wish.disk) for wish in attaches):
+                break
+            await anyio.sleep(pause)
+            view = await self._quiet()
+        return view
+
+    async def _quiet(self) -> VmView:
+        """The VM when nothing changes it any more, or after a long wait as it is."""
+        deadline = anyio.current_time() + _SETTLED_WITHIN
+        for wait in looks(Usual.CHANGE_DISKS):
+            view = await vm_view(self._arm, self.vm)
+            if view.state != "Updating" or anyio.current_time() > deadline:
+                return view
+            await anyio.sleep(wait)
+        raise AssertionError("looks never end")
 
     # When a write was refused
 
