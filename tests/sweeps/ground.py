@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.e2e.cloud import Cloud
 from tests.e2e.conftest import Ended, Program
 from tests.e2e.test_many import world
 
@@ -25,13 +26,17 @@ LINKS = Path("/dev/disk/azure")
 PATIENCE = 10.0
 """Seconds that the kernel may take to fetch what was killed."""
 
+DEFINITION = "swept"
+"""The gallery image definition that each ground has."""
+PRODUCTS = ("images", "galleries/images/versions")
+
 _SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2): orphans of children become children, so that none gets out of sight."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What can be seen from here, apart from images: each thing as a line."""
+    """What can be seen from here, apart from what builds are there to make: each thing as a line."""
 
     things: frozenset[str]
 
@@ -115,9 +120,9 @@ class Ground:
         finally:
             state.close()
 
-    def images(self) -> dict[str, Resource]:
-        """The managed images by name."""
-        return {resource.name: resource for resource in self.resources() if resource.kind == "images"}
+    def products(self) -> dict[str, Resource]:
+        """What builds are there to make: the managed images and gallery image versions by name."""
+        return {resource.name: resource for resource in self.resources() if resource.kind in PRODUCTS}
 
     def disk_file(self, image: Resource) -> Path:
         """The raw OS disk of an image."""
@@ -125,7 +130,7 @@ class Ground:
 
     def sight(self) -> Sight:
         """Look around, once."""
-        things = [f"{r.kind} {r.name}" for r in self.resources() if r.kind != "images"]
+        things = [f"{r.kind} {r.name}" for r in self.resources() if r.kind not in PRODUCTS]
         for machine in (r for r in self.resources() if r.kind == "virtualmachines"):
             disks = machine.properties["storageProfile"].get("dataDisks", [])
             things += [f"attachment of {disk['name']} to {machine.name} at LUN {disk['lun']}" for disk in disks]
@@ -198,7 +203,8 @@ def ground(folder: Path, *options: str) -> Iterator[Ground]:
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     with orphans_adopted():
         before = below(os.getpid())
-        with world(program, *options):
+        with world(program, *options) as facts:
+            Cloud(facts).definition(DEFINITION)
             place = Ground(program, below(os.getpid()))
             try:
                 yield place

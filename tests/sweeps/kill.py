@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
+from zlib import crc32
 
 from tests.e2e.conftest import Ended, builder, shell
 from tests.sweeps.doomed import Kind, Point, Side
 from tests.sweeps.frame import Tally
-from tests.sweeps.ground import Ground, ground
+from tests.sweeps.ground import DEFINITION, Ground, ground
 from tests.sweeps.truth import MARK, unreadable, untrue
 
 BOUND = 45.0
@@ -28,14 +29,26 @@ Say = Callable[[str], None]
 
 
 def builders(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Builds that differ in what they start."""
+    """Builds that differ in what they start and make."""
     ways: list[dict[str, Any]] = [
         {},
         {"pre_mount_commands": ["sync {{.Device}}"], "post_mount_commands": ["sleep 0.05; true {{.MountPath}}"]},
         {"os_disk_size_gb": 2, "grow_root": True},
         {"os_disk_cache_type": "ReadWrite"},
     ]
-    return [builder(name, **ways[number % len(ways)]) for number, name in enumerate(names)]
+    into = {name: {"shared_image_destination": version(number)} for name, number in versions(names).items()}
+    return [builder(name, **ways[number % len(ways)], **into.get(name, {})) for number, name in enumerate(names)]
+
+
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """The numbers of the gallery image versions that builds make beside their images: every second one."""
+    return {name: f"1.0.{crc32(name.encode()) % 2**31}" for name in names[1::2]}
+
+
+def version(number: str) -> dict[str, Any]:
+    """Where a gallery image version is to be made."""
+    place = {"resource_group": "{{vm `resource_group`}}", "gallery_name": "gallery", "image_name": DEFINITION}
+    return place | {"image_version": number, "target_regions": [{"name": "westeurope"}]}
 
 
 PROVISIONERS = [
@@ -145,7 +158,7 @@ def interrupted(place: Ground, names: Sequence[str], point: Point, signals: Sequ
         wrong += _recovered(place)
     elif "Left behind" in ended.out:
         wrong.append("it left something")
-    wrong += [*unreadable(place), *place.sight_again(before), *place.sins(), *untrue(place, names)]
+    wrong += [*unreadable(place), *place.sight_again(before), *place.sins(), *untrue(place, names, versions(names))]
     return heard == len(signals), [*wrong, (ended.out + ended.err)[-2000:]] if wrong else []
 
 
@@ -162,7 +175,7 @@ def cell(place: Ground, names: Sequence[str], point: Point, second: Point | None
         return False, wrong + place.sight_again(before)
     fired = second is None or _recovery_struck(place, str(second)).status == -9
     wrong = [*unreadable(place), *_recovered(place), *place.sight_again(before), *place.sins()]
-    return fired, wrong + untrue(place, names)
+    return fired, wrong + untrue(place, names, versions(names))
 
 
 def _recovery_struck(place: Ground, point: str) -> Ended:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.sweeps.ground import Ground
 
+from localarm.resources import Resource
+
 MARK = "made by $PACKER_BUILD_NAME"
 """What the builds of a sweep write into /etc/mark."""
+
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @contextmanager
@@ -30,25 +35,33 @@ def unreadable(place: Ground) -> list[str]:
     return [] if found == "ok" else [f"the journal is damaged: {found}"]
 
 
-def untrue(place: Ground, names: Sequence[str]) -> list[str]:
-    """Where images are not whole, or the journal tells otherwise of them than the cloud, or that something is held."""
+def untrue(place: Ground, names: Sequence[str], versions: Mapping[str, str] = NONE) -> list[str]:
+    """Where images are not whole, or the journal tells otherwise of them than the cloud, or that something is held.
+
+    `versions` has the gallery image version that is made beside the image, by the name of its build.
+    """
     with _journal(place) as journal:
         told = dict(journal.execute("SELECT name, status || ' ' || artifacts FROM build"))
         (running,) = journal.execute("SELECT count(*) FROM run WHERE status = 'running'").fetchone()
         held = journal.execute("SELECT kind, name, state FROM residue WHERE state IN ('held', 'left')").fetchall()
     wrong = [f"the journal still has {running} running"] if running else []
     wrong += [f"the journal has the {kind} {name} as {state}" for kind, name, state in held]
-    images = place.images()
+    made = place.products()
     for name in names:
-        image = images.get(f"{name}-image")
         status = told.get(name, "not begun []")
-        if (image is not None) != status.startswith("built"):
-            wrong.append(f"{name}: the image is {'there' if image else 'not there'}, the journal says {status}")
-        elif image is not None and image.id.lower() not in status.lower():
-            wrong.append(f"{name}: the journal does not name the image: {status}")
-        if image is not None:
-            wrong += [f"{name}: {what}" for what in broken(place.disk_file(image), name)]
+        for product in [f"{name}-image", *([versions[name]] if name in versions else [])]:
+            wrong += [f"{name}: {what}" for what in _untrue(place, made.get(product), name, status)]
     return wrong
+
+
+def _untrue(place: Ground, made: Resource | None, name: str, status: str) -> Iterator[str]:
+    """What is wrong with an image or version of a build, of which the journal says `status`."""
+    if (made is not None) != status.startswith("built"):
+        yield f"{made.id if made else 'an image'} is {'there' if made else 'not there'}, the journal says {status}"
+    elif made is not None and made.id.lower() not in status.lower():
+        yield f"the journal does not name {made.id}: {status}"
+    if made is not None:
+        yield from broken(place.disk_file(made), name)
 
 
 def broken(disk: Path, name: str) -> list[str]:
