@@ -370,3 +370,41 @@ def test_a_full_disk_is_told_also_when_it_comes_with_other_errors(capsys: pytest
     assert capsys.readouterr().err == "error: /run/gilder/runs/x: No space left on device\nerror: no such file\n"
     with pytest.raises(OSError, match="pipe"):
         told(OSError(errno.EPIPE, "pipe"))
+
+
+WITHOUT = """
+import os, subprocess, sys
+from gilder.cli.asking import has_terminal
+from gilder.cli.descriptors import standard_ones_there
+from gilder.cli.outlet import outlet
+from gilder.cli.terminal import is_live
+
+standard_ones_there()
+with open(sys.argv[1], "w") as journal:
+    assert journal.fileno() > 2, journal.fileno()
+    for stream in (sys.stdout, sys.stderr):
+        assert not is_live(stream)
+        with outlet(stream) as (echo, flush):
+            echo("progress")
+    assert not has_terminal()
+    assert sys.stdin.read() == ""
+    subprocess.run(["sh", "-c", "echo told; echo told >&2; read line; test -e /proc/self/fd/0"], check=True)
+    journal.write("done")
+"""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&- </dev/null", "2>&- </dev/null", "<&- >&- 2>&-"])
+def test_what_a_build_needs_of_standard_streams_is_there_although_they_are_closed(tmp_path: Path, closed: str) -> None:
+    """The journal got the number of what was closed, and so whatever programs print there."""
+    file = tmp_path / "journal"
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", WITHOUT, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, file.read_text()) == (0, "done"), done.stderr
+
+
+def test_a_build_without_standard_input_is_not_ended_by_that(tmp_path: Path) -> None:
+    """Looking for a terminal ended with a traceback."""
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "gilder", "build", "-debug"]
+    command.append(template(tmp_path, "one"))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "-debug needs a terminal" in done.stderr) == (2, True), done.stderr
