@@ -18,6 +18,18 @@ CLOUD_STATE = Path("/var/lib/localarm")
 """Where the embedded cloud keeps its state; localarm's own default."""
 
 
+class Place(click.Path):
+    """A path that was given. Of "" pathlib makes the working directory, or a traceback where a file's name is needed.
+
+    To be used with `readable=False`: click would ask whether a file may be read before the command can say who must be root.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def is_there(journal: Path) -> bool:
     """Whether there is a journal; also where only root can see that: opening it says so."""
     try:
@@ -32,7 +44,7 @@ def cloud_options(about: str) -> Decorator:
     def options(function: Callable[..., Any]) -> Callable[..., Any]:
         state = click.option(
             "--cloud-state",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=Place(path_type=Path, file_okay=False, readable=False),
             default=CLOUD_STATE,
             metavar="DIR",
             show_default=True,
@@ -46,11 +58,11 @@ def cloud_options(about: str) -> Decorator:
 
 def log_dir_option(about: str) -> Decorator:
     """The option `--log-dir`."""
-    kind = click.Path(path_type=Path, file_okay=False)
+    kind = Place(path_type=Path, file_okay=False, readable=False)
     return click.option("--log-dir", type=kind, default=LOGS, show_default=True, help=about)
 
 
 def journal_option(about: str) -> Decorator:
     """The option `--journal`."""
-    kind = click.Path(path_type=Path, dir_okay=False)
+    kind = Place(path_type=Path, dir_okay=False, readable=False)
     return click.option("--journal", type=kind, default=JOURNAL, show_default=True, help=about)
