@@ -18,11 +18,11 @@ def standard_ones_there() -> None:
         assert opened == number
         os.set_inheritable(opened, True)
     if 0 in missing:
-        sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115 — by number, and until the end
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 — by number, and until the end
     if 1 in missing:
-        sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     if 2 in missing:
-        sys.stderr = sys.__stderr__ = open(2, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def _is_open(number: int) -> bool:
