@@ -17,7 +17,9 @@ from tests.template.reading_aids import VM
 
 from gilder import __version__
 from gilder.cli import places
+from gilder.cli.gc import GcOptions
 from gilder.cli.main import _told as told
+from gilder.cli.places import Places
 from gilder.cli.templates import TemplateFile, Templates
 from gilder.model.errors import UserError
 from gilder.runtime.journal import DEFAULT_PATH, opened
@@ -330,6 +332,19 @@ def test_the_schema_is_json() -> None:
 def test_places_are_the_same_as_where_things_are_kept() -> None:
     """They stand twice only because the modules that own them are slow to import."""
     assert places.JOURNAL == DEFAULT_PATH
+
+
+def test_a_command_that_is_named_leads_to_the_same_cloud_and_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`gilder recover RUN` was named alone, and found no such run."""
+    monkeypatch.chdir("/tmp")
+    local = Places(Path("j"), "local", Path("/a state"))
+    assert Places().command("recover", "r") == "gilder recover r"
+    assert Places(cloud="local").command("gc", "--yes") == "gilder gc --cloud local --yes"
+    assert local.command("recover") == "gilder recover --cloud local --cloud-state '/a state' --journal /tmp/j"
+    assert local.command("runs") == "gilder runs --journal /tmp/j"
+    options = GcOptions("s", ("a", "b"), local, yes=False)
+    where = "--cloud local --cloud-state '/a state' --journal /tmp/j --resource-group a --resource-group b"
+    assert options.again() == f"gilder gc {where} --subscription s --yes"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gilder.cli.places import Places
 from gilder.cli.recover import _recover
 from gilder.model.errors import Refused
 from gilder.model.ids import ArmId
@@ -26,5 +27,5 @@ async def test_a_run_that_lives_is_named_as_such(tmp_path: Path) -> None:
         await book.run_finished("ended", "done")
     async with file_locked(beside(path) / "alive"):
         with pytest.raises(Refused, match="run alive still lives"):
-            await _recover("alive", path, None)
-        assert await _recover("ended", path, None) == 0
+            await _recover("alive", Places(path), None)
+        assert await _recover("ended", Places(path), None) == 0
