@@ -126,6 +126,19 @@ async def test_what_the_cloud_may_still_do_for_a_dead_run_is_told(journal: Path)
     assert f"    follow it with: gilder recover --journal {journal} {run.id}" in lines
 
 
+async def test_what_a_living_run_holds_is_named_without_what_would_take_it_away(journal: Path) -> None:
+    """The commands were refused, for it still lives; or, of Azure's own, would have taken a disk from under it."""
+    async with opened(journal) as book:
+        for run in ("20260102-bb", "20260102-cc"):
+            await book.intend(run, "web", "disk", "d", "/disks/d", f"gilder recover --cloud local {run}")
+            await book.operation_started(run, "web", "/versions/v", "publishing v", "token")
+    alive = list(run_lines(await record(journal, "20260102-bb"), journal.parent, Places(journal)))
+    dead = list(run_lines(await record(journal, "20260102-cc"), journal.parent, Places(journal)))
+    assert alive[-2:] == ["Held now:", "  disk d, of web"]
+    assert dead[-2:] == ["  disk d, of web", "    remove it with: gilder recover --cloud local 20260102-cc"]
+    assert "    follow it with: gilder recover --cloud local 20260102-cc" in dead, "the cloud is known by that"
+
+
 async def test_an_interrupted_run_is_called_so(journal: Path) -> None:
     """Its builds were counted as running, and of an image that was under way it was only told how to delete it."""
     async with opened(journal) as book:

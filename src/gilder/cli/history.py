@@ -119,7 +119,8 @@ def _residue_lines(one: Record, places: Places) -> Iterator[str]:
     for residue in one.residues:
         why = f" ({residue.why})" if residue.why else ""
         yield f"  {residue.kind} {residue.name}, of {residue.build}{why}"
-        yield f"    remove it with: {residue.remedy}"
+        if not held:  # a living run gives it back itself: recovery refuses, and Azure's own commands would pull it away
+            yield f"    remove it with: {residue.remedy}"
     # Where Azure's own commands reach: an image that was under way may only have to be finished.
     if not held and not one.residues[0].remedy.startswith(_RECOVER):
         yield f"  finish or remove all of it with: {_recovery(one, places)}"
