@@ -22,6 +22,8 @@ from gilder.model.errors import Refused, UserError
 def command(ctx: click.Context, run: str | None, cloud: str, cloud_state: Path, journal: Path) -> None:
     """Finish or remove what killed runs left, all of them or only RUN.
 
+    RUN is an id from `gilder runs`, the beginning of one, or `last`.
+
     Images that the cloud still works on are waited for, images whose snapshot is there are published, and the rest is
     removed: attachments, snapshots, disks. May be interrupted and called again. Runs that still live are not touched.
 
@@ -45,22 +47,22 @@ def _recovered(run: str | None, places: Places, lease: Lease | None) -> int:
 async def _recover(name: str | None, places: Places, lease: Lease | None) -> int:
     from gilder.cli.earlier import recovered
     from gilder.cli.errand import errand
+    from gilder.cli.record import meant
     from gilder.runtime.journal import opened
     from gilder.runtime.living import crashed_runs, is_alive
 
     async with opened(places.journal) as journal:
-        crashed = await crashed_runs(journal)
-        runs = [run for run in crashed if name is None or run.id == name]
-        if name is not None and not runs:
-            known = {run.id: run for run in await journal.runs()}
-            if name not in known:
-                raise UserError(f"the journal knows no run {name}", hint=f"list them with: {places.command('runs')}")
-            if is_alive(known[name], journal.path):
+        runs = await crashed_runs(journal)
+        if name is not None:
+            wanted = meant(await journal.runs(), name, places.command("runs"))
+            runs = [run for run in runs if run.id == wanted.id]
+            if not runs and is_alive(wanted, journal.path):
                 raise Refused(
-                    f"run {name} still lives, and gives back what it holds", hint="let it end, or end it first"
+                    f"run {wanted.id} still lives, and gives back what it holds", hint="let it end, or end it first"
                 )
-            click.echo(f"run {name} left nothing")
-            return BUILT
+            if not runs:
+                click.echo(f"run {wanted.id} left nothing")
+                return BUILT
         if not runs:
             click.echo("nothing to recover")
             return BUILT
