@@ -135,4 +135,5 @@ def test_an_unknown_run_is_refused(gilder: Program) -> None:
     assert gilder.build([builder("tiny")], []).status == 0
     ended = recover(gilder, "no-such-run")
     assert ended.status == 2
-    assert "no run no-such-run" in ended.err
+    assert 'there is no run "no-such-run"' in ended.err
+    assert f"list them with: gilder runs --journal {gilder.folder / 'journal.sqlite'}" in ended.err
