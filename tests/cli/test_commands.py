@@ -7,18 +7,22 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from tests.template.reading_aids import VM
 
 from gilder import __version__
 from gilder.cli import places
+from gilder.cli.gc import GcOptions
 from gilder.cli.main import _told as told
+from gilder.cli.places import Places
 from gilder.cli.templates import TemplateFile, Templates
 from gilder.model.errors import UserError
-from gilder.runtime.journal import DEFAULT_PATH
+from gilder.runtime.journal import DEFAULT_PATH, opened
 from gilder.template import Inputs
 from gilder.template.azure_chroot import SHAPE
 
@@ -330,6 +334,19 @@ def test_places_are_the_same_as_where_things_are_kept() -> None:
     assert places.JOURNAL == DEFAULT_PATH
 
 
+def test_a_command_that_is_named_leads_to_the_same_cloud_and_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`gilder recover RUN` was named alone, and found no such run."""
+    monkeypatch.chdir("/tmp")
+    local = Places(Path("j"), "local", Path("/a state"))
+    assert Places().command("recover", "r") == "gilder recover r"
+    assert Places(cloud="local").command("gc", "--yes") == "gilder gc --cloud local --yes"
+    assert local.command("recover") == "gilder recover --cloud local --cloud-state '/a state' --journal /tmp/j"
+    assert local.command("runs") == "gilder runs --journal /tmp/j"
+    options = GcOptions("s", ("a", "b"), local, yes=False)
+    where = "--cloud local --cloud-state '/a state' --journal /tmp/j --resource-group a --resource-group b"
+    assert options.again() == f"gilder gc {where} --subscription s --yes"
+
+
 @pytest.mark.parametrize(
     ("option", "error"),
     [
@@ -370,3 +387,106 @@ def test_a_full_disk_is_told_also_when_it_comes_with_other_errors(capsys: pytest
     assert capsys.readouterr().err == "error: /run/gilder/runs/x: No space left on device\nerror: no such file\n"
     with pytest.raises(OSError, match="pipe"):
         told(OSError(errno.EPIPE, "pipe"))
+
+
+@pytest.mark.parametrize("option", ["--journal", "--log-dir", "--cloud-state"])
+def test_an_empty_path_is_wrong_usage(tmp_path: Path, option: str) -> None:
+    """Pathlib makes the working directory of it, and `--journal ''` ended with a traceback."""
+    done = gilder("doctor", option, "", template(tmp_path, "one"))
+    assert (done.returncode, "the path is empty" in done.stderr) == (2, True)
+
+
+def test_an_empty_name_is_no_template(tmp_path: Path) -> None:
+    """It was the working directory."""
+    done = gilder("validate", "")
+    assert (done.returncode, done.stderr) == (2, "error: the name of a file is empty\n")
+    assert gilder("validate", "-var-file=", template(tmp_path, "one")).stderr == done.stderr
+
+
+WITHOUT = """
+import os, subprocess, sys
+from gilder.cli.asking import has_terminal
+from gilder.cli.descriptors import standard_ones_there
+from gilder.cli.outlet import outlet
+from gilder.cli.terminal import is_live
+
+standard_ones_there()
+with open(sys.argv[1], "w") as journal:
+    assert journal.fileno() > 2, journal.fileno()
+    for stream in (sys.stdout, sys.stderr):
+        assert not is_live(stream)
+        with outlet(stream) as (echo, flush):
+            echo("progress")
+    assert not has_terminal()
+    assert sys.stdin.read() == ""
+    subprocess.run(["sh", "-c", "echo told; echo told >&2; read line; test -e /proc/self/fd/0"], check=True)
+    journal.write("done")
+"""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&- </dev/null", "2>&- </dev/null", "<&- >&- 2>&-"])
+def test_what_a_build_needs_of_standard_streams_is_there_although_they_are_closed(tmp_path: Path, closed: str) -> None:
+    """The journal got the number of what was closed, and so whatever programs print there."""
+    file = tmp_path / "journal"
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", WITHOUT, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, file.read_text()) == (0, "done"), done.stderr
+
+
+def test_a_build_without_standard_input_is_not_ended_by_that(tmp_path: Path) -> None:
+    """Looking for a terminal ended with a traceback."""
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "gilder", "build", "-debug"]
+    command.append(template(tmp_path, "one"))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "-debug needs a terminal" in done.stderr) == (2, True), done.stderr
+
+
+ORDINARY_USER = """
+import os, sys
+import click
+import gilder.cli.earlier, gilder.cli.examination, gilder.cli.record, gilder.cli.session
+from gilder.cli.main import LazyGroup, gilder
+from gilder.model.errors import GilderError
+
+commands = {name: gilder.get_command(None, name) for name in LazyGroup.modules}
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+journal, template = sys.argv[1:]
+for name in ("build", "doctor", "runs", "show", "timeline", "recover", "gc"):
+    words = [name, "--journal", journal, *[template] * (name == "build")]
+    try:
+        if name in ("doctor", "gc"):  # these look for the cloud first
+            commands[name].make_context(name, words[1:]).close()
+        else:
+            gilder.main(words, standalone_mode=False)
+        print(name, "goes on")
+    except (GilderError, click.ClickException) as error:
+        print(name, type(error).__name__, error.message, getattr(error, "hint", ""))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_an_ordinary_user_is_not_told_of_a_wrong_option_where_roots_journal_is() -> None:
+    """Click said of `--journal` that the file is not readable, and `gilder doctor` not even that root is missing."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        journal, file = folder / "journal.sqlite", Path(template(folder, "one"))
+        anyio.run(_made, journal)
+        file.chmod(0o644)
+        command = [sys.executable, "-c", ORDINARY_USER, str(journal), str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert "gilder build must run as root" in told["build"]
+    assert (told["doctor"], told["gc"]) == ("goes on", "goes on")
+    for command_name in ("runs", "show", "timeline"):
+        assert "only root and its group may read it (sudo gilder …)" in told[command_name]
+    assert told["recover"].startswith("Refused ")
+    assert "be root" in told["recover"]
+
+
+async def _made(journal: Path) -> None:
+    async with opened(journal) as book:
+        await book.run_started("run", "/vm", "t.json")

@@ -100,3 +100,44 @@ def test_what_it_was_started_to_ignore_stays_ignored() -> None:
     process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert process.returncode == 0, process.stderr
     assert process.stdout.splitlines() == ["0 signals", "SIGTERM: stopping, and cleaning up; once more to hurry"]
+
+
+LEAVING = """
+import sys
+import anyio
+from gilder.engine import Stopping
+from gilder.host.sandbox import sandbox
+from gilder.runtime.release import MemoryLedger, Release, releasing
+
+async def run():
+    ledger = MemoryLedger()
+    stopping = Stopping(lambda text: print(text, flush=True), recovery="gilder recover r")
+    stopping.watch(ledger)
+    async with sandbox("tiny", ledger) as box:
+        for words in sys.argv[1:]:
+            how = Release(*words.split(","), anyio.lowlevel.checkpoint, 1, goes_with="" if "group" in words else str(box))
+            await releasing(ledger, how).__aenter__()
+        for _ in range(3):
+            stopping.heard("SIGINT")
+
+anyio.run(run)
+"""
+
+
+def left_behind(*things: str) -> list[str]:
+    command = [sys.executable, "-c", LEAVING, *things]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.root
+def test_leaving_at_once_names_only_what_outlives_the_process() -> None:
+    """Sandboxes, mounts and processes were named too, with commands that failed a moment later."""
+    inside = ["mount,/dev/x at /m,umount -R /m", "processes,in /m,kill -KILL -1"]
+    assert left_behind(*inside) == ["SIGINT: leaving; nothing is left behind"]
+    assert left_behind(*inside, "volume group,vg on /dev/x,vgchange -an vg") == [
+        "SIGINT: leaving; this is left behind:",
+        "  volume group vg on /dev/x; remove it with: vgchange -an vg",
+        "  all of it: gilder recover r",
+    ]

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gilder.cli.history import run_lines, run_table, runs, show, timeline
+from gilder.cli.places import Places
 from gilder.cli.record import meant, record, records
 from gilder.model.errors import UserError
 from gilder.model.events import WAITING_FOR, Stage
@@ -95,7 +96,11 @@ async def test_the_queue_before_its_first_stage_is_no_part_of_a_builds_time(jour
         mounted = TimingRecord("20260102-bb", "web", Stage.MOUNT, "", build.started - 10, 10, True)
         await book.timed([queued, mounted])
         await book.build_finished("20260102-bb", "web", "built", "", "", [])
-    (line,) = [one for one in run_lines(await record(journal, "20260102-bb"), journal.parent) if " web " in one]
+    (line,) = [
+        one
+        for one in run_lines(await record(journal, "20260102-bb"), journal.parent, Places(journal))
+        if " web " in one
+    ]
     assert line == "built     web after 10s"
 
 
@@ -116,19 +121,32 @@ async def test_what_the_cloud_may_still_do_for_a_dead_run_is_told(journal: Path)
     async with opened(journal) as book:
         run = (await book.runs())[-1]
         await book.operation_started(run.id, "web", "/versions/v", "publishing the image version g/i/1.0.0", "token")
-    lines = list(run_lines(await record(journal, "last"), journal.parent))
+    lines = list(run_lines(await record(journal, "last"), journal.parent, Places(journal)))
     assert "  publishing the image version g/i/1.0.0, for web" in lines
-    assert f"    follow it with: gilder recover {run.id}" in lines
+    assert f"    follow it with: gilder recover --journal {journal} {run.id}" in lines
+
+
+async def test_what_a_living_run_holds_is_named_without_what_would_take_it_away(journal: Path) -> None:
+    """The commands were refused, for it still lives; or, of Azure's own, would have taken a disk from under it."""
+    async with opened(journal) as book:
+        for run in ("20260102-bb", "20260102-cc"):
+            await book.intend(run, "web", "disk", "d", "/disks/d", f"gilder recover --cloud local {run}")
+            await book.operation_started(run, "web", "/versions/v", "publishing v", "token")
+    alive = list(run_lines(await record(journal, "20260102-bb"), journal.parent, Places(journal)))
+    dead = list(run_lines(await record(journal, "20260102-cc"), journal.parent, Places(journal)))
+    assert alive[-2:] == ["Held now:", "  disk d, of web"]
+    assert dead[-2:] == ["  disk d, of web", "    remove it with: gilder recover --cloud local 20260102-cc"]
+    assert "    follow it with: gilder recover --cloud local 20260102-cc" in dead, "the cloud is known by that"
 
 
 async def test_an_interrupted_run_is_called_so(journal: Path) -> None:
     """Its builds were counted as running, and of an image that was under way it was only told how to delete it."""
     async with opened(journal) as book:
         await book.intend("20260102-cc", "web", "image", "web", "/images/web", "az image delete --ids /images/web")
-    lines = list(run_lines(await record(journal, "last"), journal.parent))
+    lines = list(run_lines(await record(journal, "last"), journal.parent, Places(journal)))
     assert "builds    1 interrupted" in lines
     assert any(line == "interrupted web" for line in lines)
-    assert lines[-1] == "  finish or remove all of it with: gilder recover 20260102-cc"
+    assert lines[-1] == f"  finish or remove all of it with: gilder recover --journal {journal} 20260102-cc"
     (row,) = list(run_table([await record(journal, "20260102-cc")]))[1:]
     assert row.endswith("interrupted  1 interrupted")
 
@@ -157,4 +175,4 @@ async def test_a_run_is_meant_by_its_beginning_if_that_is_clear(journal: Path) -
         await record(journal, "20260101-ab")
     assert caught.value.hint == 'did you mean "20260101-aa"?'
     with pytest.raises(UserError, match="no run yet"):
-        meant([], "last")
+        meant([], "last", "gilder runs")

@@ -189,6 +189,7 @@ def test_the_third_ctrl_c_says_what_is_left_before_it_leaves(here: Here) -> None
     (all_of_it,) = [row.partition("all of it: ")[2].strip() for row in rows if "all of it: " in row]
     assert any("disk gilder-" in row and f"remove it with: {all_of_it}" in row for row in rows), rows
     assert not any("az disk delete" in row for row in rows), "it does not reach the embedded cloud"
+    assert not any("keeper.py" in row or "umount" in row for row in rows), "these end with the process"
     recovered = subprocess.run(
         [sys.executable, "-m", *shlex.split(all_of_it)], timeout=60, check=False, capture_output=True, text=True
     )

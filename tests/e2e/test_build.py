@@ -27,6 +27,15 @@ def test_an_image_contains_what_its_provisioners_did(gilder: Program) -> None:
         assert list((root / "tmp").iterdir()) == [], "the script was removed"
 
 
+@pytest.mark.parametrize("closed", ["<&-", "2>&- </dev/null", "<&- >&- 2>&-"])
+def test_standard_input_and_output_may_be_closed(gilder: Program, closed: str) -> None:
+    """A build then ended with a traceback or without a word."""
+    command = gilder.build_command(gilder.template([builder("tiny")], [shell("cat; echo told; echo told >&2")]))
+    ended = gilder.run(["sh", "-c", f'exec "$@" {closed}', "sh", *command])
+    assert ended.status == 0, ended.err
+    assert gilder.images() == ["tiny-image"]
+
+
 def test_a_cloud_that_lags_behind_the_sdk_will_do(gilder: Program) -> None:
     with world(gilder, "--newest-api", "2023-09-30"):
         ended = gilder.build([builder("tiny")], [shell("true")])

@@ -63,7 +63,8 @@ def test_the_next_build_says_what_an_earlier_one_left_and_recovers_it_when_asked
         assert gilder.build_until("first: working", signal.SIGKILL, template).status == -signal.SIGKILL
         second = gilder.build([builder("second")], [])
         assert second.status == 0
-        assert "gilder recover" in second.err
+        where = f"--cloud local --cloud-state {gilder.state} --journal {gilder.folder / 'journal.sqlite'} "
+        assert f"; recover it with: gilder recover {where}" in second.err
         third = gilder.build([builder("third")], [], "--recover")
         assert third.status == 0
         assert "removed" in third.err
@@ -134,4 +135,5 @@ def test_an_unknown_run_is_refused(gilder: Program) -> None:
     assert gilder.build([builder("tiny")], []).status == 0
     ended = recover(gilder, "no-such-run")
     assert ended.status == 2
-    assert "no run no-such-run" in ended.err
+    assert 'there is no run "no-such-run"' in ended.err
+    assert f"list them with: gilder runs --journal {gilder.folder / 'journal.sqlite'}" in ended.err

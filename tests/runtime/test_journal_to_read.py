@@ -29,6 +29,7 @@ import os, sys
 from pathlib import Path
 import anyio
 from gilder.cli.history import run_lines
+from gilder.cli.places import Places
 from gilder.cli.record import record, records
 from gilder.model.errors import GilderError
 
@@ -39,7 +40,7 @@ async def main():
     path = Path(sys.argv[1])
     try:
         found = [one.run.id for one in reversed(await records(path))]
-        list(run_lines(await record(path, "last"), path.parent / "logs"))
+        list(run_lines(await record(path, "last"), path.parent / "logs", Places(path)))
         print(*found)
     except GilderError as error:
         print("error:", error.message)

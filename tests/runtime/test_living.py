@@ -14,9 +14,11 @@ import anyio
 import pytest
 
 from gilder.cli.earlier import crash_line, lives_here
-from gilder.cli.places import is_there
+from gilder.cli.places import Places, is_there
 from gilder.cli.recover import last_word
+from gilder.engine.checkup import journal_checked
 from gilder.model.errors import HostError, Refused
+from gilder.model.findings import Verdict
 from gilder.model.ids import ArmId
 from gilder.runtime.filelock import file_locked, in_line
 from gilder.runtime.journal import RunRecord, opened
@@ -74,13 +76,22 @@ async def test_one_lock_of_the_two_is_enough(tmp_path: Path) -> None:
     assert not is_alive(run, journal, alive)
 
 
+async def test_the_doctor_names_what_crashed_and_the_whole_command(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.sqlite"
+    await noted(journal, "run")
+    async with opened(journal) as book:
+        found = await journal_checked(book, Places(journal).command("recover"))
+    assert (found.verdict, found.text) == (Verdict.BAD, "ended without giving everything back: run")
+    assert found.remedy == f"finish or remove it with: gilder recover --journal {journal}"
+
+
 async def test_garbage_collection_leaves_to_recovery_only_what_that_can_recover(tmp_path: Path) -> None:
     """With the journal of another VM, on a copied disk, neither would ever have removed what a dead run of it left."""
     journal, alive = tmp_path / "journal.sqlite", tmp_path / "alive"
     await noted(journal, "mine")
     await noted(journal, "theirs", ELSEWHERE)
-    why = await lives_here(journal, HERE, alive)
-    assert "gilder recover mine" in why("mine")
+    why = await lives_here(Places(journal), HERE, alive)
+    assert f"gilder recover --journal {journal} mine" in why("mine")
     assert why("theirs") == ""
     async with file_locked(alive / "another"):
         assert why("another") == "run another lives on this machine"
@@ -127,7 +138,7 @@ async def test_what_only_root_can_see_may_live(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "run").touch(mode=0)
     tmp_path.chmod(0o755)
     monkeypatch.chdir(tmp_path)  # the folders above are root's alone
-    why = await lives_here(tmp_path / "none.sqlite", HERE, Path())
+    why = await lives_here(Places(tmp_path / "none.sqlite"), HERE, Path())
     with an_ordinary_user():
         assert why("run") == "whether run run lives on this machine only root can see"
         assert why("gone") == ""
@@ -148,7 +159,7 @@ async def test_who_may_not_look_whether_runs_live_is_told_so(tmp_path: Path, mon
 
 async def test_a_tag_that_is_no_run_is_none_that_lives(tmp_path: Path) -> None:
     """One with the 256 characters that Azure allows ended every collection with a traceback."""
-    why = await lives_here(tmp_path / "none.sqlite", HERE, tmp_path)
+    why = await lives_here(Places(tmp_path / "none.sqlite"), HERE, tmp_path)
     assert [why(run) for run in ("x" * 255, "x" * 256, "../run", "")] == [""] * 4
 
 
@@ -163,20 +174,20 @@ async def test_an_ordinary_user_is_told_what_only_root_may_do(tmp_path: Path, mo
         with pytest.raises(HostError, match=r"the lock roots/vm.next cannot be taken: Permission denied"):
             await in_line(Path("roots/vm.lock")).__aenter__()
         with pytest.raises(Refused, match="cannot be"):
-            await lives_here(Path("closed/journal.sqlite"), HERE)
+            await lives_here(Places(Path("closed/journal.sqlite")), HERE)
         assert is_there(Path("closed/journal.sqlite"))
 
 
 @pytest.mark.parametrize(
     ("held", "told"),
     [
-        (0, "run r was killed, and left nothing: gilder recover r closes its record"),
-        (1, "run r ended without giving back 1 thing: gilder recover r"),
-        (2, "run r ended without giving back 2 things: gilder recover r"),
+        (0, "run r was killed, and left nothing; close its record with: gilder recover r"),
+        (1, "run r ended without giving back 1 thing; recover it with: gilder recover r"),
+        (2, "run r ended without giving back 2 things; recover it with: gilder recover r"),
     ],
 )
 def test_what_a_killed_run_holds_is_told(held: int, told: str) -> None:
-    assert crash_line("r", held) == told
+    assert crash_line("r", held, "gilder recover r") == told
 
 
 @pytest.mark.parametrize(

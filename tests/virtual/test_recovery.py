@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
@@ -47,6 +47,7 @@ class Crashed:
 
     place: Place
     devices: Callable[[Plugs], PretendedDevices] = PretendedDevices
+    said: list[str] = field(default_factory=list)
 
     async def snapshot(self, snapshot: ArmId = SNAPSHOT, tags: dict[str, str] | None = None) -> None:
         source = await disk(self.place, f"source-of-{snapshot.name}")
@@ -69,7 +70,7 @@ class Crashed:
         """Recover, and see that a second time finds nothing to do."""
         journal = self.place.journal
         devices = self.devices(self.place.plugs)
-        recovery = Recovery(self.place.arm, VM, journal, devices, no_turn, lambda text: None)
+        recovery = Recovery(self.place.arm, VM, journal, devices, no_turn, self.said.append)
         (run,) = await journal.runs()
         return await recovery.recover(run)
 
@@ -299,13 +300,12 @@ def test_what_the_record_does_not_say_keeps_its_snapshot(tmp_path: Path, record:
 
 
 @pytest.mark.parametrize("status", [400, 404])
-def test_what_the_cloud_will_never_publish_is_removed(tmp_path: Path, status: int) -> None:
+def test_what_the_cloud_will_never_publish_is_given_up(tmp_path: Path, status: int) -> None:
     async def test(dead: Crashed) -> None:
         await dead.snapshot()
         dead.place.application.faults.add(Fault("refuse", "PUT", VERSIONS, times=99, status=status, code="BadRequest"))
         told = await dead.recovered()
-        assert (told.published, told.left) == ((), ())
-        assert "image version 1.0.0" in told.removed
+        assert (told.published, told.removed, told.left) == ((), ("snapshot ours",), ())
         await ends_clean(dead)
 
     crashed(tmp_path, test)
@@ -432,6 +432,36 @@ async def held(place: Place, name: str = HELD.name) -> int:
     operation = await DiskCalls(place.arm, VM).send_in_time(view, [Attachment(made, lun, Caching.NONE)], [])
     await place.arm.finished(VM.subscription, operation, looks(Usual.CHANGE_DISKS))
     return lun
+
+
+def test_only_what_was_there_counts_as_removed(tmp_path: Path) -> None:
+    """Of a run killed before it had asked for anything, disk, attachment, snapshot and image were said to be removed."""
+
+    async def test(dead: Crashed) -> None:
+        place = dead.place
+        await held(place)
+        for kind in ("attachment", "disk", "snapshot"):
+            of = id_of("snapshots" if kind == "snapshot" else "disks", "never")
+            await place.journal.intend("dead", "tiny", kind, "never", str(of), "az delete")
+        told = await dead.recovered()
+        assert (told.published, sorted(told.removed), told.left) == ((), ["attachment held", "disk held"], ())
+        never = ["attachment never", "disk never", "snapshot never", "snapshot ours", "image version 1.0.0"]
+        said = [f"tiny: there is no {thing}, so nothing of it is removed" for thing in never]
+        assert sorted(line for line in dead.said if "there is no" in line) == sorted(said)
+        await ends_clean(dead)
+
+    crashed(tmp_path, test)
+
+
+def test_a_version_that_failed_counts_as_removed(tmp_path: Path) -> None:
+    async def test(dead: Crashed) -> None:
+        await dead.snapshot()
+        dead.place.application.faults.add(Fault("fail", "PUT", VERSIONS, times=99, code="Boom"))
+        told = await dead.recovered()
+        assert (sorted(told.removed), told.left) == (["image version 1.0.0", "snapshot ours"], ())
+        await ends_clean(dead)
+
+    crashed(tmp_path, test)
 
 
 @pytest.mark.parametrize(

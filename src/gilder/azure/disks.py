@@ -13,7 +13,7 @@ from gilder.azure.arm import Arm
 from gilder.azure.creating import Creation, created
 from gilder.azure.machines import VmView
 from gilder.azure.operations import Usual
-from gilder.azure.settling import FOREIGN, removed
+from gilder.azure.settling import FOREIGN, Removal, removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
@@ -196,11 +196,11 @@ async def _free_state(arm: Arm, disk: ArmId, tags: Mapping[str, str] | None) -> 
     raise AssertionError("the last look returns or raises")
 
 
-async def delete_disk(arm: Arm, disk: ArmId, tags: Mapping[str, str] | None = None) -> bool:
+async def delete_disk(arm: Arm, disk: ArmId, tags: Mapping[str, str] | None = None) -> Removal:
     """Delete a disk if it is there; raises CloudError, Refused when a VM still has it.
 
-    With `tags`, only one that was made for the build that these name, False when another is there; without, whatever has
-    the name, which must be nobody else's. One that is still being created refuses that (409), so its end is waited for first.
+    With `tags`, only one that was made for the build that these name; without, whatever has the name, which must be nobody
+    else's. One that is still being created refuses that (409), so its end is waited for first.
     """
     begin, state = arm.client(disk.subscription).disks.begin_delete, partial(_free_state, arm, disk, tags)
     return await removed(arm, disk, begin, state, Usual.CREATE_DISK, ours_by_name=tags is None)

@@ -14,7 +14,7 @@ from gilder.azure.arm import Arm
 from gilder.azure.creating import Creation, created
 from gilder.azure.images import security_type
 from gilder.azure.operations import Begun, Usual, unheard
-from gilder.azure.settling import FOREIGN, OTHER, Product, Which, anyone, removed
+from gilder.azure.settling import FOREIGN, OTHER, Product, Removal, Which, anyone, removed
 from gilder.azure.words import word
 from gilder.model.errors import CloudError, NotFound
 from gilder.model.ids import ArmId
@@ -310,8 +310,8 @@ async def _watch(arm: Arm, version: ArmId, tell: Callable[[Sequence[RegionProgre
             last = now
 
 
-async def delete_version(arm: Arm, version: ArmId, which: Which = anyone) -> bool:
-    """Delete a version if it is there and is the one that is meant; False when another is there. Raises CloudError.
+async def delete_version(arm: Arm, version: ArmId, which: Which = anyone) -> Removal:
+    """Delete a version if it is there and is the one that is meant. Raises CloudError.
 
     One that is still being replicated refuses that (409), so its end is waited for first.
     """

@@ -10,7 +10,7 @@ from azure.mgmt.compute import models
 from gilder.azure.arm import Arm
 from gilder.azure.creating import Creation, created
 from gilder.azure.operations import Begun, Usual, unheard
-from gilder.azure.settling import FOREIGN, OTHER, Product, Which, anyone, removed
+from gilder.azure.settling import FOREIGN, OTHER, Product, Removal, Which, anyone, removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound, Refused
 from gilder.model.ids import ArmId
@@ -157,8 +157,8 @@ async def _state(arm: Arm, image: ArmId, which: Which) -> str:
     return made.state if which(made) else FOREIGN
 
 
-async def delete_image(arm: Arm, image: ArmId, which: Which = anyone) -> bool:
-    """Delete a managed image if it is there and is the one that is meant; False when another is there. Raises CloudError.
+async def delete_image(arm: Arm, image: ArmId, which: Which = anyone) -> Removal:
+    """Delete a managed image if it is there and is the one that is meant. Raises CloudError.
 
     One that is still being created refuses that (409), so its end is waited for first.
     """

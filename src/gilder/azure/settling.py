@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, TypeVar
 
 import anyio
@@ -91,6 +92,17 @@ async def settled(state: Callable[[], Awaitable[str]], usual: Usual) -> str:
     raise AssertionError("looks never end")
 
 
+class Removal(Enum):
+    """What became of a resource that was to be deleted."""
+
+    DONE = auto()
+    """It was deleted; or, where nobody looked, it may not have been there."""
+    ABSENT = auto()
+    """It was not there."""
+    FOREIGN = auto()
+    """One is there that is not meant, and stays."""
+
+
 async def removed(
     arm: Arm,
     id_: ArmId,
@@ -100,10 +112,8 @@ async def removed(
     *,
     lasts: Usual = Usual.DELETE,
     ours_by_name: bool = False,
-) -> bool:
-    """Delete a resource if it is there, once nothing else changes it; False when one is there that is not meant.
-
-    Raises CloudError.
+) -> Removal:
+    """Delete a resource if it is there and is the one that is meant, once nothing else changes it. Raises CloudError.
 
     `begin` is the SDK's call, `state` and `usual` are as for `settled`; `lasts` is how long the deletion takes.
 
@@ -116,7 +126,8 @@ async def removed(
     doing = f"deleting the {_WORDS.get(id_.types[-1].lower(), 'resource')} {id_.name}"
     for tries in itertools.count(1):
         if not ours_by_name and (seen := await surely(state, usual)) in ("", FOREIGN):
-            return not seen
+            # What was there before the first try is gone by it.
+            return Removal.FOREIGN if seen else Removal.ABSENT if tries == 1 else Removal.DONE
         if ours_by_name and tries > 1:
             await settled(state, usual)
         try:
@@ -125,11 +136,11 @@ async def removed(
         except CloudError as error:
             # Azure says 204 of what is not there, and 404 also of what it does not know of yet.
             if isinstance(error, NotFound) and await surely(state, usual) in ("", FOREIGN):
-                return True
+                return Removal.DONE
             if tries >= _TRIES or not _may_pass(error):
                 raise
         else:
-            return True
+            return Removal.DONE
         await anyio.sleep(0.5 * 2.0**tries)
     raise AssertionError("the loop has no end")
 

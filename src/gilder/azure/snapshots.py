@@ -11,7 +11,7 @@ from azure.mgmt.compute import models
 from gilder.azure.arm import Arm
 from gilder.azure.creating import Creation, created
 from gilder.azure.operations import Begun, Usual, unheard
-from gilder.azure.settling import FOREIGN, removed
+from gilder.azure.settling import FOREIGN, Removal, removed
 from gilder.azure.words import word
 from gilder.model.errors import NotFound
 from gilder.model.ids import ArmId
@@ -73,11 +73,11 @@ async def snapshot_exists(arm: Arm, snapshot: ArmId) -> bool:
     return await snapshot_state(arm, snapshot) != ""
 
 
-async def delete_snapshot(arm: Arm, snapshot: ArmId, tags: Mapping[str, str] | None = None) -> bool:
+async def delete_snapshot(arm: Arm, snapshot: ArmId, tags: Mapping[str, str] | None = None) -> Removal:
     """Delete a snapshot if it is there; raises CloudError.
 
-    With `tags`, only one that was made for the build that these name, False when another is there; without, whatever has
-    the name, which must be nobody else's. One that is still being taken refuses that (409), so its end is waited for first.
+    With `tags`, only one that was made for the build that these name; without, whatever has the name, which must be nobody
+    else's. One that is still being taken refuses that (409), so its end is waited for first.
     """
     snapshots = arm.client(snapshot.subscription).snapshots
     begin, usual = snapshots.begin_delete, Usual.TAKE_SNAPSHOT

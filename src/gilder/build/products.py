@@ -10,7 +10,7 @@ from gilder.azure.arm import Arm
 from gilder.azure.galleries import RegionProgress, VersionPlan, delete_version, publish_version, version_made
 from gilder.azure.images import ImagePlan, create_image, delete_image, image_made
 from gilder.azure.operations import Begun
-from gilder.azure.settling import Product, Which, anyone
+from gilder.azure.settling import Product, Removal, Which, anyone
 from gilder.model.ids import ArmId
 
 ProductPlan = ImagePlan | VersionPlan
@@ -69,6 +69,6 @@ async def create_product(
             await publish_version(arm, plan, tell, begun, waiting)
 
 
-async def delete_product(arm: Arm, plan: ProductPlan, which: Which = anyone) -> bool:
-    """Delete what is there of that name, if it is the one that is meant; False when it is not. Raises CloudError."""
+async def delete_product(arm: Arm, plan: ProductPlan, which: Which = anyone) -> Removal:
+    """Delete what is there of that name, if it is the one that is meant. Raises CloudError."""
     return await (delete_image if isinstance(plan, ImagePlan) else delete_version)(arm, plan.id, which)

@@ -10,6 +10,7 @@ import anyio
 
 from gilder.azure.disks import DiskPlan, create_disk, delete_disk
 from gilder.azure.operations import Operation
+from gilder.azure.settling import Removal
 from gilder.azure.snapshots import SnapshotPlan, delete_snapshot, take_snapshot
 from gilder.build.leases import KEPT, LEASE
 from gilder.build.site import Site
@@ -56,7 +57,7 @@ def _deletion(site: Site, plan: DiskPlan, story: Story, *, keep: bool) -> Releas
             return
         await site.writer.must_be_gone(plan.id)
         with story.telling(Stage.CLEAN_UP, f"deleting the disk {plan.id.name}"):
-            if not await delete_disk(site.arm, plan.id, _whose(site, plan)):
+            if await delete_disk(site.arm, plan.id, _whose(site, plan)) is Removal.FOREIGN:
                 story.say(f"the disk {plan.id} that is there was made by somebody else, and stays")
 
     # What shall stay must not be removed by a recovery either.
@@ -141,7 +142,7 @@ class Snapshots:
             self._story.say(f"the snapshot stays, as skip_cleanup asks: {snapshot}")
             return
         with self._story.telling(Stage.CLEAN_UP, f"deleting the snapshot {snapshot.name}"):
-            if not await delete_snapshot(self._site.arm, snapshot, _whose(self._site, plan)):
+            if await delete_snapshot(self._site.arm, snapshot, _whose(self._site, plan)) is Removal.FOREIGN:
                 self._story.say(f"the snapshot {snapshot} that is there was made by somebody else, and stays")
         self._there.discard(snapshot)
 

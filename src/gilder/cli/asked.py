@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gilder.cli.look import Look
+from gilder.cli.places import Places
 from gilder.model.deadlines import Deadlines
 
 
@@ -14,7 +15,7 @@ class BuildOptions:
     """Of `gilder build`."""
 
     logs: Path
-    journal: Path
+    places: Places
     run: str
     parallel_builds: int
     fail_fast: bool
@@ -26,16 +27,17 @@ class BuildOptions:
     recover: bool
     deadlines: Deadlines
     look: Look
-    recovery: str
-    """The command that recovers this run."""
+
+    @property
+    def recovery(self) -> str:
+        """The command that recovers this run."""
+        return self.places.command("recover", self.run)
 
 
 @dataclass(frozen=True, slots=True)
 class DoctorOptions:
     """Of `gilder doctor`."""
 
-    local: bool
-    cloud_state: Path
+    places: Places
     logs: Path
-    journal: Path
     force: bool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand, machine_readable_option
 from gilder.cli.look import Look
 from gilder.cli.main import FAILED
-from gilder.cli.places import CLOUD_STATE, JOURNAL, cloud_options, journal_option, log_dir_option
+from gilder.cli.places import Places, cloud_options, journal_option, log_dir_option
 from gilder.cli.templates import Templates, template_options
 from gilder.model.errors import Refused, UserError
 from gilder.runtime.naming import new_run
@@ -123,7 +122,7 @@ def command(
     run = new_run()
     options = BuildOptions(
         logs=log_dir / run,
-        journal=journal,
+        places=Places(journal, cloud, cloud_state),
         run=run,
         parallel_builds=1 if debug else parallel_builds,
         fail_fast=fail_fast,
@@ -134,19 +133,10 @@ def command(
         recover=recover,
         deadlines=deadlines_of(deadline, stage_deadlines),
         look=look,
-        recovery=_recovery(run, cloud, cloud_state, journal),
     )
     state = ("--state", str(cloud_state))
     with leased(state) if cloud == "local" else nullcontext() as lease:
         ctx.exit(_built(templates, options, lease))
-
-
-def _recovery(run: str, cloud: str, cloud_state: Path, journal: Path) -> str:
-    words = ["gilder", "recover"]
-    words += ["--cloud", cloud] * (cloud != "azure") + (
-        ["--cloud-state", str(cloud_state)] if cloud_state != CLOUD_STATE else []
-    )
-    return shlex.join([*words, *(["--journal", str(journal)] if journal != JOURNAL else []), run])
 
 
 def _look(progress: str, color: bool, timestamp_ui: bool, machine_readable: bool) -> Look:

@@ -12,7 +12,7 @@ from gilder.cli.asked import DoctorOptions
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.main import BUILT, FAILED
-from gilder.cli.places import cloud_options, journal_option, log_dir_option
+from gilder.cli.places import Places, cloud_options, journal_option, log_dir_option
 from gilder.cli.templates import Templates, template_options
 
 
@@ -43,9 +43,9 @@ def command(
 
     Exits with 0 when nothing is wrong, else with 1. What could not be checked counts as not wrong.
     """
-    options = DoctorOptions(cloud == "local", cloud_state, log_dir, journal, force)
+    options = DoctorOptions(Places(journal, cloud, cloud_state), log_dir, force)
     state = ("--state", str(cloud_state))
-    with leased(state) if options.local else nullcontext() as lease:
+    with leased(state) if options.places.local else nullcontext() as lease:
         ctx.exit(_examined(templates.with_secrets(), options, lease))
 
 

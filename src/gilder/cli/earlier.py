@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 
 from gilder.cli.errand import Errand
-from gilder.cli.places import is_there
+from gilder.cli.places import Places, is_there
 from gilder.engine import Recovered, Recovery, site_on, turn_on
 from gilder.model.ids import ArmId
 from gilder.runtime.filelock import is_unlocked
@@ -16,19 +16,19 @@ from gilder.runtime.journal import Journal, RunRecord, opened
 from gilder.runtime.living import ALIVE, RUN_ID, crashed_runs, living
 
 
-async def lives_here(path: Path, vm: ArmId, alive: Path = ALIVE) -> Callable[[str], str]:
+async def lives_here(places: Places, vm: ArmId, alive: Path = ALIVE) -> Callable[[str], str]:
     """Says of a run's id why garbage collection must leave it alone: it lives on this machine, or can be recovered here.
 
-    `path` is a journal, which may be missing.
+    The journal may be missing.
     """
     crashed: set[str] = set()
-    if is_there(path):
-        async with opened(path) as journal:
+    if is_there(places.journal):
+        async with opened(places.journal) as journal:
             crashed = {run.id for run in await crashed_runs(journal, alive) if run.was_on(vm)}
 
     def why(run: str) -> str:
         if run in crashed:
-            return f"this machine's journal knows run {run}: gilder recover {run} finishes or removes it"
+            return f"this machine's journal knows run {run}; finish or remove it with: {places.command('recover', run)}"
         if not RUN_ID.fullmatch(run):
             return ""
         try:
@@ -39,14 +39,15 @@ async def lives_here(path: Path, vm: ArmId, alive: Path = ALIVE) -> Callable[[st
     return why
 
 
-async def earlier_runs_settled(journal: Journal, errand: Errand, *, first: bool) -> bool:
+async def earlier_runs_settled(journal: Journal, errand: Errand, places: Places, *, first: bool) -> bool:
     """Say what earlier runs left on this VM, or with `first` recover them; False when that failed."""
     runs = [run for run in await crashed_runs(journal) if run.was_on(errand.machine.id)]
     if not runs:
         return True
     if not first:
         for run in runs:
-            errand.tell(crash_line(run.id, len(await journal.residues(run.id))))
+            held = len(await journal.residues(run.id))
+            errand.tell(crash_line(run.id, held, places.command("recover", run.id)))
         return True
     if await recovered(runs, journal, errand):
         return True
@@ -54,11 +55,11 @@ async def earlier_runs_settled(journal: Journal, errand: Errand, *, first: bool)
     return False
 
 
-def crash_line(run: str, held: int) -> str:
-    """That a run did not end by itself, and what to do; pure."""
+def crash_line(run: str, held: int, recovery: str) -> str:
+    """That a run did not end by itself, and the command for that; pure."""
     if not held:
-        return f"run {run} was killed, and left nothing: gilder recover {run} closes its record"
-    return f"run {run} ended without giving back {held} thing{'s' if held != 1 else ''}: gilder recover {run}"
+        return f"run {run} was killed, and left nothing; close its record with: {recovery}"
+    return f"run {run} ended without giving back {held} thing{'s' if held != 1 else ''}; recover it with: {recovery}"
 
 
 async def recovered(runs: list[RunRecord], journal: Journal, errand: Errand) -> bool:

@@ -60,11 +60,11 @@ class Examination:
         tell(await checked("kernel", fitness.kernel))
         tell(await checked("namespaces", fitness.namespaces))
         tell(fitness.space("logs", self.options.logs, _LOGS))
-        if self.options.local:
-            tell(fitness.space("the embedded cloud", self.options.cloud_state, _CLOUD))
+        if self.options.places.local:
+            tell(fitness.space("the embedded cloud", self.options.places.cloud_state, _CLOUD))
 
     async def _journal(self) -> None:
-        path = self.options.journal
+        path = self.options.places.journal
         space = fitness.space("the journal", path.parent, _LOGS)
         if space.verdict is Verdict.BAD:
             self.findings.tell(space)
@@ -75,7 +75,7 @@ class Examination:
 
         async def check() -> Finding:
             async with opened(path, self.findings.redactor.text) as journal:
-                return await journal_checked(journal)
+                return await journal_checked(journal, self.options.places.command("recover"))
 
         self.findings.tell(await checked("journal", check))
 

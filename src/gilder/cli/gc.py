@@ -13,7 +13,7 @@ import click
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.main import BUILT, FAILED
-from gilder.cli.places import cloud_options, journal_option
+from gilder.cli.places import Places, cloud_options, journal_option
 
 if TYPE_CHECKING:
     from gilder.cli.errand import Errand
@@ -26,8 +26,14 @@ class GcOptions:
 
     subscription: str
     groups: tuple[str, ...]
-    journal: Path
+    places: Places
     yes: bool
+
+    def again(self) -> str:
+        """The command that deletes what these show."""
+        where = [word for group in self.groups for word in ("--resource-group", group)]
+        where += ["--subscription", self.subscription] if self.subscription else []
+        return self.places.command("gc", *where, "--yes")
 
 
 @click.command(
@@ -71,7 +77,7 @@ def command(
     Exits with 0, or with 1 when something could not be deleted.
     """
     state = ("--state", str(cloud_state))
-    options = GcOptions(subscription, groups, journal, yes)
+    options = GcOptions(subscription, groups, Places(journal, cloud, cloud_state), yes)
     with leased(state) if cloud == "local" else nullcontext() as lease:
         ctx.exit(_collected(options, lease))
 
@@ -95,11 +101,11 @@ async def _collect_here(options: GcOptions, errand: Errand) -> int:
     from gilder.engine import Collector, Here, site_on, turn_on
 
     vm = errand.machine.id
-    here = Here(vm, await lives_here(options.journal, vm))
+    here = Here(vm, await lives_here(options.places, vm))
     async with site_on(errand.cloud, errand.auth, errand.machine, "gc", errand.tell) as site:
         collector = Collector(site.arm, here, site.devices, turn_on(vm))
         found = await collector.found(options.subscription or vm.subscription, options.groups or (vm.resource_group,))
-        for line in found_lines(found, yes=options.yes):
+        for line in found_lines(found, "" if options.yes else options.again()):
             errand.show(line)
         if not options.yes or not any(one.garbage for one in found):
             return BUILT
@@ -110,8 +116,8 @@ async def _collect_here(options: GcOptions, errand: Errand) -> int:
     return FAILED if done.left else BUILT
 
 
-def found_lines(found: Sequence[Judged], *, yes: bool) -> Iterator[str]:
-    """What was found, as lines; garbage first. Pure."""
+def found_lines(found: Sequence[Judged], deletion: str) -> Iterator[str]:
+    """What was found, as lines; garbage first. `deletion` is the command that deletes it, "" when that is done. Pure."""
     if not found:
         yield "nothing with gilder's tags"
         return
@@ -120,7 +126,7 @@ def found_lines(found: Sequence[Judged], *, yes: bool) -> Iterator[str]:
         yield f"{verb}  {one.kind:8}  {one.resource.id.resource_group}/{one.resource.id.name}, {one.resource.size_gb} GiB"
         yield f"        {one.why}"
     garbage = sum(one.garbage for one in found)
-    if garbage and not yes:
-        yield f"{garbage} of {len(found)} would be deleted: gilder gc --yes does it"
+    if garbage and deletion:
+        yield f"{garbage} of {len(found)} would be deleted; do it with: {deletion}"
     elif not garbage:
         yield f"none of {len(found)} is garbage"

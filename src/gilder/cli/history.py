@@ -14,7 +14,7 @@ import click
 from gilder.cli.chart import chart
 from gilder.cli.flags import PackerCommand
 from gilder.cli.logs import log_file
-from gilder.cli.places import journal_option, log_dir_option
+from gilder.cli.places import Places, journal_option, log_dir_option
 from gilder.cli.plain import seconds
 from gilder.cli.record import Record, record, records
 from gilder.cli.timeline import Timeline
@@ -43,7 +43,7 @@ def show(run: str, journal: Path, log_dir: Path) -> None:
 
     RUN is an id from `gilder runs`, the beginning of one, or `last`.
     """
-    for line in run_lines(anyio.run(record, journal, run), log_dir):
+    for line in run_lines(anyio.run(record, journal, run), log_dir, Places(journal)):
         click.echo(line)
 
 
@@ -76,7 +76,7 @@ def run_table(found: Sequence[Record]) -> Iterator[str]:
         yield f"{one.run.id:{width}}  {_moment(one.run.started)}  {took:>6}  {one.status:11}  {_counts(one)}"
 
 
-def run_lines(one: Record, logs: Path) -> Iterator[str]:
+def run_lines(one: Record, logs: Path, places: Places) -> Iterator[str]:
     """One run in full."""
     yield f"run       {one.run.id}"
     yield f"status    {one.status}"
@@ -107,17 +107,32 @@ def run_lines(one: Record, logs: Path) -> Iterator[str]:
         yield "The cloud works on:" if one.status == "running" else "The cloud worked on, and may still:"
         yield from (f"  {operation.doing}, for {operation.build}" for operation in one.operations)
         if one.status != "running":
-            yield f"    follow it with: gilder recover {one.run.id}"
+            yield f"    follow it with: {_recovery(one, places)}"
     if one.residues:
         yield ""
-        yield "Held now:" if one.status == "running" else "Left behind:"
-        for residue in one.residues:
-            why = f" ({residue.why})" if residue.why else ""
-            yield f"  {residue.kind} {residue.name}, of {residue.build}{why}"
+        yield from _residue_lines(one, places)
+
+
+def _residue_lines(one: Record, places: Places) -> Iterator[str]:
+    held = one.status == "running"
+    yield "Held now:" if held else "Left behind:"
+    for residue in one.residues:
+        why = f" ({residue.why})" if residue.why else ""
+        yield f"  {residue.kind} {residue.name}, of {residue.build}{why}"
+        if not held:  # a living run gives it back itself: recovery refuses, and Azure's own commands would pull it away
             yield f"    remove it with: {residue.remedy}"
-        # Where Azure's own commands reach: an image that was under way may only have to be finished.
-        if one.status != "running" and not one.residues[0].remedy.startswith("gilder recover"):
-            yield f"  finish or remove all of it with: gilder recover {one.run.id}"
+    # Where Azure's own commands reach: an image that was under way may only have to be finished.
+    if not held and not one.residues[0].remedy.startswith(_RECOVER):
+        yield f"  finish or remove all of it with: {_recovery(one, places)}"
+
+
+_RECOVER = "gilder recover "
+
+
+def _recovery(one: Record, places: Places) -> str:
+    """The command that recovers a run. The journal does not say which cloud it was on, but what removes its things does."""
+    noted = (residue.remedy for residue in one.residues if residue.remedy.startswith(_RECOVER))
+    return next(noted, places.command("recover", one.run.id))
 
 
 def _counts(one: Record) -> str:

@@ -17,6 +17,7 @@ from typing import ClassVar
 import click
 
 from gilder import __version__
+from gilder.cli.descriptors import standard_ones_there
 from gilder.model.errors import GilderError, HostError, UserError
 
 BUILT, FAILED, USAGE = 0, 1, 2
@@ -94,6 +95,7 @@ _SELDOM = 100_000
 
 def main() -> None:
     """Run the command line; never returns."""
+    standard_ones_there()
     gc.set_threshold(_SELDOM, 20, 50)
     if isinstance(sys.stdout, TextIOWrapper):  # what is no text in the terminal's encoding is told as stderr tells it
         sys.stdout.reconfigure(errors="backslashreplace")

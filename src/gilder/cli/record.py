@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gilder.cli.places import is_there
+from gilder.cli.places import Places, is_there
 from gilder.model.errors import UserError
 from gilder.model.events import WAITING_FOR
 from gilder.runtime.journal import (
@@ -96,7 +96,7 @@ async def record(path: Path, name: str) -> Record:
             f"there is no journal {path}", hint="name another with --journal; it is written by gilder build"
         )
     async with opened_to_read(path) as journal:
-        run = meant(await journal.runs(), name)
+        run = meant(await journal.runs(), name, Places(path).command("runs"))
         return await _whole(journal, run)
 
 
@@ -111,8 +111,11 @@ async def _whole(journal: Journal, run: RunRecord) -> Record:
     )
 
 
-def meant(runs: Sequence[RunRecord], name: str) -> RunRecord:
-    """The run that is meant; raises UserError when there is none, or more than one."""
+def meant(runs: Sequence[RunRecord], name: str, listing: str) -> RunRecord:
+    """The run that is meant: its id, a beginning of it, or `last`. Raises UserError when there is none, or more than one.
+
+    `listing` is the command that lists them.
+    """
     if not runs:
         raise UserError("the journal knows no run yet")
     if name == "last":
@@ -123,5 +126,5 @@ def meant(runs: Sequence[RunRecord], name: str) -> RunRecord:
     if found:
         ids = ", ".join(run.id for run in found[-5:])
         raise UserError(f'{len(found)} runs begin with "{name}"', hint=f"the latest are {ids}")
-    otherwise = "`gilder runs` lists them"
+    otherwise = f"list them with: {listing}"
     raise UserError(f'there is no run "{name}"', hint=did_you_mean(name, [run.id for run in runs], otherwise=otherwise))

@@ -10,7 +10,7 @@ import click
 from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.main import BUILT, FAILED
-from gilder.cli.places import cloud_options, is_there, journal_option
+from gilder.cli.places import Places, cloud_options, is_there, journal_option
 from gilder.model.errors import Refused, UserError
 
 
@@ -22,6 +22,8 @@ from gilder.model.errors import Refused, UserError
 def command(ctx: click.Context, run: str | None, cloud: str, cloud_state: Path, journal: Path) -> None:
     """Finish or remove what killed runs left, all of them or only RUN.
 
+    RUN is an id from `gilder runs`, the beginning of one, or `last`.
+
     Images that the cloud still works on are waited for, images whose snapshot is there are published, and the rest is
     removed: attachments, snapshots, disks. May be interrupted and called again. Runs that still live are not touched.
 
@@ -32,46 +34,47 @@ def command(ctx: click.Context, run: str | None, cloud: str, cloud_state: Path, 
         raise UserError(f"there is no journal {journal}", hint="name it with --journal")
     state = ("--state", str(cloud_state))
     with leased(state) if cloud == "local" else nullcontext() as lease:
-        ctx.exit(_recovered(run, journal, lease))
+        ctx.exit(_recovered(run, Places(journal, cloud, cloud_state), lease))
 
 
-def _recovered(run: str | None, journal: Path, lease: Lease | None) -> int:
+def _recovered(run: str | None, places: Places, lease: Lease | None) -> int:
     # Imported here: the Azure SDK takes its time, and the embedded cloud starts meanwhile.
     import anyio
 
-    return anyio.run(_recover, run, journal, lease)
+    return anyio.run(_recover, run, places, lease)
 
 
-async def _recover(name: str | None, path: Path, lease: Lease | None) -> int:
+async def _recover(name: str | None, places: Places, lease: Lease | None) -> int:
     from gilder.cli.earlier import recovered
     from gilder.cli.errand import errand
+    from gilder.cli.record import meant
     from gilder.runtime.journal import opened
     from gilder.runtime.living import crashed_runs, is_alive
 
-    async with opened(path) as journal:
-        crashed = await crashed_runs(journal)
-        runs = [run for run in crashed if name is None or run.id == name]
-        if name is not None and not runs:
-            known = {run.id: run for run in await journal.runs()}
-            if name not in known:
-                raise UserError(f"the journal knows no run {name}", hint="list them with: gilder runs")
-            if is_alive(known[name], path):
+    async with opened(places.journal) as journal:
+        runs = await crashed_runs(journal)
+        if name is not None:
+            wanted = meant(await journal.runs(), name, places.command("runs"))
+            runs = [run for run in runs if run.id == wanted.id]
+            if not runs and is_alive(wanted, journal.path):
                 raise Refused(
-                    f"run {name} still lives, and gives back what it holds", hint="let it end, or end it first"
+                    f"run {wanted.id} still lives, and gives back what it holds", hint="let it end, or end it first"
                 )
-            click.echo(f"run {name} left nothing")
-            return BUILT
+            if not runs:
+                click.echo(f"run {wanted.id} left nothing")
+                return BUILT
         if not runs:
             click.echo("nothing to recover")
             return BUILT
     # Opened again, now that it is known what is secret: it is told why something is left.
-    async with errand(lease) as here, opened(path, here.redactor.text) as journal:
+    async with errand(lease) as here, opened(places.journal, here.redactor.text) as journal:
         own = [run for run in runs if run.was_on(here.machine.id)]
         for run in runs:
             if run not in own:
-                here.tell(f"run {run.id} was on the VM {run.vm}: recover it there, or when that is gone use gilder gc")
+                there = f"run {run.id} was on the VM {run.vm}: recover it there, or when that is gone use"
+                here.tell(f"{there}: {places.command('gc')}")
         if not own and name is not None:
-            raise Refused(f"run {name} was on another VM than this one, {here.machine.id}")
+            raise Refused(f"run {runs[0].id} was on another VM than this one, {here.machine.id}")
         clean = await recovered(own, journal, here)
     click.echo(last_word(len(own), clean=clean))
     return BUILT if clean else FAILED

@@ -66,9 +66,9 @@ def _warn(text: str) -> None:
 
 async def _built(work: _Work, lease: Lease | None, start: float) -> int:
     options, hide = work.options, work.redactor.text
-    async with opened(options.journal, hide) as journal, living(options.run, options.journal):
+    async with opened(options.places.journal, hide) as journal, living(options.run, journal.path):
         here = Errand(work.cloud, work.auth, work.machine, work.redactor)
-        if not await earlier_runs_settled(journal, here, first=options.recover):
+        if not await earlier_runs_settled(journal, here, options.places, first=options.recover):
             return FAILED
         with LogFiles(options.logs) as logs, EventLog(options.logs) as events:
             outcomes, interrupted = await work.done(journal, logs, events, lease)

@@ -179,7 +179,7 @@ def _twice(names: Sequence[str]) -> Iterator[Diagnostic]:
 def _files(name: str) -> Iterator[TemplateFile]:
     if name == "-":
         yield TemplateFile("<stdin>", sys.stdin.read())
-    elif Path(name).is_dir():
+    elif name and Path(name).is_dir():  # "" would be the working directory
         yield from _directory(Path(name))
     else:
         yield TemplateFile(name, _text(name))
@@ -226,6 +226,8 @@ def _is_template(path: Path, text: str) -> bool:
 
 
 def _text(name: str) -> str:
+    if not name:
+        raise UserError("the name of a file is empty")
     try:
         return Path(name).read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -151,10 +151,10 @@ async def _builds(site: Site, specs: Sequence[BuildSpec], tell: Tell) -> None:
         tell(await checked(f"build {spec.name}", plan, arm=site.arm))
 
 
-async def journal_checked(journal: Journal) -> Finding:
-    """Whether earlier runs left something."""
+async def journal_checked(journal: Journal, recovery: str) -> Finding:
+    """Whether earlier runs left something; `recovery` is the command that recovers them."""
     runs = await crashed_runs(journal)
     if not runs:
         return good("journal", "earlier runs left nothing")
     names = ", ".join(run.id for run in runs)
-    return bad("journal", f"ended without giving everything back: {names}", "gilder recover finishes or removes it")
+    return bad("journal", f"ended without giving everything back: {names}", f"finish or remove it with: {recovery}")

@@ -13,7 +13,7 @@ import anyio
 from gilder.azure.arm import Arm
 from gilder.azure.images import ImagePlan
 from gilder.azure.operations import Begun, Operation, Usual, looks
-from gilder.azure.settling import LOOK_AGAIN, Product, surely
+from gilder.azure.settling import LOOK_AGAIN, Product, Removal, surely
 from gilder.azure.snapshots import snapshot_state
 from gilder.build.products import ProductPlan, create_product, delete_product, product_made, snapshots_of
 from gilder.engine.patience import PATIENCE, in_time
@@ -31,6 +31,8 @@ class End(Enum):
 
     PUBLISHED = auto()
     REMOVED = auto()
+    ABSENT = auto()
+    """Neither it nor anything that it could be made of was there."""
     NOT_OURS = auto()
     """Somebody else made a thing of that name: it is neither counted nor touched."""
 
@@ -67,17 +69,18 @@ async def _ended(
     say: Callable[[str], None],
 ) -> End:
     """Do what is left to be done about `product`, which is what there is now of that name."""
+    gone = End.ABSENT
     old = product is not None and not operations and product.mark == plan.replaces
     if product is not None and not old:
         if not product.of(plan.snapshot):
             return End.NOT_OURS
         if product.state == "Succeeded":
             return End.PUBLISHED
-        await _removed(arm, plan)
+        gone = await _removed(arm, plan)
     if not await _snapshots_there(arm, plan, tags):
         if plan.replaces and not old:
             say(f"what {plan.id} was before is gone, as -force asked, and so is the snapshot of what was to replace it")
-        return End.NOT_OURS if old else End.REMOVED
+        return End.NOT_OURS if old else gone
     if old:
         say(f"replacing {plan.id.name}, as -force asked")
         await delete_product(arm, plan, lambda made: made.mark == plan.replaces)
@@ -90,8 +93,8 @@ async def _ended(
         say(f"{plan.id.name} cannot be published: {error.message}")
         if plan.replaces:
             say(f"what {plan.id} was before is gone, as -force asked")
-        await _removed(arm, plan)
-        return End.REMOVED
+        again = await _removed(arm, plan)
+        return gone if again is End.ABSENT else again
     return End.PUBLISHED
 
 
@@ -173,5 +176,6 @@ async def _snapshots_there(arm: Arm, plan: ProductPlan, tags: Mapping[str, str])
     return True
 
 
-async def _removed(arm: Arm, plan: ProductPlan) -> None:
-    await delete_product(arm, plan, lambda made: made.of(plan.snapshot))
+async def _removed(arm: Arm, plan: ProductPlan) -> End:
+    done = await delete_product(arm, plan, lambda made: made.of(plan.snapshot))
+    return End.REMOVED if done is Removal.DONE else End.ABSENT

@@ -15,7 +15,7 @@ import anyio
 from gilder.azure.arm import Arm
 from gilder.azure.disks import delete_disk
 from gilder.azure.labels import Labelled, labelled, read_labelled
-from gilder.azure.settling import sought
+from gilder.azure.settling import Removal, sought
 from gilder.azure.snapshots import delete_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM
 from gilder.engine.patience import in_time
@@ -206,7 +206,7 @@ class Collector:
                 if (now := await self._still(resource)) is None:
                     return
                 delete = delete_disk if resource.is_type("disks") else delete_snapshot
-                if not await in_time(delete(self._arm, resource, now.tags)):
+                if await in_time(delete(self._arm, resource, now.tags)) is Removal.FOREIGN:
                     self._left.append((resource, "its tags have changed"))
                     return
             except GilderError as error:

@@ -14,6 +14,7 @@ import anyio
 from gilder.azure.arm import Arm
 from gilder.azure.disks import delete_disk
 from gilder.azure.operations import Begun, Operation
+from gilder.azure.settling import Removal
 from gilder.azure.snapshots import delete_snapshot
 from gilder.build.leases import Leases, renewed
 from gilder.build.products import ProductPlan, plan_from, snapshots_of
@@ -27,8 +28,8 @@ from gilder.runtime.journal import Journal, ResidueRecord, RunRecord
 from gilder.slots.devices import SlotDevices
 from gilder.slots.leftovers import Detached, detach_leftovers
 
-Delete = Callable[[Arm, ArmId, Mapping[str, str]], Awaitable[bool]]
-"""Deletes a resource that carries these tags; False when what is there does not."""
+Delete = Callable[[Arm, ArmId, Mapping[str, str]], Awaitable[Removal]]
+"""Deletes a resource that carries these tags."""
 
 _PRODUCTS = ("image", "image version")
 """Kinds of what a build is for; everything else is temporary."""
@@ -123,6 +124,8 @@ class Recovery:
                 await self._journal.kept(residue.id)
             case End.REMOVED:
                 await self._gone(residue)
+            case End.ABSENT:
+                await self._absent(residue)
             case End.NOT_OURS:
                 await self._foreign(residue)
 
@@ -177,7 +180,7 @@ class Recovery:
         try:
             found = await detach_leftovers(self._arm, self._vm, self._devices, wanted, self._turn)
         except GilderError as error:
-            found = Detached(dict.fromkeys(wanted, error), frozenset())
+            found = Detached(dict.fromkeys(wanted, error))
         free, why = [], {}
         for residue in residues:
             disk = ArmId.parse(residue.handle)
@@ -186,7 +189,7 @@ class Recovery:
             elif disk in found.foreign:
                 await self._foreign(residue)
             elif residue.kind == "attachment":
-                await self._gone(residue)
+                await (self._gone if disk in found.detached else self._absent)(residue)
             else:
                 free.append(residue)
         return free, why
@@ -194,14 +197,15 @@ class Recovery:
     async def _all(self, residues: Sequence[ResidueRecord], delete: Delete) -> dict[int, GilderError]:
         """Delete these; by number what could not be deleted, and why."""
         why: dict[int, GilderError] = {}
+        told = {Removal.DONE: self._gone, Removal.ABSENT: self._absent, Removal.FOREIGN: self._foreign}
 
         async def remove(residue: ResidueRecord) -> None:
             try:
-                gone = await in_time(delete(self._arm, ArmId.parse(residue.handle), _tags(residue)))
+                done = await in_time(delete(self._arm, ArmId.parse(residue.handle), _tags(residue)))
             except GilderError as error:
                 why[residue.id] = error
             else:
-                await (self._gone if gone else self._foreign)(residue)
+                await told[done](residue)
 
         async with anyio.create_task_group() as group:
             for residue in residues:
@@ -210,6 +214,11 @@ class Recovery:
 
     async def _gone(self, residue: ResidueRecord) -> None:
         self._removed.append(f"{residue.kind} {residue.name}")
+        await self._journal.released(residue.id)
+
+    async def _absent(self, residue: ResidueRecord) -> None:
+        """What was noted before it was begun may never have been: that it was removed would be untrue."""
+        self._say(f"{residue.build}: there is no {residue.kind} {residue.name}, so nothing of it is removed")
         await self._journal.released(residue.id)
 
     async def _foreign(self, residue: ResidueRecord) -> None:

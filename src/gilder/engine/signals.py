@@ -15,7 +15,8 @@ from typing import NoReturn
 
 import anyio
 
-from gilder.runtime.release import MemoryLedger, Patience
+from gilder.host.sandbox import KIND as SANDBOX
+from gilder.runtime.release import Entry, MemoryLedger, Patience
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask to stop."""
@@ -98,14 +99,22 @@ class Stopping:
         # Whatever the signal came into the middle of, and however stuck that is, the kernel ends it then.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(math.ceil(2 * _LAST_WORDS))
-        self._say(f"{name}: leaving; this is left behind:")
-        held = [entry for ledger in self._ledgers for entry in ledger.held]
+        held = [entry for ledger in self._ledgers for entry in ledger.held if _outlives(entry)]
+        self._say(f"{name}: leaving; this is left behind:" if held else f"{name}: leaving; nothing is left behind")
         for entry in held:
             self._say(f"  {entry}; remove it with: {entry.remedy}")
         if held and self._recovery:
             self._say(f"  all of it: {self._recovery}")
         self._flush(_LAST_WORDS)
         os._exit(1)
+
+
+def _outlives(entry: Entry) -> bool:
+    """Whether a thing stays when gilder's process ends: its sandboxes do not, with their mounts, files and processes.
+
+    Those were named too, with commands that failed a moment later.
+    """
+    return entry.kind != SANDBOX and not entry.goes_with
 
 
 @contextmanager

@@ -33,6 +33,9 @@ VOLUMES = Path("/mnt/packer-amazon-chroot-volumes")
 """Where builds mount their disks by default: inside a sandbox an own tmpfs, for a mount point that other namespaces can
 see can be removed by them, which silently unmounts what is mounted there."""
 
+KIND = "sandbox"
+"""What it is called in a ledger."""
+
 KEEPER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")))
 """The program that works inside, isolated from what a user has installed."""
 _LONGEST_ANSWER = 256 * 2**20
@@ -234,7 +237,7 @@ async def sandbox(
             raise HostError(f"the programs that make {name}'s sandbox cannot be ended: {', '.join(stuck)}")
 
     remedy = f"pkill -KILL -f 'keeper.py keep .* {mark}$'"
-    async with releasing(ledger, Release("sandbox", name, remedy, undo, within=30)):
+    async with releasing(ledger, Release(KIND, name, remedy, undo, within=30)):
         process = await start(
             ["setpriv", "--pdeathsig=KILL", "unshare", *spaces, "--", *keeper], ["unshare", *spaces], talks=True
         )

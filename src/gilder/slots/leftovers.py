@@ -42,10 +42,11 @@ _TRIES = 6
 @dataclass(frozen=True, slots=True)
 class Detached:
     """What became of leftovers. This VM has none of them any more but those `refused`, with the reason, and those that are
-    `foreign`: somebody else made them under the same name, and they were not touched."""
+    `foreign`: somebody else made them under the same name, and they were not touched. `detached` are those it had."""
 
     refused: Mapping[ArmId, GilderError]
-    foreign: frozenset[ArmId]
+    foreign: frozenset[ArmId] = frozenset()
+    detached: frozenset[ArmId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ async def detach_leftovers(
                     refused[disk] = Refused(f"the VM {vm.name} still lists the disk {disk.name}")
                 elif (entry := sight.view.lists(disk)) is not None:
                     await wait_gone(devices, entry.lun, 10.0)
-    return Detached(refused, frozenset(foreign))
+    return Detached(refused, frozenset(foreign), frozenset(free) - refused.keys())
 
 
 async def _agreed(arm: Arm, vm: ArmId, disks: Sequence[ArmId]) -> _Sight:
