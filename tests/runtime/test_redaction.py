@@ -64,6 +64,8 @@ SPELLED: dict[str, Callable[[str], str]] = {
     "HEXADECIMAL": lambda secret: secret.encode().hex().upper(),
     "percent": quote,
     "percent, all": lambda secret: quote(secret, safe=""),
+    "percent, by encodeURIComponent": lambda secret: quote(secret, safe="!'()*"),
+    "percent, by encodeURI": lambda secret: quote(secret, safe=";,/?:@&=+$-_.!~*'()#"),
     "JSON": lambda secret: json.dumps(secret)[1:-1],
     "JSON in UTF-8": lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1],
     "Python": lambda secret: repr(secret)[1:-1],
