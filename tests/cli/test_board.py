@@ -321,6 +321,9 @@ def test_while_azure_throttles_the_pace_tells_the_end() -> None:
 
 def test_nothing_moves_the_cursor() -> None:
     assert visible("\x1b[2K\x1b]0;title\x07\tprogress \x1b[1;31m50%\x9b\x1b[0m") == "progress 50%"
+    assert (
+        visible("\x1b7\x1bP+q544e\x1b\\\x1b]8;;https://a/\x1b\\done\x1b(B\x1b[m in\x1b8 1 s\x1b]0;ti") == "done in 1 s"
+    )
 
 
 names = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable() and bool(text.strip()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ for name in ("PASSWORD", "KEY", "ARM"):
     for before in (b"", b"1", b"12"):
         print("base64", base64.b64encode(before + data + b" and so on").decode(), data.hex(), file=sys.stderr)
     print(base64.encodebytes(data * 3).decode())
+    bold, normal = chr(27) + "[1m", chr(27) + "[0m"
+    print("coloured", "".join(f"{bold}{c}{normal}{chr(0)}" for c in secret.splitlines()[0]))
     # gilder cuts lines of 65,536 characters: here, within the secret
     print("." * (65536 - 7) + secret.splitlines()[0] + "." * 70000)
     sys.stdout.flush()
@@ -58,6 +61,10 @@ def _leaks(gilder: Program, ended: Ended) -> list[str]:
     """Where a secret shows, in any spelling, in anything that gilder wrote."""
     files = [*gilder.logs.rglob("*"), *gilder.folder.glob("journal.sqlite*")]
     written = {str(file): file.read_bytes() for file in files if file.is_file()}
+    # As a terminal shows it, and what reads JSON.
+    for name, data in list(written.items()):
+        bare = re.sub(rb"(?:\x1b|\\u001b)\[[01]m|\0|\\u0000", b"", data)
+        written |= {f"{name}, bare": bare}
     written |= {"stdout": ended.out.encode(), "stderr": ended.err.encode()}
     assert any(name.endswith("events.jsonl") for name in written)
     assert any(name.endswith("journal.sqlite") for name in written)

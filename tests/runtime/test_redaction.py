@@ -8,7 +8,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from random import Random
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -17,7 +17,9 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from gilder.cli.view import visible
 from gilder.model.events import Event, Finished, LeftBehind, OutputLine, Said, Stage, StageStarted
+from gilder.runtime.bare import bare
 from gilder.runtime.redaction import MASK, Redactor, Stream, redacted
 from gilder.runtime.spellings import spellings as forms_of
 
@@ -62,6 +64,8 @@ SPELLED: dict[str, Callable[[str], str]] = {
     "HEXADECIMAL": lambda secret: secret.encode().hex().upper(),
     "percent": quote,
     "percent, all": lambda secret: quote(secret, safe=""),
+    "percent, by encodeURIComponent": lambda secret: quote(secret, safe="!'()*"),
+    "percent, by encodeURI": lambda secret: quote(secret, safe=";,/?:@&=+$-_.!~*'()#"),
     "JSON": lambda secret: json.dumps(secret)[1:-1],
     "JSON in UTF-8": lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1],
     "Python": lambda secret: repr(secret)[1:-1],
@@ -155,6 +159,118 @@ def _ends_in(line: str, form: str) -> bool:
     return (len(line) >= 8 and line in form) or any(line.endswith(a) or line.startswith(b) for a, b in parts)
 
 
+UNSEEN = [
+    "\x1b[1m",
+    "\x1b[38;2;255;0;128m",
+    "\x1b[m\x1b[K",  # grep --color
+    "\x1b(B\x1b[m",  # tput sgr0
+    "\x1b]0;a title\x07",
+    "\x1b]8;;https://example.org/\x1b\\",
+    "\x1bP+q544e\x1b\\",
+    "\x1b7",
+    "\x1b[0m\0",
+    "\0",
+    "\a",
+    "\x7f",
+]
+printable = st.text(
+    st.characters(max_codepoint=0x2FFFF, exclude_categories=["Cc", "Cs"], exclude_characters=_AROUND),
+    min_size=4,
+    max_size=30,
+).filter(lambda text: len(text.strip()) >= 4 and text not in MASK and MASK not in text)
+unseen = st.lists(st.sampled_from(["", *UNSEEN]), max_size=60)
+
+
+def _with(text: str, between: list[str]) -> str:
+    """The text with these between its characters, as far as they go."""
+    return "".join(c + filling for c, filling in zip_longest(text, between[: len(text) - 1], fillvalue=""))
+
+
+@given(printable, spellings, texts, texts, unseen, st.lists(st.integers(0, 600), max_size=12))
+@settings(max_examples=400, deadline=None)
+def test_no_escape_nor_nul_within_a_secret_shows_it(
+    secret: str, spelling: str, before: str, after: str, between: list[str], cuts: list[int]
+) -> None:
+    spelled = SPELLED[spelling](secret)
+    assume(spelled not in MASK)
+    text = before + _with(spelled, between) + after
+    redactor = Redactor([secret])
+    stream = Stream(redactor)
+    places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    streamed = "".join([*(stream.feed(text[a:b]) for a, b in pairwise(places)), stream.rest()])
+    for shown in (redactor.text(text), streamed, *_shown([text], secret)):
+        assert spelled not in bare(shown).text
+        assert spelled not in visible(shown)
+        assert spelled not in shown.replace("\0", "")
+        assert MASK in shown
+
+
+@given(st.text("abc_\x1b[]0;m\x07\x08\0(B \n\r\\", max_size=60), st.data())
+def test_what_is_bare_is_the_text_at_the_places_it_names(text: str, data: st.DataObject) -> None:
+    seen = bare(text)
+    places = [seen.place(at) for at in range(len(seen.text))]
+    assert places == sorted(set(places))
+    assert "".join(text[place] for place in places) == seen.text
+    if places:
+        start = data.draw(st.integers(0, len(places) - 1))
+        stop = data.draw(st.integers(start + 1, len(places)))
+        [(a, b)] = seen.back([(start, stop)])
+        assert seen.text[start:stop] in bare(text[a:b]).text
+
+
+def test_a_secret_in_colours_is_hidden() -> None:
+    secret = "s3cr3t!Pa55 w&rd/xyz"
+    lines = ["a \x1b[1ms3cr3t\x1b[0m!Pa55 w&rd/xyz b", "'s3cr3t!\x1b[31mPa55 w&rd\x1b[0m/xyz'", "\0".join(f"{secret}!")]
+    assert _shown(lines, secret) == [f"a \x1b[1m{MASK} b", f"'{MASK}'", f"{MASK}\0!"]
+    assert Redactor([secret]).text("\n".join(lines)) == "\n".join(_shown(lines, secret))
+
+
+def test_a_secret_printed_to_be_bold_or_underlined_is_hidden() -> None:
+    """With the last character too, which stands once more after it; and when it comes in pieces, be it the longest form."""
+    for form in ("hunter22", max(forms_of("hunter22"), key=len)):
+        bold, underlined = "".join(f"{c}\b{c}" for c in form), "".join(f"_\b{c}" for c in form)
+        for text, expected in ((f"a {bold} b", f"a {MASK} b"), (f"a {underlined} b", f"a _\b{MASK} b")):
+            assert _shown([text], "hunter22") == [expected]
+            stream = Stream(Redactor(["hunter22"]))
+            for cut in range(len(text)):
+                assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.rest() == expected
+
+
+def test_a_secret_whose_last_character_is_taken_back_is_hidden() -> None:
+    """As what asks for a password does; an underscore is no underlining then."""
+    for secret in ("hunter22", "hunter_"):
+        spelled = f"hunt\x1b[1m{secret[4:]}"
+        assert _shown([f"{spelled}\b \b"], secret) == [f"{MASK}\b \b"]
+
+
+def test_a_secret_around_a_long_title_is_hidden_wherever_that_is_cut() -> None:
+    text = f"a hunt\x1b]0;{'title' * 100}\x07er22 b"
+    for size in (1, 100, 400):
+        stream = Stream(Redactor(["hunter22"]))
+        chunks = [text[at : at + size] for at in range(0, len(text), size)]
+        assert "".join(map(stream.feed, chunks)) + stream.rest() == f"a {MASK} b"
+
+
+def test_a_link_hides_what_is_in_it() -> None:
+    link = "\x1b]8;;https://me:hunter22@example.org/\x1b\\the \x1b[1msite\x1b]8;;\x1b\\"
+    assert _shown([link], "hunter22") == [link.replace("hunter22", MASK)]
+
+
+def test_a_secret_with_escapes_in_itself_is_hidden_without_them_too() -> None:
+    assert _shown(["a hunter22 b", "a \x1b[1mhunter\x1b[m22 b"], "\x1b[1mhunter\x1b[m22") == [f"a {MASK} b"] * 2
+
+
+def test_a_stream_holds_no_more_than_so_many_unseen_characters() -> None:
+    """An escape that does not end, and NUL bytes alone: both may be followed by the rest of a secret."""
+    for begin, endless in (("hunter", "\0"), ("hunter\x1b]0;", "x")):
+        stream = Stream(Redactor(["hunter22"]))
+        start = time.process_time()
+        shown = stream.feed(begin) + "".join(stream.feed(endless * 65536) for _ in range(40))
+        assert len(shown) > 38 * 65536
+        assert shown + stream.rest() == begin + endless * 65536 * 40
+        assert time.process_time() - start < 2, "a tenth of what was measured"
+
+
 KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nAQEFAASCBKcwggSjAgEAAoIB\nq1w2\n-----END KEY-----\n"
 
 
@@ -171,12 +287,19 @@ def test_each_line_of_a_key_is_hidden_and_the_short_ones_after_them() -> None:
     assert shown == [MASK, MASK, MASK, MASK, MASK, "done"]
 
 
+def test_each_line_of_a_key_is_hidden_in_a_coloured_difference() -> None:
+    shown = _shown([*(f"\x1b[32m{line}\x1b[m" for line in KEY.splitlines()), "done"], KEY)
+    assert shown == [*[f"\x1b[32m{MASK}\x1b[m"] * 5, "done"]
+
+
 def test_a_wrapped_encoding_is_hidden_to_its_last_line() -> None:
     wrapped = base64.encodebytes(b"user: me, secret: " + KEY.encode() + b" and so on").decode().splitlines()
     shown = _shown(wrapped, KEY)
     middle = base64.b64encode(KEY.encode()).decode()
     assert len(shown) == len(wrapped)
     assert not [line for line in shown if len(line) >= 40]
+    coloured = [f"\x1b[32m{line}\x1b[m" for line in wrapped]
+    assert _shown(coloured, KEY) == [f"\x1b[32m{line}\x1b[m" for line in shown]
     assert _shown([middle[:50], middle[50:-3], middle[-3:], "abc"], KEY) == [MASK, MASK, MASK, "abc"]
 
 
@@ -184,6 +307,8 @@ def test_an_error_whose_lines_cut_a_secret_hides_it() -> None:
     redactor = Redactor(["hunter22-and-more"])
     assert redactor.text("failed:\n    hunt\n    er22-and-more") == f"failed:\n    {MASK}"
     assert redactor.text(repr("failed:\n    hunt\n    er22-and-more")) == f"'failed:\\n    {MASK}'"
+    coloured = "failed:\n    \x1b[31mhunt\x1b[m\n    \x1b[31mer22-and-\x1b[1mmore\x1b[m"
+    assert redactor.text(coloured) == f"failed:\n    \x1b[31m{MASK}\x1b[m"
     assert redactor.text("its last lines:\n  r22-and-more\nbye") == f"its last lines:\n  {MASK}\nbye"
 
 
@@ -270,3 +395,14 @@ def test_many_lines_pass_quickly() -> None:
     for _ in range(20_000):
         sink(line)
     assert time.process_time() - start < 2, "a tenth of what was measured: 160,000 lines in a second"
+
+
+def test_many_coloured_lines_and_long_ones_full_of_escapes_pass_quickly() -> None:
+    sink = redacted(lambda event: None, Redactor(["S3cr3t~value.of.a_client", "hunter2!x'y"]), 65536)
+    line = "\x1b[32mGet:17\x1b[0m http://deb.debian.org/debian \x1b[1mbookworm\x1b[0m/main amd64 libc6 2.36-9"
+    start = time.process_time()
+    for _ in range(10_000):
+        sink(OutputLine(build="web", at=0, text=line))
+    for text in ("\x1b]" * 32_768, "\x1b[38;2;255;255;255mx\x1b[0m" * 2_700, "x\0" * 32_768, "\x1b[1;" * 16_384):
+        sink(OutputLine(build="web", at=0, text=text))
+    assert time.process_time() - start < 4, "a tenth of what was measured"

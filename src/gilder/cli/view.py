@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -10,9 +9,8 @@ from enum import StrEnum
 from gilder.model.effort import Effort
 from gilder.model.events import Event, Finished, LeftBehind, OutputLine, Said, StageFinished, StageStarted, Waiting
 from gilder.model.gauges import Gauges
+from gilder.runtime.bare import ESCAPES
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-"""ECMA-48 control sequences (CSI), operating-system commands (OSC) and two-byte escapes."""
 _CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029), " ")
 
 
@@ -142,4 +140,4 @@ def _left(row: Row, event: StageFinished) -> Row:
 
 def visible(text: str) -> str:
     """A line of output without what moves a cursor or changes colours."""
-    return _ESCAPES.sub("", text).translate(_CONTROLS).strip()
+    return ESCAPES.sub("", text).translate(_CONTROLS).strip()

@@ -2,18 +2,20 @@
 
 A secret is hidden as it is, in base64 (both alphabets, wherever it begins in what was encoded, with and without
 padding), in hexadecimal, percent-encoded, escaped as in JSON, YAML, XML and Python, quoted for a shell, and in part: each
-of its longer lines, and eight or more characters of it at a break between lines.
+of its longer lines, and eight or more characters of it at a break between lines. All of that also where terminal escapes
+or NUL bytes stand within: who looks at it, and gilder itself before it shows a line, takes them out afterwards.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from operator import methodcaller
 from typing import Any
 
 from gilder.model.events import Event, OutputLine, Sink
+from gilder.runtime.bare import Span, bare
 from gilder.runtime.spellings import spellings
 
 MASK = "<sensitive>"
@@ -28,8 +30,8 @@ _BEGIN = 16
 """Characters by which a form is looked for; whether the rest of it is there is seen then."""
 _PIECE, _STEP = 5, 4
 """Characters of a piece of a form, and between the begins of two; together one more than PART."""
-
-Span = tuple[int, int]
+_UNSEEN = 64 * 1024
+"""Characters that a stream holds beyond the longest form: without an end, escapes and NUL bytes would fill the memory."""
 
 
 class Redactor:
@@ -63,7 +65,7 @@ class Redactor:
             return text
         spans = self.spans(text)
         if _BREAK.search(text):
-            spans += self._across_breaks(text)
+            spans += _seen(text, self._across_breaks)
             start = 0
             for end in [*(found.start() for found in re.finditer("\n", text)), len(text)]:
                 spans += [(start + a, start + b) for a, b in self.parts(text[start:end])]
@@ -79,19 +81,22 @@ class Redactor:
 
     def spans(self, text: str) -> list[Span]:
         """Where whole secrets are; spans may overlap."""
-        return self._whole.found(text)
+        return _seen(text, self._whole.found)
 
     def parts(self, line: str) -> list[Span]:
         """Where a line begins or ends with a part of a secret, or is one."""
+        return _seen(line, self._parts)
+
+    def _parts(self, line: str) -> list[Span]:
         spans: list[Span] = []
-        bare, stripped = line.rstrip(), line.strip()
+        ended, stripped = line.rstrip(), line.strip()
         skipped = len(line) - len(line.lstrip())
         if self._may_be_part(stripped) and any(stripped in form for form in self._flat):
-            return [(skipped, len(bare))]
+            return [(skipped, len(ended))]
         # No part is longer than the longest form: of a long line only its ends are looked at.
-        for start, _ in self._heads.found(bare, len(bare) - self.longest):
-            if any(map(methodcaller("startswith", bare[start:]), self._flat)):
-                spans.append((start, len(bare)))
+        for start, _ in self._heads.found(ended, len(ended) - self.longest):
+            if any(map(methodcaller("startswith", ended[start:]), self._flat)):
+                spans.append((start, len(ended)))
                 break
         for _, end in reversed(self._tails.found(line[: skipped + self.longest])):
             if any(map(methodcaller("endswith", line[skipped:end]), self._flat)):
@@ -135,10 +140,15 @@ class Stream:
     def feed(self, chunk: str) -> str:
         """What can be shown after this chunk."""
         text = self._held + chunk
-        # A secret that begins before `known` is wholly here.
-        known = max(0, len(text) - self._redactor.longest + 1)
-        spans = [span for span in self._redactor.spans(text) if span[0] < known]
-        known = max([known, *(end for _, end in spans)])
+        shown, longest = bare(text), self._redactor.longest
+        # A secret that begins before `known` is wholly here. The last character may go yet: printed again, it is bold.
+        known = shown.place(len(shown.text) - longest) if len(shown.text) > longest else 0
+        known = max(known, len(text) - longest - _UNSEEN)
+        spans = []
+        for span in sorted(self._redactor.spans(text)):
+            if span[0] < known:
+                spans.append(span)
+                known = max(known, span[1])
         self._held = text[known:]
         return _masked(text[:known], spans)
 
@@ -175,14 +185,16 @@ class _Lines:
 
     def _line(self, text: str) -> str:
         spans = self._redactor.spans(text) + self._redactor.parts(text)
+        shown = bare(text)
+        line = shown.text
         rests: set[str] = set()
         for rest in self._rests:
-            if text.startswith(rest):
-                spans.append((0, len(rest)))
-            elif text and rest.startswith(text):
-                spans.append((0, len(text)))
-                rests.add(rest[len(text) :])
-        self._rests = (*rests, *self._redactor.rests(text)) if spans else ()
+            if line.startswith(rest):
+                spans += shown.back([(0, len(rest))])
+            elif line and rest.startswith(line):
+                spans += shown.back([(0, len(line))])
+                rests.add(rest[len(line) :])
+        self._rests = (*rests, *self._redactor.rests(line)) if spans else ()
         return _masked(text, spans)
 
 
@@ -221,6 +233,7 @@ def _forms(secrets: Iterable[str]) -> dict[str, None]:
     for secret in secrets:
         lines = [line.strip() for line in secret.splitlines()]
         wanted = [secret, secret.strip(), *(line for line in lines if len(line) >= PART)]
+        wanted += [bare(value).text for value in wanted]  # as it looks when what a terminal does not show is in itself
         for value in dict.fromkeys(wanted):
             if len(value) >= SHORTEST:
                 forms |= dict.fromkeys(form for form in spellings(value) if len(form) >= SHORTEST)
@@ -274,6 +287,13 @@ def _shared(one: str, other: str) -> str:
     """The beginning that two words share."""
     length = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     return one[:length]
+
+
+def _seen(text: str, find: Callable[[str], list[Span]]) -> list[Span]:
+    """What is found in a text as it is, for an escape may hold a secret (a link does), and as a terminal shows it."""
+    spans = find(text)
+    shown = bare(text)
+    return spans if shown.text == text else [*spans, *shown.back(find(shown.text))]
 
 
 def _masked(text: str, spans: list[Span]) -> str:

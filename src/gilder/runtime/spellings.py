@@ -45,8 +45,9 @@ def _hexadecimal(data: bytes) -> Iterator[str]:
 def _percent(text: str, data: bytes) -> Iterator[str]:
     yield "".join(f"%{byte:02X}" for byte in data)
     yield "".join(f"%{byte:02x}" for byte in data)
-    forms = [quote_from_bytes(data, safe=""), quote_from_bytes(data), quote(text, safe="!*'()", errors="surrogatepass")]
-    forms.append(quote_plus(text, errors="surrogatepass"))
+    forms = [quote_from_bytes(data, safe=""), quote_from_bytes(data), quote_plus(text, errors="surrogatepass")]
+    # By encodeURIComponent and by encodeURI of JavaScript.
+    forms += [quote(text, safe=kept, errors="surrogatepass") for kept in ("!*'()", "!*'();,/?:@&=+$#")]
     for form in forms:
         yield form
         yield re.sub("%..", lambda found: found[0].lower(), form)
