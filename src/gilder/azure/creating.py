@@ -78,7 +78,7 @@ async def created(
                 if error.code == _TAKEN:
                     raise _taken(error, creation) from error
                 if first is not None and first.message != error.message:
-                    error.message += f"\nThe first try: {first.message}"
+                    raise error.adding(f"\nThe first try: {first.message}") from error
                 raise
             first = first or error
         await anyio.sleep(next(waits))
