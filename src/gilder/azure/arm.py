@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from json import JSONDecodeError
@@ -162,7 +161,7 @@ class Arm:
         start = untroubled = anyio.current_time()
         renewed = False
         while True:
-            began = time.time()
+            began = anyio.current_time()
             try:
                 answer = await call()
             except AzureError as error:
