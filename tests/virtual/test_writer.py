@@ -331,6 +331,39 @@ def test_builds_go_on_as_wide_as_the_vm_gets(tmp_path: Path) -> None:
     in_virtual_time(main)
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_a_strangers_disk_that_may_not_be_read_costs_no_build(tmp_path: Path, early: bool) -> None:
+    """The VM is full, and the disks of another gilder come free; whoever looked at all of them failed over the one."""
+
+    def fill(place: Place) -> None:
+        *theirs, strange = [mischief.stranger_attaches(place.world, lun).rpartition("/")[2] for lun in range(4)]
+        for one in place.world.all("disks"):
+            if one.name in theirs:
+                one.body.setdefault("tags", {})[RUN] = "other"
+        refused = Fault("refuse", "GET", "disks", strange, status=403, code="AuthorizationFailed", times=999)
+        place.application.faults.add(refused)
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place, anyio.create_task_group() as group:
+
+            async def come_and_go() -> None:
+                while not early and not any("image0" in one.name for one in place.world.all("disks")):
+                    await anyio.sleep(0.01)
+                if not early:
+                    fill(place)
+                await anyio.sleep(1200)
+                mischief.stranger_detaches(place.world, 0)
+
+            if early:
+                fill(place)
+            group.start_soon(come_and_go)
+            outcomes, _ = await built_with(place, 1)
+            group.cancel_scope.cancel()
+            assert isinstance(outcomes[0], Built), outcomes
+
+    in_virtual_time(main)
+
+
 def test_two_processes_take_turns_at_a_full_vm(tmp_path: Path) -> None:
     """The one that had it took the lock again at once; the other was asleep between tries, and refused after ten minutes."""
 
