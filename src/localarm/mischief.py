@@ -58,7 +58,7 @@ class Strike:
             self._fire(refusing)
             fault = refusing.fault
             if fault.what == "throttle":
-                raise throttled("Injected", max(1, math.ceil(fault.seconds)))
+                raise throttled("Injected", math.ceil(fault.seconds))
             raise Refused(fault.status, fault.code, fault.message)
 
     @contextlib.contextmanager

@@ -71,10 +71,14 @@ async def test_a_token_that_azure_refuses_is_replaced_once(keys: Path) -> None:
 
 
 class Clock:
-    """The time, and a service that gives tokens of a hundred seconds or refuses."""
+    """The time, a machine whose clock may be wrong, and a service that gives tokens of a hundred seconds or refuses."""
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.ahead = 0.0
+        """Seconds by which the machine's clock is wrong."""
+        self.told_by = "the service"
+        """Whose clock the end of a token is told by; `the machine`: its service says only how long the token lives."""
         self.asked = 0
         self.refuses = False
         self.until = 100.0
@@ -84,10 +88,15 @@ class Clock:
         await anyio.sleep(0)
         if self.refuses:
             raise Denied("the client secret has expired")
-        return AccessTokenInfo(f"token {self.asked}", int(self.now + self.until))
+        wrong = self.ahead if self.told_by == "the machine" else 0.0
+        return AccessTokenInfo(f"token {self.asked}", int(self.now + wrong + self.until))
 
     async def close(self) -> None:
         """Nothing to close."""
+
+    def shared(self) -> SharedToken:
+        """A token of this service, for this machine."""
+        return SharedToken(self.ask, self.close, lambda: self.now + self.ahead, lambda: self.now)
 
 
 async def many(shared: SharedToken) -> set[str]:
@@ -106,7 +115,7 @@ async def test_the_margin_is_a_fifth_of_a_short_life_and_five_minutes_of_a_long_
     for life, margin in ((100.0, 20.0), (3600.0, 300.0)):
         clock = Clock()
         clock.until = life
-        shared = SharedToken(clock.ask, clock.close, lambda clock=clock: clock.now)  # type: ignore[misc] # bound
+        shared = clock.shared()
         assert await many(shared) == {"token 1"}
         clock.now += life - margin - 1
         assert await many(shared) == {"token 1"}
@@ -116,7 +125,7 @@ async def test_the_margin_is_a_fifth_of_a_short_life_and_five_minutes_of_a_long_
 
 async def test_a_refused_renewal_uses_up_the_old_token_and_is_not_repeated_by_everybody() -> None:
     clock = Clock()
-    shared = SharedToken(clock.ask, clock.close, lambda: clock.now)
+    shared = clock.shared()
     await many(shared)
     clock.refuses = True
     clock.now += 85
@@ -133,7 +142,7 @@ async def test_a_refused_renewal_uses_up_the_old_token_and_is_not_repeated_by_ev
 
 async def test_a_token_is_thrown_away_once_for_all_that_met_its_refusal() -> None:
     clock = Clock()
-    shared = SharedToken(clock.ask, clock.close, lambda: clock.now)
+    shared = clock.shared()
     await many(shared)
     clock.now += 10
     shared.forget(clock.now)
@@ -141,6 +150,66 @@ async def test_a_token_is_thrown_away_once_for_all_that_met_its_refusal() -> Non
     assert await many(shared) == {"token 2"}
     shared.forget(clock.now - 1)  # who began before the new one came
     assert await many(shared) == {"token 2"}
+
+
+AHEAD = (-36_000.0, -600.0, 600.0, 36_000.0)
+"""By how much the machine's clock is wrong, until it is put right."""
+
+
+async def test_a_refusal_is_believed_no_longer_when_the_clock_is_put_right() -> None:
+    for ahead in AHEAD:
+        clock = Clock()
+        clock.ahead, clock.refuses = ahead, True
+        shared = clock.shared()
+        with pytest.raises(Denied):
+            await shared.get_token_info("scope")
+        clock.ahead, clock.refuses = 0.0, False
+        with pytest.raises(Denied):
+            await shared.get_token_info("scope")
+        clock.now += PAUSE + 1
+        assert await many(shared) == {"token 2"}
+
+
+@pytest.mark.parametrize("told_by", ["the service", "the machine"])
+async def test_a_token_that_azure_refuses_is_replaced_when_the_clock_is_put_right(told_by: str) -> None:
+    for ahead in AHEAD:
+        clock = Clock()
+        clock.ahead, clock.told_by, clock.until = ahead, told_by, 86_400.0
+        shared = clock.shared()
+        await many(shared)
+        clock.now += 10
+        clock.ahead = 0.0
+        shared.forget(clock.now)
+        assert await many(shared) == {"token 2"}
+
+
+@pytest.mark.parametrize("told_by", ["the service", "the machine"])
+async def test_a_clock_that_is_put_right_leaves_no_dead_token_in_use(told_by: str) -> None:
+    for ahead, right in itertools.product(AHEAD, (0.0, 36_000.0)):
+        clock = Clock()
+        clock.ahead, clock.told_by, clock.until = ahead, told_by, 86_400.0
+        shared = clock.shared()
+        await many(shared)
+        clock.now += right
+        clock.ahead = 0.0
+        await many(shared)
+        clock.now += 86_400.0
+        before = clock.asked
+        await many(shared)
+        assert clock.asked == before + 1, (ahead, right)
+
+
+async def test_a_renewal_that_failed_is_tried_again_soon_when_the_clock_is_put_right() -> None:
+    clock = Clock()
+    clock.until, clock.ahead, clock.told_by = 3600.0, 36_000.0, "the machine"
+    shared = clock.shared()
+    await many(shared)
+    clock.refuses = True
+    clock.now += 3400
+    assert await many(shared) == {"token 1"}
+    clock.refuses, clock.ahead = False, 0.0
+    clock.now += AGAIN + 1
+    assert await many(shared) == {"token 3"}
 
 
 def test_a_service_that_hangs_holds_up_nobody_while_the_old_token_counts() -> None:

@@ -12,11 +12,12 @@ from tests.virtual.furnishing import id_of
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import placed
 
+from gilder.azure.arm import THROTTLE_PATIENCE
 from gilder.azure.disks import DiskPlan, Empty, create_disk, disk_facts
 from gilder.model.errors import CloudError, Conflict, OperationFailed
 from gilder.model.spec import DiskSku
 from gilder.model.tags import BUILD, RUN
-from localarm.faults import OPERATIONS, Fault
+from localarm.faults import OPERATIONS, Fault, What
 
 TROUBLES = {
     "dropped": Fault("drop", "PUT"),
@@ -50,6 +51,40 @@ def test_passing_trouble_costs_no_build(trouble: str, kind: str) -> None:
     found = examined(cell)
     assert found.fired
     assert not found.violations
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("what", ["lose", "drop"])
+def test_an_answer_lost_after_a_long_queue_costs_no_build(what: What, kind: str) -> None:
+    """The queue had used up the patience: the first lost answer counted as the last, and nobody looked."""
+    queue = Fault("throttle", "PUT", kind, seconds=400, times=2)  # the first of them is not waited for
+    lost = Fault(what, "PUT", kind, nth=3)
+    for faults in ((queue, lost), (queue, lost, replace(queue, nth=4), replace(lost, nth=6))):
+        found = examined(Cell("queue", (KINDS[kind],), faults, passing=True))
+        assert found.fired
+        assert not found.violations
+
+
+def test_nothing_is_given_up_unseen() -> None:
+    """Where patience ended with a lost answer, nobody looked whether the image was made."""
+    drops = (Fault("drop", "PUT", "images"), Fault("drop", "PUT", "images", nth=4))
+    queues = tuple(Fault("throttle", "PUT", "images", seconds=400, nth=n, times=2) for n in (2, 5))
+    found = examined(Cell("lost", ("image",), (*drops, *queues, Fault("lose", "PUT", "images", nth=7)), passing=True))
+    assert found.fired
+    assert not found.violations
+
+
+@pytest.mark.parametrize("queue", [30, 3000])
+def test_queues_and_lost_answers_in_turn_end_some_day(tmp_path: Path, queue: int) -> None:
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place:
+            for n in range(1, 400, 2):
+                place.application.faults.add(Fault("throttle", "PUT", "disks", seconds=queue, nth=n))
+                place.application.faults.add(Fault("drop", "PUT", "disks", nth=n + 1))
+            with pytest.raises(CloudError):
+                await create_disk(place.arm, WANTED)
+
+    assert in_virtual_time(main)[1] < 3 * THROTTLE_PATIENCE
 
 
 def test_a_read_without_an_answer_is_made_again() -> None:

@@ -12,8 +12,9 @@ from tests.virtual.furnishing import disk
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import placed
 
+from gilder.azure.arm import PATIENCE, THROTTLE_PATIENCE
 from gilder.azure.disks import delete_disk, disk_facts
-from gilder.model.errors import OperationFailed
+from gilder.model.errors import CloudError, OperationFailed
 from localarm.faults import Fault
 
 
@@ -51,6 +52,33 @@ def test_a_deletion_that_fails_in_passing_is_begun_again(tmp_path: Path, code: s
             assert await disk_facts(place.arm, one) is None
 
     in_virtual_time(main)
+
+
+def test_an_answer_lost_after_a_long_queue_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The queue had used up the patience, and the disk stayed."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            one = await disk(place, "one")
+            place.application.faults.add(Fault("throttle", "DELETE", "disks", seconds=400, times=2))
+            place.application.faults.add(Fault("drop", "DELETE", "disks", nth=3))
+            await delete_disk(place.arm, one)
+            assert await disk_facts(place.arm, one) is None
+
+    in_virtual_time(main)
+
+
+def test_queues_and_lost_answers_in_turn_end_some_day(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            one = await disk(place, "one")
+            for n in range(1, 400, 2):
+                place.application.faults.add(Fault("throttle", "DELETE", "disks", seconds=30, nth=n))
+                place.application.faults.add(Fault("drop", "DELETE", "disks", nth=n + 1))
+            with pytest.raises(CloudError):
+                await delete_disk(place.arm, one)
+
+    assert in_virtual_time(main)[1] < THROTTLE_PATIENCE + 2 * PATIENCE
 
 
 def test_a_deletion_that_fails_for_good_counts(tmp_path: Path) -> None:

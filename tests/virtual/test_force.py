@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
+from azure.core.credentials import AccessTokenInfo
 from tests.sweeps.cells import Cell, examined
 from tests.sweeps.scene import Scene, mark_of, staged
 from tests.virtual.furnishing import REGION, definition, disk, gallery, id_of, image, version
 from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import Place, image_spec, version_spec
+from tests.virtual.place import Place, image_spec, placed, version_spec
 
+from gilder.azure.arm import connected
 from gilder.azure.snapshots import SnapshotPlan, delete_snapshot, take_snapshot
+from gilder.azure.tokens import SharedToken
 from gilder.engine import RunOptions, Stopping
+from gilder.model.errors import Denied
 from gilder.model.events import Said
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Cancelled, Failed
 from gilder.model.spec import BuildSpec
+from localarm.app import Application
+from localarm.door_sdk import InProcessTransport
 from localarm.faults import Fault
+from localarm.ticker import Ticker
 
 FORCE = RunOptions(force=True)
 CHOSEN = id_of("snapshots", "chosen")
@@ -209,3 +217,42 @@ def test_one_look_that_misses_the_old_one_costs_no_image(product: str, kind: str
     assert found.fired
     assert found.violations == ()
     assert found.failed == 0
+
+
+def test_of_two_builds_that_one_refusal_ends_each_tells_only_its_own_loss(tmp_path: Path) -> None:
+    """The token was refused while both replaced an image: the second told of what the first had lost, too."""
+
+    async def main() -> None:
+        transports: list[InProcessTransport] = []
+
+        def transport(application: Application, ticker: Ticker) -> InProcessTransport:
+            transports.append(InProcessTransport(application, ticker))
+            return transports[0]
+
+        async with placed(tmp_path, 4, transports=transport) as place, anyio.create_task_group() as group:
+            tokens, (builder, *_) = place.application.tokens, place.world.settings.all_principals
+            for name in ("web", "db"):
+                await image(place, name, await disk(place, f"old-{name}"))
+            expired = False
+
+            async def ask(scope: str) -> AccessTokenInfo:
+                if expired:
+                    raise Denied("the client secret has expired")
+                return AccessTokenInfo(tokens.issued(builder, "https://management.azure.com/")[0], 1 << 40)
+
+            async def expire() -> None:
+                nonlocal expired
+                while sum(e["method"] == "DELETE" for e in place.application.audit) < 2:
+                    await anyio.sleep(0.01)
+                expired = True
+                tokens.revoke()
+
+            async with connected(place.arm.cloud, SharedToken(ask, anyio.lowlevel.checkpoint), transports[0]) as arm:
+                group.start_soon(expire)
+                outcomes = await replace(place, arm=arm).build([image_spec("web"), image_spec("db")], FORCE)
+            for outcome in outcomes:
+                assert isinstance(outcome, Failed)
+                loss = f"what {id_of('images', outcome.build)} was before may be gone, as -force asked"
+                assert outcome.error == f"the client secret has expired; {loss}"
+
+    in_virtual_time(main)

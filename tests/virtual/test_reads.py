@@ -13,9 +13,10 @@ import pytest
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 from tests.virtual import furnishing
 from tests.virtual.loop import in_virtual_time
-from tests.virtual.place import Place, image_spec, placed
+from tests.virtual.place import VM, Place, image_spec, placed
 
 from gilder.azure.galleries import VersionPlan, delete_version, publish_version
+from gilder.azure.machines import vm_view
 from gilder.model.outcomes import Built
 from gilder.model.spec import Caching, TargetRegion
 from localarm.app import Application
@@ -97,6 +98,19 @@ def test_a_throttled_look_is_not_repeated_before_its_time(tmp_path: Path) -> Non
         assert min(later - earlier for earlier, later in itertools.pairwise(refused)) > 5
 
     in_a_place(tmp_path, main)
+
+
+def test_who_is_told_to_come_back_at_once_waits_a_moment(tmp_path: Path) -> None:
+    """`Retry-After: 0` was taken at its word."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            place.application.faults.add(Fault("throttle", "GET", "virtualmachines", seconds=0, times=50))
+            start = anyio.current_time()
+            await vm_view(place.arm, VM)
+            assert 20 < anyio.current_time() - start < 40
+
+    in_virtual_time(main)
 
 
 @pytest.mark.parametrize("shallow", [False, True])

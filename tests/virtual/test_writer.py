@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -16,15 +17,16 @@ from tests.virtual import furnishing
 from tests.virtual.loop import in_virtual_time
 from tests.virtual.place import COMPUTE, VM, Place, PretendedDevices, image_spec, placed
 
-from gilder.azure.machines import Attachment, attach_and_detach
+from gilder.azure.machines import Attachment, attach_and_detach, vm_view
 from gilder.engine import RunOptions, Stopping
-from gilder.model.errors import CloudError
+from gilder.model.errors import CloudError, Throttled
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built, Failed, Outcome
 from gilder.model.spec import Caching
 from gilder.model.tags import RUN
 from gilder.runtime.filelock import in_line, nobody
 from gilder.slots.blame import named
+from gilder.slots.calls import DiskCalls
 from gilder.slots.devices import Scenery
 from gilder.slots.wishes import Attach
 from localarm import mischief
@@ -333,6 +335,50 @@ def test_a_long_run_draws_on_both_budgets(tmp_path: Path) -> None:
     assert run_in(tmp_path / "both", both) < run_in(tmp_path / "one", one)
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "InvalidResourceType"), (405, "MethodNotAllowed"), (501, "NotImplemented")]
+)
+def test_without_either_call_builds_end_and_name_both_reasons(tmp_path: Path, status: int, code: str) -> None:
+    """A role that grants only the disks, and a service that does not know their call any more: nobody's wait had an end."""
+    denied = Fault("refuse", "PUT", "virtualmachines", status=403, code="AuthorizationFailed", times=999)
+    throttled = Fault("throttle", "POST", BATCH, seconds=20)
+    unknown = Fault("refuse", "POST", BATCH, status=status, code=code, nth=2, times=999)
+
+    async def main(folder: Path, *faults: Fault) -> list[Outcome]:
+        folder.mkdir()
+        async with placed(folder, 4) as place:
+            for fault in faults:
+                place.application.faults.add(fault)
+            with anyio.fail_after(3600):
+                return await place.build([image_spec(f"image{n}") for n in range(6)])
+        raise AssertionError("fail_after swallows nothing")
+
+    once = replace(unknown, times=1)
+    outcomes, _ = in_virtual_time(partial(main, tmp_path / "once", denied, throttled, once))
+    assert all(isinstance(outcome, Built) for outcome in outcomes), outcomes
+    outcomes, _ = in_virtual_time(partial(main, tmp_path / "ever", denied, throttled, unknown))
+    for outcome in outcomes:
+        assert isinstance(outcome, Failed)
+        assert re.search(f"{code}, .*; nor may the VM be updated instead: .*AuthorizationFailed", outcome.error)
+
+
+def test_a_cloud_without_etags_is_asked_again_after_a_throttle(tmp_path: Path) -> None:
+    """It has one call only. Asked while that was throttled, the other counted as the one to wait for: for ever."""
+
+    async def main() -> None:
+        async with placed(tmp_path, newest_api="2023-09-01") as place:
+            made = await furnishing.disk(place, "one")
+            calls, view = DiskCalls(place.arm, VM), await vm_view(place.arm, VM)
+            place.application.faults.add(Fault("throttle", "PUT", "virtualmachines", seconds=20))
+            for _ in range(2):
+                with pytest.raises(Throttled):
+                    await calls.send(view, [Attachment(made, 0, Caching.NONE)], [])
+            assert calls.wait() == pytest.approx(20, abs=1)
+            await calls.send_in_time(view, [Attachment(made, 0, Caching.NONE)], [])
+
+    in_virtual_time(main)
+
+
 def test_a_device_that_never_comes_fails_one_image_and_its_lun_is_given_back(tmp_path: Path) -> None:
     async def main() -> None:
         async with placed(tmp_path, 4) as place:
@@ -403,6 +449,39 @@ def test_builds_go_on_as_wide_as_the_vm_gets(tmp_path: Path) -> None:
             assert widest == 4
             assert place.site is not None
             assert place.site.gauges().slots == 4
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_strangers_disk_that_may_not_be_read_costs_no_build(tmp_path: Path, early: bool) -> None:
+    """The VM is full, and the disks of another gilder come free; whoever looked at all of them failed over the one."""
+
+    def fill(place: Place) -> None:
+        *theirs, strange = [mischief.stranger_attaches(place.world, lun).rpartition("/")[2] for lun in range(4)]
+        for one in place.world.all("disks"):
+            if one.name in theirs:
+                one.body.setdefault("tags", {})[RUN] = "other"
+        refused = Fault("refuse", "GET", "disks", strange, status=403, code="AuthorizationFailed", times=999)
+        place.application.faults.add(refused)
+
+    async def main() -> None:
+        async with placed(tmp_path, 4) as place, anyio.create_task_group() as group:
+
+            async def come_and_go() -> None:
+                while not early and not any("image0" in one.name for one in place.world.all("disks")):
+                    await anyio.sleep(0.01)
+                if not early:
+                    fill(place)
+                await anyio.sleep(1200)
+                mischief.stranger_detaches(place.world, 0)
+
+            if early:
+                fill(place)
+            group.start_soon(come_and_go)
+            outcomes, _ = await built_with(place, 1)
+            group.cancel_scope.cancel()
+            assert isinstance(outcomes[0], Built), outcomes
 
     in_virtual_time(main)
 

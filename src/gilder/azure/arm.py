@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from json import JSONDecodeError
@@ -159,10 +158,10 @@ class Arm:
         self, doing: str, call: Callable[[], Awaitable[T]], *, repeatable: bool, through_throttle: bool
     ) -> T:
         waits = self.backoff()
-        start = anyio.current_time()
+        start = untroubled = anyio.current_time()
         renewed = False
         while True:
-            began = time.time()
+            began = anyio.current_time()
             try:
                 answer = await call()
             except AzureError as error:
@@ -181,15 +180,17 @@ class Arm:
                 continue
             throttled = isinstance(refusal, Throttled)
             wait = asked if throttled and asked is not None else max(next(waits), asked or 0.0)
-            deadline = start + (THROTTLE_PATIENCE if throttled else PATIENCE)
-            if throttled and not through_throttle:
-                raise refusal
-            if not _worth_repeating(refusal, repeatable) or anyio.current_time() + wait > deadline:
+            # Time spent in a queue is none of trouble: after it, the first lost answer would have counted as the last.
+            deadline = start + THROTTLE_PATIENCE if throttled else untroubled + PATIENCE
+            hopeless = (throttled and not through_throttle) or not _worth_repeating(refusal, repeatable)
+            if hopeless or anyio.current_time() + wait > deadline:
                 raise refusal
             self.last_refusal = refusal
             if wait > _WORTH_TELLING:
                 self._tell(f"{refusal.message}; again in {wait:.0f} s")
             await anyio.sleep(wait)
+            if throttled:
+                untroubled = anyio.current_time()
 
     async def change(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ _TAKEN = "PropertyChangeNotAllowed"
 """Code of a 409 after which no try can succeed: a resource of this name is there, and was made otherwise (recorded)."""
 
 _TRIES = 3
-"""How many operations are begun before the failure of one counts."""
+"""How many operations are begun before the failure of one counts, or how often it is tried before a lost answer does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +52,12 @@ async def created(
     When no answer comes, the request may have had its effect all the same: sending it again would then be refused as a
     conflict with itself, and the build lost. So the resource is looked at first. An operation that ends in a failure that
     passes is begun again; where a later try fails otherwise, the first failure is told too, for it may be the cause.
+
+    Patience is for trouble: if what Azure lets a request wait used it up, the first lost answer after a long queue would cost
+    an image that was made.
     """
     first: CloudError | None = None
-    in_doubt, start, waits = False, anyio.current_time(), arm.backoff()
+    in_doubt, since, waits = False, math.inf, arm.backoff()
     for tries in itertools.count(1):
         try:
             at = (creation.id.resource_group, *creation.id.names)
@@ -64,17 +68,19 @@ async def created(
                 await begun(operation)
             return await _seen_through(arm, creation, operation)
         except CloudError as error:
-            if error.code == _TAKEN:
-                if in_doubt and await _there(creation):
+            in_doubt = in_doubt or isinstance(error, Unreachable)
+            if not isinstance(error, OperationFailed):
+                since = min(since, anyio.current_time())
+            last, late = tries >= _TRIES, anyio.current_time() > since + PATIENCE
+            if not _may_pass(error, in_doubt=in_doubt, last=last, late=late):
+                if in_doubt and isinstance(error, Unreachable | Conflict) and await _surely_there(creation):
                     return {}
-                raise _taken(error, creation) from error
-            late = anyio.current_time() > start + PATIENCE
-            if not _may_pass(error, in_doubt=in_doubt, last=tries >= _TRIES, late=late):
+                if error.code == _TAKEN:
+                    raise _taken(error, creation) from error
                 if first is not None and first.message != error.message:
-                    error.message += f"\nThe first try: {first.message}"
+                    raise error.adding(f"\nThe first try: {first.message}") from error
                 raise
             first = first or error
-            in_doubt = in_doubt or isinstance(error, Unreachable)
         await anyio.sleep(next(waits))
         if in_doubt and await _there(creation):
             return {}
@@ -97,9 +103,9 @@ def _may_pass(error: CloudError, *, in_doubt: bool, last: bool, late: bool) -> b
         case OperationFailed():
             return error.code in MAY_SUCCEED_AGAIN and not last
         case Unreachable():
-            return not late
+            return not (last and late)
         case Conflict():  # in doubt it may be a conflict with the request whose answer was lost
-            return (in_doubt or error.code in PASSING) and not late
+            return (in_doubt or error.code in PASSING) and error.code != _TAKEN and not (last and late)
         case _:
             return False
 
@@ -116,3 +122,8 @@ def _taken(error: CloudError, creation: Creation) -> Conflict:
 async def _there(creation: Creation) -> bool:
     """Whether a request without an answer made it after all; waits while that is being done."""
     return await settled(creation.state, creation.usual) == "Succeeded"
+
+
+async def _surely_there(creation: Creation) -> bool:
+    """The same before it is given up."""
+    return await surely(creation.state, creation.usual) == "Succeeded"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,7 +16,7 @@ from gilder.azure.machines import VmView
 from gilder.azure.operations import Usual
 from gilder.azure.settling import FOREIGN, Removal, removed
 from gilder.azure.words import word
-from gilder.model.errors import NotFound, Refused
+from gilder.model.errors import Denied, NotFound, Refused
 from gilder.model.ids import ArmId
 from gilder.model.spec import DiskSku, HyperVGeneration
 from gilder.model.tags import RUN, carries
@@ -172,10 +173,18 @@ async def disk_facts(arm: Arm, disk: ArmId) -> DiskFacts | None:
 
 
 async def runs_on(arm: Arm, vm: VmView) -> list[str]:
-    """The runs for which the VM has temporary data disks, as the tags of these say, a name for each; raises CloudError."""
-    disks = [entry.disk for entry in vm.disks if entry.disk is not None]
-    facts = [found for disk in disks if (found := await disk_facts(arm, disk)) is not None]
-    return [one.tags[RUN] for one in facts if RUN in one.tags]
+    """The runs for which the VM has temporary data disks, as the tags of these say, a name for each; raises CloudError.
+
+    A disk that may not be read counts as no run's: roles are for our resource groups, and a stranger's disk of another one
+    would else fail every build on a VM where a LUN comes free in a minute.
+    """
+    runs: list[str] = []
+    for disk in [entry.disk for entry in vm.disks if entry.disk is not None]:
+        with suppress(Denied):
+            facts = await disk_facts(arm, disk)
+            if facts is not None and RUN in facts.tags:
+                runs.append(facts.tags[RUN])
+    return runs
 
 
 async def _free_state(arm: Arm, disk: ArmId, tags: Mapping[str, str] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -31,10 +32,15 @@ class SharedToken:
     azure-core asks for the token with every request once it is near its end, from each client apart, and azure-identity
     lets each of them ask the service. Here one asks.
 
+    This machine's clock may be wrong, and be put right meanwhile. So it is only compared with the end of a token; all else is
+    measured by one that does not jump. A refusal would be believed, and a token that Azure refuses be kept, for as long as
+    the clock was wrong.
+
     Args:
         ask: gets a new token from the service; raises a GilderError.
         close: closes what `ask` uses.
         now: seconds since the epoch, as `expires_on` counts.
+        clock: seconds that pass, from whenever.
     """
 
     def __init__(
@@ -42,14 +48,16 @@ class SharedToken:
         ask: Callable[[str], Awaitable[AccessTokenInfo]],
         close: Callable[[], Awaitable[None]],
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         self._ask = ask
         self._close = close
         self._now = now
+        self._clock = clock
         self._lock = anyio.Lock()
         self._token: AccessTokenInfo | None = None
-        self._asked_at = 0.0
-        self._good_until = 0.0
+        self._asked_at = -math.inf
+        self._renew_at = -math.inf
         self._refusal: tuple[float, GilderError] | None = None
 
     async def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
@@ -74,7 +82,7 @@ class SharedToken:
         return AccessToken(found.token, found.expires_on)
 
     def forget(self, asked_before: float) -> None:
-        """A request that began at `asked_before` met a refusal of its token: ask for another.
+        """A request that began at `asked_before` (by `clock`) met a refusal of its token: ask for another.
 
         Unless that was done since; else each of many builds would throw away the token that another has just got.
         """
@@ -87,29 +95,30 @@ class SharedToken:
 
     async def _shared(self, scope: str) -> AccessTokenInfo:
         async with self._lock:
-            if self._token is not None and self._now() < self._good_until:
+            if self._token is not None and self._left() > 0 and self._clock() < self._renew_at:
                 return self._token
-            if self._refusal is not None and self._now() < self._refusal[0]:
+            if self._refusal is not None and self._clock() < self._refusal[0]:
                 raise self._refusal[1]
             return await self._renewed(scope)
 
     async def _renewed(self, scope: str) -> AccessTokenInfo:
-        began = self._now()
+        began = self._clock()
         try:
             token = await self._ask(scope)
         except GilderError as error:
             if self._token is not None and self._left() > 0:
                 return self._token
             passing = isinstance(error, Throttled | Unreachable)
-            self._refusal = (self._now() + (MOMENT if passing else PAUSE), error)
+            self._refusal = (self._clock() + (MOMENT if passing else PAUSE), error)
             raise
         finally:  # also when nobody waits for the answer any more; what comes in time replaces it
-            if self._token is not None:
-                self._good_until = min(self._token.expires_on, self._now() + AGAIN)
+            self._renew_at = self._clock() + AGAIN
         self._token, self._refusal, self._asked_at = token, None, began
-        life = token.expires_on - began
-        renewal = token.expires_on - min(MARGIN, life / 5)
-        self._good_until = min(renewal, token.refresh_on or renewal)
+        life = token.expires_on - self._now()
+        serves = life - min(MARGIN, life / 5)
+        if token.refresh_on:
+            serves = min(serves, token.refresh_on - self._now())
+        self._renew_at = self._clock() + serves
         return token
 
     async def close(self) -> None:

@@ -135,8 +135,8 @@ def _owning_up(story: Story, loss: str) -> Iterator[None]:
         yield
     except BaseException as error:
         if loss and isinstance(error, GilderError):
-            error.message = f"{error.message}; {loss}"
-        elif loss:
+            raise error.adding(f"; {loss}") from error
+        if loss:
             story.say(loss)
         raise
 

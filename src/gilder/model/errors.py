@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from typing import Self
 
 from gilder.model.endings import advice, ending
 
@@ -26,6 +27,18 @@ class GilderError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def adding(self, text: str) -> Self:
+        """The same error with more in its message, as one of its own.
+
+        One error may be raised to many builds, such as a refusal of the token: changed in place, it would tell each of them
+        what another lost.
+        """
+        more = type(self).__new__(type(self))  # not by __init__: each kind has its own
+        more.__dict__ = {name: value for name, value in self.__dict__.items() if name != "__notes__"}
+        more.message = f"{self.message}{text}"
+        more.args = (more.message,)
+        return more
 
 
 class UserError(GilderError):

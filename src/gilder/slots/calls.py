@@ -40,6 +40,8 @@ class DiskCalls:
         self._vm = vm
         self._disks_from = -math.inf
         self._update_from = -math.inf
+        self._denied: Denied | None = None
+        """Why the VM may not be updated."""
 
     def wait(self) -> float:
         """Seconds until a call may be sent; 0 for now. A batch is put together only then, so that nobody misses it."""
@@ -55,9 +57,7 @@ class DiskCalls:
                 self._disks_from = _again_at(throttled)
                 refusal = throttled
             except CloudError as error:
-                if error.code not in _UNKNOWN_CALL and error.status not in (405, 501):
-                    raise
-                self._disks_from = math.inf
+                self._do_without(error)
         # Without an etag nothing would guard a stranger's disk against the whole list being written back.
         only_choice = self._disks_from == math.inf
         if self._update_from <= anyio.current_time() and (seen.etag or only_choice):
@@ -66,13 +66,23 @@ class DiskCalls:
             except Throttled as throttled:
                 self._update_from = _again_at(throttled)
                 refusal = throttled
-            except Denied:
+            except Denied as denied:
                 if only_choice:
                     raise
-                self._update_from = math.inf  # a role that grants only the disks: wait for the other call instead
-        elif not seen.etag:
-            self._update_from = math.inf
+                self._denied, self._update_from = denied, math.inf  # a role that grants only the disks
+        elif not seen.etag and not only_choice:
+            self._update_from = max(self._update_from, self._disks_from)
         raise refusal
+
+    def _do_without(self, error: CloudError) -> None:
+        """Use attachDetachDataDisks no more, which was refused as unknown; raises what was refused for another reason."""
+        if error.code not in _UNKNOWN_CALL and error.status not in (405, 501):
+            raise error
+        if self._denied is not None:  # with neither call left, whoever waits for one waits for ever
+            neither = error.adding(f"; nor may the VM be updated instead: {self._denied.message}")
+            neither.hint = self._denied.hint
+            raise neither from error
+        self._disks_from = math.inf
 
     async def send_in_time(
         self, seen: VmView, attach: Sequence[Attachment], detach: Sequence[ArmId]
