@@ -117,6 +117,28 @@ async def test_partitions_that_are_gone_from_the_disk_go(disk: BlockDevice) -> N
         await wait_partition(disk, "1", within=0.05)
 
 
+class LaidOut(BlockDevice):
+    """A disk whose part of sysfs is a directory, named by `path`."""
+
+    @property
+    def sysfs(self) -> Path:
+        return Path(self.path)
+
+
+def test_what_the_kernel_takes_away_during_a_look_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, file in (("sdc1", "dev"), ("sdc1", "partition"), ("sdc2", "partition")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / file).write_text({"dev": "8:33\n", "partition": f"{name[-1]}\n"}[file])
+    laid_out = LaidOut(str(tmp_path), "sdc", "8:32", 2**20, None)
+    assert partition_numbers(laid_out) == {"1": "8:33"}
+
+    def gone(path: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert partition_numbers(laid_out) == {}
+
+
 async def test_a_held_disk_is_not_free_and_its_holder_is_named(disk: BlockDevice, tmp_path: Path) -> None:
     assert is_free(disk)
     do("mount", f"{disk.path}p1", tmp_path)

@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,10 +75,14 @@ def _number(path: str) -> str:
 
 def partition_numbers(device: BlockDevice) -> dict[str, str]:
     """The partitions that the kernel knows: partition number ("1") to MAJOR:MINOR."""
-    return {
-        file.read_text().strip(): (file.parent / "dev").read_text().strip()
-        for file in device.sysfs.glob(f"{device.kernel_name}*/partition")
-    }
+    numbers: dict[str, str] = {}
+    # The kernel takes all partitions away for a moment when udev, or whoever, has it read the table again: one that goes
+    # between two looks is left out, and so are all when the disk itself goes (Python 3.11's glob then raises).
+    with suppress(OSError):
+        for file in device.sysfs.glob(f"{device.kernel_name}*/partition"):
+            with suppress(OSError):
+                numbers[file.read_text().strip()] = (file.parent / "dev").read_text().strip()
+    return numbers
 
 
 def partition(device: BlockDevice, which: str) -> str:
