@@ -304,6 +304,22 @@ async def test_a_journal_of_an_earlier_version_is_carried_on(tmp_path: Path, ver
         assert [run.id for run in await journal.runs()] == ["r1"]
 
 
+async def test_what_the_journal_refuses_is_not_held(tmp_path: Path) -> None:
+    """It was never made; a third Ctrl-C named it all the same."""
+
+    async def never() -> None:
+        raise AssertionError("it was never made")
+
+    async with opened(tmp_path / "journal.sqlite") as journal:
+        ledger = JournalLedger(journal, "no such run", "tiny", lambda residue: None, Patience())
+        with closed(sqlite3.connect(tmp_path / "journal.sqlite")) as database:
+            database.execute("DROP TABLE residue")
+        with pytest.raises(HostError, match="the journal cannot be written"):
+            async with releasing(ledger, Release("disk", "d", "az disk delete", never, 5.0, "/disks/d")):
+                await never()
+        assert (ledger.held, ledger.residues) == ((), ())
+
+
 async def test_a_run_may_have_one_remedy_for_all_that_is_in_the_cloud(journal: Journal) -> None:
     """On the embedded cloud, which Azure's own commands do not reach."""
     ledger = JournalLedger(journal, "r1", "tiny", lambda residue: None, Patience(), remedy="gilder recover r1")
