@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 from tests.host.disks import START, do
 
-from gilder.host import devices
+from gilder.host import devices, holders
 from gilder.host.devices import (
     BlockDevice,
     block_device,
@@ -117,6 +119,28 @@ async def test_partitions_that_are_gone_from_the_disk_go(disk: BlockDevice) -> N
         await wait_partition(disk, "1", within=0.05)
 
 
+class LaidOut(BlockDevice):
+    """A disk whose part of sysfs is a directory, named by `path`."""
+
+    @property
+    def sysfs(self) -> Path:
+        return Path(self.path)
+
+
+def test_what_the_kernel_takes_away_during_a_look_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, file in (("sdc1", "dev"), ("sdc1", "partition"), ("sdc2", "partition")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / file).write_text({"dev": "8:33\n", "partition": f"{name[-1]}\n"}[file])
+    laid_out = LaidOut(str(tmp_path), "sdc", "8:32", 2**20, None)
+    assert partition_numbers(laid_out) == {"1": "8:33"}
+
+    def gone(path: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert partition_numbers(laid_out) == {}
+
+
 async def test_a_held_disk_is_not_free_and_its_holder_is_named(disk: BlockDevice, tmp_path: Path) -> None:
     assert is_free(disk)
     do("mount", f"{disk.path}p1", tmp_path)
@@ -156,3 +180,35 @@ async def test_a_flush_that_fails_says_that_the_disk_lacks_something(disk: Block
     with pytest.raises(HostError, match="not everything was written to /dev/no-such") as caught:
         await flush(gone)
     assert "dmesg" in str(caught.value.hint)
+
+
+async def test_a_flush_that_the_kernel_does_not_end_counts_as_failed(disk: BlockDevice, tmp_path: Path) -> None:
+    """Neither a deadline nor Ctrl-C ended it, and the thread in which it hung kept gilder from ending."""
+    os.mkfifo(tmp_path / "sdc")  # to open it lasts until somebody writes
+    hanging = replace(disk, path=str(tmp_path / "sdc"))
+    with pytest.raises(HostError, match=r"not everything was written to .*: the flush did not end within 0.1 s"):
+        await flush(hanging, within=0.1)
+    with anyio.move_on_after(0.1) as scope:
+        await flush(hanging)
+    assert scope.cancelled_caught
+
+
+async def test_holders_that_nobody_can_look_at_are_not_waited_for(
+    disk: BlockDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered, read = threading.Event(), os.readlink
+
+    def hang(path: str) -> str:
+        answered.wait(60)
+        return read(path)
+
+    monkeypatch.setattr(os, "readlink", hang)
+    monkeypatch.setattr(holders, "_LONGEST_LOOK", 0.1)
+    handle = os.open(disk.path, os.O_RDONLY | os.O_EXCL)
+    try:
+        with anyio.fail_after(5), pytest.raises(Busy) as busy:
+            await wait_free(disk, within=0)
+    finally:
+        os.close(handle)
+        answered.set()
+    assert str(busy.value) == f"{disk.path} is still in use"

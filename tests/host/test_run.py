@@ -18,6 +18,8 @@ from gilder.host.devices import BlockDevice
 from gilder.host.hearing import LONGEST_LINE, lingering
 from gilder.host.run import output, run
 from gilder.model.errors import CommandFailed, CommandTimedOut, HostError
+from gilder.model.events import Event, OutputLine
+from gilder.runtime.redaction import MASK, Redactor, redacted
 
 
 async def test_output_is_heard_line_by_line_while_the_program_runs() -> None:
@@ -58,6 +60,20 @@ async def test_a_line_without_end_is_cut() -> None:
     await run(["head", "-c", "200000", "/dev/zero"], on_line=lambda line, _: heard.append(line))
     assert sum(map(len, heard)) == 200000
     assert max(map(len, heard)) <= LONGEST_LINE
+
+
+async def test_a_line_that_was_cut_and_written_over_shows_no_half_of_a_secret() -> None:
+    """The second half went with what a terminal would not show, and nothing knew the first half for one."""
+    shown: list[str] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, OutputLine):
+            shown.append(event.text)
+
+    sink = redacted(tell, Redactor(["hunter22-and-more"]), LONGEST_LINE)
+    text = f"head -c {LONGEST_LINE - 6} /dev/zero; printf hunter22-a; sleep 0.2; printf 'nd-more\\rdone\\nand\\ron\\n'"
+    await run(["sh", "-c", text], on_line=lambda line, _: sink(OutputLine(build="web", at=0, text=line)))
+    assert [line.strip("\0") for line in shown] == ["", f"{MASK}\rdone", "on"]
 
 
 async def test_a_failure_shows_the_command_as_one_would_paste_it_and_the_last_line() -> None:

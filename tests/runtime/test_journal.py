@@ -268,6 +268,22 @@ async def test_a_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:
             pass
 
 
+async def test_a_new_journal_is_waited_for_while_another_process_makes_it(tmp_path: Path) -> None:
+    """SQLite itself does not wait where it changes to WAL: whoever came second was refused."""
+    path = tmp_path / "journal.sqlite"
+    with closed(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with anyio.create_task_group() as group:
+
+            async def let_go() -> None:
+                await anyio.sleep(0.3)
+                other.execute("COMMIT")
+
+            group.start_soon(let_go)
+            async with opened(path) as journal:
+                assert await journal.runs() == []
+
+
 @pytest.mark.root
 async def test_a_full_disk_is_a_clear_error_and_what_was_written_stays(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", tmp_path], check=True)
@@ -302,6 +318,22 @@ async def test_a_journal_of_an_earlier_version_is_carried_on(tmp_path: Path, ver
         await journal.released(number)
         assert await journal.operations() == []
         assert [run.id for run in await journal.runs()] == ["r1"]
+
+
+async def test_what_the_journal_refuses_is_not_held(tmp_path: Path) -> None:
+    """It was never made; a third Ctrl-C named it all the same."""
+
+    async def never() -> None:
+        raise AssertionError("it was never made")
+
+    async with opened(tmp_path / "journal.sqlite") as journal:
+        ledger = JournalLedger(journal, "no such run", "tiny", lambda residue: None, Patience())
+        with closed(sqlite3.connect(tmp_path / "journal.sqlite")) as database:
+            database.execute("DROP TABLE residue")
+        with pytest.raises(HostError, match="the journal cannot be written"):
+            async with releasing(ledger, Release("disk", "d", "az disk delete", never, 5.0, "/disks/d")):
+                await never()
+        assert (ledger.held, ledger.residues) == ((), ())
 
 
 async def test_a_run_may_have_one_remedy_for_all_that_is_in_the_cloud(journal: Journal) -> None:

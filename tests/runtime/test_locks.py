@@ -148,3 +148,47 @@ def test_whoever_waits_is_the_next(tmp_path: Path) -> None:
         assert order == ["greedy", "modest", *["greedy"] * 4]
 
     in_virtual_time(main)
+
+
+def test_another_process_comes_before_all_who_wait_in_this_one(tmp_path: Path) -> None:
+    """It came after the last: whoever gave a lock back handed it on before the other process had looked again."""
+
+    async def main() -> None:
+        ours, theirs = KeyedLocks(tmp_path), KeyedLocks(tmp_path)
+        order: list[str] = []
+
+        async def one(locks: KeyedLocks, name: str) -> None:
+            async with locks.held("a"):
+                order.append(name)
+                await anyio.sleep(10)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(one, ours, "ours")
+            await anyio.sleep(1)
+            group.start_soon(one, theirs, "theirs")
+        assert order == ["ours", "theirs", *["ours"] * 4]
+
+    in_virtual_time(main)
+
+
+def test_a_lock_just_given_back_is_left_to_whoever_waits(tmp_path: Path) -> None:
+    """Those who wait are asleep between two tries: who came just then, and found nobody before it here, took it."""
+
+    async def main() -> None:
+        ours, theirs = KeyedLocks(tmp_path), KeyedLocks(tmp_path)
+        order: list[str] = []
+
+        async def waits() -> None:
+            async with theirs.held("a"):
+                order.append("theirs")
+
+        async with anyio.create_task_group() as group:
+            async with ours.held("a"):
+                group.start_soon(waits)
+                await anyio.sleep(10)
+            async with ours.held("a"):
+                order.append("ours")
+        assert order == ["theirs", "ours"]
+
+    in_virtual_time(main)

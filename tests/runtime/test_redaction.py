@@ -14,7 +14,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from gilder.cli.view import visible
@@ -326,6 +326,23 @@ def test_secrets_that_overlap_or_hold_each_other_are_all_hidden() -> None:
     assert redactor.text("password=hunter2234xyz9 hunter22.") == f"password={MASK} {MASK}."
     stream = Stream(Redactor(["hunter22", "hunter2234"]))
     assert "".join(map(stream.feed, "a hunter2234 b")) + stream.rest() == f"a {MASK} b"
+
+
+@given(
+    st.lists(st.text("ab12", min_size=4, max_size=12), min_size=1, max_size=4),
+    st.text("ab12 ", max_size=120),
+    st.lists(st.integers(0, 120), max_size=12),
+)
+@example(["abcdefgh1234", "1234ZYXWVUTSRQPONM"], "x abcdefgh1234ZYXWVUTSRQPONM y" + " z" * 100, list(range(1, 200)))
+@example(["aa\\x31", "12345678"], r"aa\x31\x32\x33\x34\x35\x36\x37\x38 b b b b b", list(range(1, 60)))
+@settings(max_examples=600, deadline=None)
+def test_a_stream_shows_what_the_whole_text_would_show(words: list[str], text: str, cuts: list[int]) -> None:
+    """Also where secrets overlap: a mask that ended within a second secret once showed the rest of that."""
+    redactor = Redactor(words)
+    stream = Stream(redactor)
+    places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    shown = [stream.feed(text[a:b]) for a, b in pairwise(places)]
+    assert "".join([*shown, stream.rest()]) == redactor.text(text)
 
 
 def test_all_texts_of_events_are_hidden_and_nothing_else() -> None:

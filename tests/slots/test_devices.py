@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -155,6 +156,36 @@ def test_only_controllers_with_data_disks_are_made_to_look_again(tmp_path: Path)
     assert told == {"host0": "", "host3": "- - -"}
     told = {path.name: (path / "rescan_controller").read_text() for path in machine.sys.glob("class/nvme/*")}
     assert told == {"nvme0": "1", "nvme1": ""}
+
+
+async def test_a_look_that_the_kernel_does_not_end_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A known one of Azure's kernels: whoever waited for a disk then waited for ever, and Ctrl-C did nothing."""
+    machine = MachineFiles(tmp_path)
+    machine.scsi(3, 0, "sdc", DATA)
+    (scan,) = machine.sys.glob("class/scsi_host/host3/scan")
+    scan.unlink()
+    os.mkfifo(scan)  # to open it lasts until somebody reads
+    devices, threads = machine.devices, threading.active_count()
+    with anyio.move_on_after(0.1) as scope:
+        await devices.rescan()
+    assert scope.cancelled_caught
+    monkeypatch.setattr("gilder.slots.devices._LONGEST_SCAN", 0.1)
+    with anyio.fail_after(5):
+        for _ in range(3):
+            await devices.rescan()
+        while threading.active_count() > threads + 1:  # each that hangs would keep a thread
+            await anyio.sleep(0.01)
+        reader = os.open(scan, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            while threading.active_count() > threads:
+                await anyio.sleep(0.01)
+            assert os.read(reader, 99) == b"- - -"
+            await devices.rescan()
+            assert os.read(reader, 99) == b"- - -"
+        finally:
+            os.close(reader)
 
 
 GIB = 2**30

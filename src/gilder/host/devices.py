@@ -10,15 +10,17 @@ import errno
 import os
 import shutil
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 
-from gilder.host.holders import device_holders, mount_holders
+from gilder.host.holders import device_holders, found_in_time, mount_holders
 from gilder.host.run import output, run
 from gilder.model.errors import Busy, DeviceMissing, HostError
+from gilder.runtime.threads import abandonable
 
 _SECTOR = 512
 """Bytes; sysfs counts in these whatever the device's own sector size (kernel: Documentation/ABI/stable/sysfs-block)."""
@@ -74,10 +76,14 @@ def _number(path: str) -> str:
 
 def partition_numbers(device: BlockDevice) -> dict[str, str]:
     """The partitions that the kernel knows: partition number ("1") to MAJOR:MINOR."""
-    return {
-        file.read_text().strip(): (file.parent / "dev").read_text().strip()
-        for file in device.sysfs.glob(f"{device.kernel_name}*/partition")
-    }
+    numbers: dict[str, str] = {}
+    # The kernel takes all partitions away for a moment when udev, or whoever, has it read the table again: one that goes
+    # between two looks is left out, and so are all when the disk itself goes (Python 3.11's glob then raises).
+    with suppress(OSError):
+        for file in device.sysfs.glob(f"{device.kernel_name}*/partition"):
+            with suppress(OSError):
+                numbers[file.read_text().strip()] = (file.parent / "dev").read_text().strip()
+    return numbers
 
 
 def partition(device: BlockDevice, which: str) -> str:
@@ -143,15 +149,19 @@ async def settle() -> None:
         await run(["udevadm", "settle", "--timeout=10"], check=False)
 
 
-async def flush(device: BlockDevice) -> None:
+async def flush(device: BlockDevice, within: float = 600.0) -> None:
     """Make everything written to the device durable: `fsync` on the block device sends a FLUSH (BLKFLSBUF does not).
 
-    Raises HostError when a write fails, or the device is gone: then what is on the disk is not what was written.
+    Raises HostError when a write fails, the device is gone, or the kernel does not answer `within` that many seconds: then
+    what is on the disk is not what was written.
     """
-    try:
-        await anyio.to_thread.run_sync(_fsync, device.path)
-    except OSError as error:
-        raise unwritten(device.path, error.strerror or str(error)) from error
+    with anyio.move_on_after(within) as scope:
+        try:
+            await abandonable(partial(_fsync, device.path))
+        except OSError as error:
+            raise unwritten(device.path, error.strerror or str(error)) from error
+    if scope.cancelled_caught:
+        raise unwritten(device.path, f"the flush did not end within {within:g} s")
 
 
 def unwritten(path: str, why: str) -> HostError:
@@ -196,7 +206,7 @@ async def wait_free(device: BlockDevice, within: float = 10.0) -> None:
     pause = 0.005
     while not is_free(device):
         if anyio.current_time() >= deadline:
-            raise Busy(device.path, await anyio.to_thread.run_sync(holders_of, device))
+            raise Busy(device.path, await found_in_time(partial(holders_of, device)))
         await anyio.sleep(pause)
         pause = min(pause * 2, 0.5)
 

@@ -123,20 +123,29 @@ class _Pipe(asyncio.Protocol):
         self._stream = stream
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._rest = ""
+        self._cut = False
+        """Whether `_rest` goes on with a line of which pieces were heard."""
 
     def data_received(self, data: bytes) -> None:
         self._hearing.received()
         *whole, self._rest = (self._rest + self._decode(data)).split("\n")
         for text in whole:
-            self._hearing.hear(_shown(text), self._stream)
+            self._ended(text)
         while len(self._rest) > LONGEST_LINE:
             self._hearing.hear(self._rest[:LONGEST_LINE], self._stream)
             self._rest = self._rest[LONGEST_LINE:]
+            self._cut = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if rest := self._rest + self._decode(b"", True):
-            self._hearing.hear(_shown(rest), self._stream)
+            self._ended(rest)
         self._hearing.closed()
+
+    def _ended(self, text: str) -> None:
+        # Of a line that was cut, the last piece is heard as it is: without what was written over, a secret that was cut
+        # would lack its end, and not be known for one.
+        self._hearing.hear(text.rstrip("\r") if self._cut else _shown(text), self._stream)
+        self._cut = False
 
 
 class Lingering:

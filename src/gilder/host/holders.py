@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+import anyio
+
+from gilder.runtime.threads import abandonable
+
+_LONGEST_LOOK = 10.0
+"""Seconds. A file of a network filesystem whose server is dead lets nobody look at it, and any process may have one."""
+
+
+async def found_in_time(look: Callable[[], list[str]]) -> list[str]:
+    """The holders that a look finds in a thread; none when the kernel does not let it end."""
+    with anyio.move_on_after(_LONGEST_LOOK):
+        return await abandonable(look)
+    return []
 
 
 def file_holders(systems: Iterable[int]) -> list[str]:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-
-import anyio
-import anyio.to_thread
 
 from gilder.host.devices import unwritten
 from gilder.host.filesystems import Filesystem, filesystem, options_for, own_turn
-from gilder.host.holders import file_holders
+from gilder.host.holders import file_holders, found_in_time
 from gilder.host.sandbox import VOLUMES, FileRefused, Sandbox
 from gilder.model.errors import Busy, CommandFailed, HostError, Refused
 from gilder.model.spec import ChrootMount
@@ -198,7 +196,7 @@ async def _unmount(box: Sandbox, places: Sequence[Path]) -> None:
                 raise  # it failed for another reason, which it has told
             # What this machine has mounted too (its /dev, say) has users who hold nothing of the build.
             systems = {box.seen_from_here(point).stat().st_dev for point in points} - _systems_of_this_machine()
-            holders = await anyio.to_thread.run_sync(file_holders, systems)
+            holders = await found_in_time(partial(file_holders, systems))
             raise Busy(str(points[0]), holders) from failed
 
 

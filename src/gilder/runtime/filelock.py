@@ -94,9 +94,24 @@ async def in_line(path: Path, *, busy: Callable[[], None] = nobody) -> AsyncIter
     tries. So the right to be the next is a lock of its own, and who waits has it already.
     """
     async with AsyncExitStack() as turn:
-        async with file_locked(path.with_suffix(".next"), busy=busy):
+        async with file_locked(_next(path), busy=busy):
             await turn.enter_async_context(file_locked(path, busy=busy))
         yield
+
+
+def in_line_now(path: Path) -> int | None:
+    """Take the lock on `path` as `lock_now` does, if nobody waits for it `in_line` either."""
+    first = lock_now(_next(path))
+    if first is None:
+        return None
+    try:
+        return lock_now(path)
+    finally:
+        os.close(first)
+
+
+def _next(path: Path) -> Path:
+    return path.with_suffix(".next")
 
 
 def is_unlocked(path: Path) -> bool:

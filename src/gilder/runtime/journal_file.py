@@ -40,6 +40,9 @@ _FROM_1 = "ALTER TABLE residue ADD COLUMN data TEXT NOT NULL DEFAULT ''"
 _FROM_2 = "ALTER TABLE operation ADD COLUMN resource TEXT NOT NULL DEFAULT ''"
 """What version 3 added."""
 
+_PATIENCE = 30.0
+"""Seconds to wait for another process that has the file locked."""
+
 
 def to_write(path: Path) -> sqlite3.Connection:
     """A connection to the file, made or brought up to date where needed; raises Refused."""
@@ -47,7 +50,7 @@ def to_write(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _closed_to_others(path)
-        database = sqlite3.connect(path, timeout=30, check_same_thread=False)
+        database = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise Refused(f"the journal {path} cannot be opened: {error}", hint=hint) from error
     try:
@@ -112,7 +115,7 @@ def _readable(path: Path) -> tuple[sqlite3.Connection, tuple[int, int] | None]:
 def _looked_at(path: Path, how: str) -> sqlite3.Connection:
     """A connection with which the file could be read once."""
     database = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?{how}", uri=True, timeout=30, check_same_thread=False
+        f"file:{quote(str(path.absolute()))}?{how}", uri=True, timeout=_PATIENCE, check_same_thread=False
     )
     try:
         if _has_tables(database):
@@ -150,7 +153,7 @@ class Reading:
 
 def prepared(database: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     """Make the database a journal that can be written; raises OSError, sqlite3.Error and Refused."""
-    database.execute("PRAGMA journal_mode = WAL")
+    _written_ahead(database)
     database.execute("PRAGMA synchronous = FULL")
     _migrate(database, path)
     # A write now, so that a full or read-only disk is known before anything is created in the cloud.
@@ -159,6 +162,23 @@ def prepared(database: sqlite3.Connection, path: Path) -> sqlite3.Connection:
         database.execute("DELETE FROM probe")
         database.execute("INSERT INTO probe VALUES (?)", (time.time(),))
     return database
+
+
+def _written_ahead(database: sqlite3.Connection) -> None:
+    """Have SQLite write ahead (WAL). Blocks while somebody else has the file locked; raises sqlite3.Error after a while.
+
+    SQLite does not wait by itself here: of several processes that were the first to use a journal, some were refused.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _migrate(database: sqlite3.Connection, path: Path) -> None:

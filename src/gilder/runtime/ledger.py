@@ -39,10 +39,12 @@ class JournalLedger(MemoryLedger):
     ) -> Entry:
         if handle and self._remedy:
             remedy = self._remedy
+        if not handle:
+            return await super().intend(kind, name, remedy, handle, data, goes_with)
+        # Before it counts as held: where the journal refuses, nothing is made, and a third Ctrl-C must not name it.
+        number = await self._journal.intend(self._run, self._build, kind, name, handle, remedy, data)
         entry = await super().intend(kind, name, remedy, handle, data, goes_with)
-        if handle:
-            number = await self._journal.intend(self._run, self._build, kind, name, handle, remedy, data)
-            self._records[entry.number] = number
+        self._records[entry.number] = number
         return entry
 
     async def released(self, entry: Entry) -> None:

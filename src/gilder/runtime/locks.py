@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 
-from gilder.runtime.filelock import file_locked, lock_now
+from gilder.runtime.filelock import in_line, in_line_now
 
 
 def _unheard(key: str) -> None:
@@ -21,7 +21,8 @@ def _unheard(key: str) -> None:
 class KeyedLocks:
     """Locks that come into being when somebody asks for them and go when nobody does.
 
-    With `folder` each is also a lock file there, so that the other gilder processes of this machine wait too.
+    With `folder` each is also a lock file there, so that the other gilder processes of this machine wait too, and get it
+    before the next of this process does.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -59,7 +60,7 @@ class KeyedLocks:
                     async with aside():
                         await held.enter_async_context(lock)
                         if self._folder is not None:
-                            await held.enter_async_context(file_locked(self._file(self._folder, key)))
+                            await held.enter_async_context(in_line(self._file(self._folder, key)))
                     waiting("")
                 yield
         finally:
@@ -76,7 +77,7 @@ class KeyedLocks:
         with ExitStack() as taken:
             taken.callback(lock.release)
             if self._folder is not None:
-                descriptor = lock_now(self._file(self._folder, key))
+                descriptor = in_line_now(self._file(self._folder, key))
                 if descriptor is None:
                     return False
                 taken.callback(os.close, descriptor)

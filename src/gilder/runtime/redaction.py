@@ -131,31 +131,49 @@ class Redactor:
 
 
 class Stream:
-    """Text that comes in chunks, cut anywhere: what may be the beginning of a secret is held until it is known."""
+    """Text that comes in chunks, cut anywhere: what may be the beginning of a secret is held until it is known. All that is
+    shown is what the whole text would show."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._held = ""
+        self._hidden: int | None = None
+        """How many characters at the begin of what is held the last mask stands for; None when something came after it."""
 
     def feed(self, chunk: str) -> str:
         """What can be shown after this chunk."""
         text = self._held + chunk
+        # A secret that begins before `known` is wholly here. One that goes beyond is hidden up to there, and what it has
+        # beyond stays held: skipped, it would take the begin of a secret that overlaps its end along, whose rest would show.
+        known = self._known(text)
+        spans = self._spans(text, known)
+        shown = self._masked(text[:known], spans)
+        end = max((end for _, end in spans), default=-1)
+        self._held, self._hidden = text[known:], end - known if end >= known else None
+        return shown
+
+    def _known(self, text: str) -> int:
+        """Where the last characters begin that may be the beginning of a secret, when all that is not seen is left out.
+
+        The last one that is seen may go yet: printed again, it is bold.
+        """
         shown, longest = bare(text), self._redactor.longest
-        # A secret that begins before `known` is wholly here. The last character may go yet: printed again, it is bold.
         known = shown.place(len(shown.text) - longest) if len(shown.text) > longest else 0
-        known = max(known, len(text) - longest - _UNSEEN)
-        spans = []
-        for span in sorted(self._redactor.spans(text)):
-            if span[0] < known:
-                spans.append(span)
-                known = max(known, span[1])
-        self._held = text[known:]
-        return _masked(text[:known], spans)
+        return max(known, len(text) - longest - _UNSEEN)
 
     def rest(self) -> str:
         """What is still held, as it can be shown at the end; the next chunk begins anew."""
-        text, self._held = self._held, ""
-        return _masked(text, self._redactor.spans(text))
+        shown = self._masked(self._held, self._spans(self._held, len(self._held)))
+        self._held, self._hidden = "", None
+        return shown
+
+    def _spans(self, text: str, before: int) -> list[Span]:
+        spans = [span for span in self._redactor.spans(text) if span[0] < before]
+        return spans if self._hidden is None else [(0, self._hidden), *spans]
+
+    def _masked(self, text: str, spans: list[Span]) -> str:
+        masked = _masked(text, spans)
+        return masked if self._hidden is None else masked.removeprefix(MASK)  # it was shown already
 
 
 class _Lines:

@@ -11,20 +11,24 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import anyio
-import anyio.to_thread
 
 from gilder.host.devices import BlockDevice, block_device, flush, is_free, wait_free
 from gilder.host.lvm import deactivated
 from gilder.model.errors import DeviceMissing
+from gilder.runtime.threads import abandonable
 
 _DATA_CONTROLLERS = ("{f8b3781b", "{f8b3781c", "{f8b3781d")
 """VMBus ids of the SCSI controllers with data disks (WALinuxAgent, 66-azure-storage.rules)."""
 
 _LATE = 5.0
 """Seconds after which a device that does not show is looked for; nearly all show by themselves within one."""
+
+_LONGEST_SCAN = 10.0
+"""Seconds to wait for the kernel to look for disks."""
 
 _SIZE_SLACK = 2**20
 """Bytes by which a device may differ from what Azure says of its disk (disks made from VHDs are rounded)."""
@@ -84,6 +88,7 @@ class LunDevices:
     def __init__(self, dev: Path = Path("/dev"), sys: Path = Path("/sys")) -> None:
         self._dev = dev
         self._sys = sys
+        self._scanning = Lock()
 
     def path(self, lun: int) -> Path | None:
         """The device file of a LUN, None while there is none."""
@@ -123,10 +128,21 @@ class LunDevices:
         await deactivated(device)
 
     async def rescan(self) -> None:
-        """Make the kernel look for disks on the controllers with data disks; what it refuses is left alone."""
-        await anyio.to_thread.run_sync(self._rescan)  # a scan may take seconds
+        """Make the kernel look for disks on the controllers with data disks; what it refuses is left alone.
+
+        A scan may take seconds, and some kernels never end one: that is left behind, and no other begun.
+        """
+        with anyio.move_on_after(_LONGEST_SCAN):
+            await abandonable(self._rescan)
 
     def _rescan(self) -> None:
+        if self._scanning.acquire(timeout=_LONGEST_SCAN):
+            try:
+                self._scan()
+            finally:
+                self._scanning.release()
+
+    def _scan(self) -> None:
         for host in self._sys.glob("class/scsi_host/host*"):
             if _has_data_disks(host):
                 _write(host / "scan", "- - -")
