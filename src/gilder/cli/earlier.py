@@ -12,7 +12,7 @@ from gilder.cli.places import is_there
 from gilder.engine import Recovered, Recovery, site_on, turn_on
 from gilder.model.ids import ArmId
 from gilder.runtime.filelock import is_unlocked
-from gilder.runtime.journal import Journal, RunRecord, opened
+from gilder.runtime.journal import Journal, RunRecord, opened_to_read
 from gilder.runtime.living import ALIVE, RUN_ID, crashed_runs, living
 
 
@@ -23,7 +23,7 @@ async def lives_here(path: Path, vm: ArmId, alive: Path = ALIVE) -> Callable[[st
     """
     crashed: set[str] = set()
     if is_there(path):
-        async with opened(path) as journal:
+        async with opened_to_read(path) as journal:
             crashed = {run.id for run in await crashed_runs(journal, alive) if run.was_on(vm)}
 
     def why(run: str) -> str:

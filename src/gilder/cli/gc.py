@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,12 @@ from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.main import BUILT, FAILED
 from gilder.cli.places import cloud_options, journal_option
+from gilder.model.errors import JournalDamaged
 
 if TYPE_CHECKING:
     from gilder.cli.errand import Errand
     from gilder.engine import Judged
+    from gilder.model.ids import ArmId
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,10 @@ async def _collect(options: GcOptions, lease: Lease | None) -> int:
 
 
 async def _collect_here(options: GcOptions, errand: Errand) -> int:
-    from gilder.cli.earlier import lives_here
     from gilder.engine import Collector, Here, site_on, turn_on
 
     vm = errand.machine.id
-    here = Here(vm, await lives_here(options.journal, vm))
+    here = Here(vm, await known_here(options.journal, vm, errand.tell))
     async with site_on(errand.cloud, errand.auth, errand.machine, "gc", errand.tell) as site:
         collector = Collector(site.arm, here, site.devices, turn_on(vm))
         found = await collector.found(options.subscription or vm.subscription, options.groups or (vm.resource_group,))
@@ -108,6 +109,25 @@ async def _collect_here(options: GcOptions, errand: Errand) -> int:
         errand.show(f"LEFT    {resource}: {why}")
     errand.show(f"{len(done.removed)} deleted, {len(done.left)} left")
     return FAILED if done.left else BUILT
+
+
+async def known_here(journal: Path, vm: ArmId, tell: Callable[[str], None]) -> Callable[[str], str]:
+    """Says of a run's id why it must be left alone. A damaged journal is told of, and is as good as lost: this command is
+    for those, and refused to work. What lives has its locks, and its leases."""
+    from gilder.cli.earlier import lives_here
+    from gilder.runtime.living import beside, works
+
+    try:
+        return await lives_here(journal, vm)
+    except JournalDamaged as error:
+        tell(f"{error.message}; it is passed over, and only tags and locks tell what lives")
+    by_locks = await lives_here(journal / "none", vm)  # beneath a file there is none
+
+    def why(run: str) -> str:
+        # In a container with a `/run` of its own, only the locks beside the journal are seen.
+        return by_locks(run) or (f"run {run} lives on this machine" if works(run, beside(journal)) else "")
+
+    return why
 
 
 def found_lines(found: Sequence[Judged], *, yes: bool) -> Iterator[str]:

@@ -102,7 +102,9 @@ async def in_line(path: Path, *, busy: Callable[[], None] = nobody) -> AsyncIter
 def is_unlocked(path: Path) -> bool:
     """Whether nobody holds the lock on `path` at the moment (a missing file is held by nobody)."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(
+            path, os.O_RDONLY | os.O_CLOEXEC
+        )  # what a killed run left may be on a disk that is read-only
     except FileNotFoundError:
         return True
     try:
