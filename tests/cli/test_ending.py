@@ -100,3 +100,53 @@ def test_what_it_was_started_to_ignore_stays_ignored() -> None:
     process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert process.returncode == 0, process.stderr
     assert process.stdout.splitlines() == ["0 signals", "SIGTERM: stopping, and cleaning up; once more to hurry"]
+
+
+STOPPED = """
+import os, signal, sys
+import anyio
+from gilder.cli.stopping import until_stopped
+
+async def work():
+    os.kill(os.getpid(), int(sys.argv[1]))
+    try:
+        await anyio.sleep(60)
+    finally:
+        print("done so far", flush=True)
+        for _ in range(int(sys.argv[2]) - 1):
+            os.kill(os.getpid(), int(sys.argv[1]))
+
+print(anyio.run(until_stopped, work))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_recovery_and_collection_end_with_a_word(number: signal.Signals) -> None:
+    """SIGINT was answered with an empty line, and the others with nothing at all."""
+    command = [sys.executable, "-c", STOPPED, str(int(number))]
+    once = subprocess.run([*command, "1"], capture_output=True, text=True, timeout=60, check=False)
+    assert (once.returncode, once.stdout) == (0, "done so far\nNone\n")
+    assert once.stderr == "stopped; nothing is lost: call it again to go on\n"
+    twice = subprocess.run([*command, "2"], capture_output=True, text=True, timeout=60, check=False)
+    assert (twice.returncode, twice.stdout, twice.stderr) == (-number, "done so far\n", "")
+
+
+UNHEARD = """
+import io, os, signal, sys
+from gilder.cli import main
+
+class Interrupted(io.StringIO):
+    def read(self, size=-1):
+        os.kill(os.getpid(), signal.SIGINT)
+        return ""
+
+sys.stdin = Interrupted()
+sys.argv = ["gilder", "validate", "-"]
+main()
+"""
+
+
+def test_a_command_that_only_looks_is_stopped_with_a_word_too() -> None:
+    """Ctrl-C there, or before the builds begin, left an empty line."""
+    done = subprocess.run([sys.executable, "-c", UNHEARD], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.strip()) == (1, "stopped")

@@ -22,6 +22,7 @@ from gilder.azure.disks import disk_facts
 from gilder.azure.labels import Labelled, labelled, read_labelled, relabel
 from gilder.azure.snapshots import SnapshotPlan, take_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM, Leases, lease_until
+from gilder.cli.gc import done_lines
 from gilder.engine import Collector, Here
 from gilder.engine.gc import GRACE, judged
 from gilder.model.errors import GilderError
@@ -349,6 +350,25 @@ def test_what_the_cloud_never_ends_holds_up_no_collection(
             done = await collecting.collect(await collecting.found(VM.subscription, [VM.resource_group]))
             assert anyio.current_time() - begin < 2 * HOURS
             assert (done.removed, [one for one, _ in done.left]) == ((), [plugged])
+
+    in_virtual_time(main)
+
+
+def test_a_collection_that_is_stopped_knows_what_it_has_done(tmp_path: Path) -> None:
+    """What was deleted already went unreported."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            await lost(place, "first")
+            await lost(place, "endless")
+            await anyio.sleep(TERM + 1 * HOURS)
+            lasts, endless = place.world.lasts, iter([8 * HOURS])
+            place.world.lasts = lambda what: next(endless, lasts(what)) if what == "disk.delete" else lasts(what)
+            collecting = collector(place)
+            found = await collecting.found(VM.subscription, [VM.resource_group])
+            with anyio.move_on_after(1 * HOURS):
+                await collecting.collect(found)
+            assert list(done_lines(collecting.done, len(found))) == ["1 deleted, 0 left, 1 not finished"]
 
     in_virtual_time(main)
 

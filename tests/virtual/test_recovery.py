@@ -478,6 +478,26 @@ def test_disks_in_use_are_waited_for_at_once(tmp_path: Path) -> None:
     crashed(tmp_path, test)
 
 
+def test_a_recovery_that_is_stopped_says_what_it_has_done(tmp_path: Path) -> None:
+    """What was removed already went unreported."""
+
+    async def test(dead: Crashed) -> None:
+        place, told = dead.place, list[str]()
+        await dead.snapshot()
+        await dead.begun(plan())
+        extra = await disk(place, "extra")
+        await relabel(place.arm, extra, of_build("dead", "tiny"))
+        await place.journal.intend("dead", "tiny", "disk", extra.name, str(extra), "az disk delete")
+        recovery = Recovery(place.arm, VM, place.journal, PretendedDevices(place.plugs), no_turn, told.append)
+        with anyio.move_on_after(200):  # the replication takes longer
+            await recovery.recover((await place.journal.runs())[0])
+        assert "run dead: removed disk extra" in told
+        assert not [line for line in told if "published" in line]
+        await ends_published(dead, puts=1)
+
+    crashed(tmp_path, test)
+
+
 def test_a_recovery_that_is_killed_itself_leaves_the_operation_to_the_next(tmp_path: Path) -> None:
     async def test(dead: Crashed) -> None:
         await dead.snapshot()

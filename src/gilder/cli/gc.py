@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from gilder.model.errors import JournalDamaged
 
 if TYPE_CHECKING:
     from gilder.cli.errand import Errand
-    from gilder.engine import Judged
+    from gilder.engine import Collected, Judged
     from gilder.model.ids import ArmId
 
 
@@ -82,7 +83,10 @@ def _collected(options: GcOptions, lease: Lease | None) -> int:
     # Imported here: the Azure SDK takes its time, and the embedded cloud starts meanwhile.
     import anyio
 
-    return anyio.run(_collect, options, lease)
+    from gilder.cli.stopping import until_stopped
+
+    status = anyio.run(until_stopped, partial(_collect, options, lease))
+    return FAILED if status is None else status
 
 
 async def _collect(options: GcOptions, lease: Lease | None) -> int:
@@ -102,13 +106,15 @@ async def _collect_here(options: GcOptions, errand: Errand) -> int:
         found = await collector.found(options.subscription or vm.subscription, options.groups or (vm.resource_group,))
         for line in found_lines(found, yes=options.yes):
             errand.show(line)
-        if not options.yes or not any(one.garbage for one in found):
+        garbage = sum(one.garbage for one in found)
+        if not options.yes or not garbage:
             return BUILT
-        done = await collector.collect(found)
-    for resource, why in done.left:
-        errand.show(f"LEFT    {resource}: {why}")
-    errand.show(f"{len(done.removed)} deleted, {len(done.left)} left")
-    return FAILED if done.left else BUILT
+        try:
+            await collector.collect(found)
+        finally:  # also when a signal stops it: what is gone is gone
+            for line in done_lines(collector.done, garbage):
+                errand.show(line)
+    return FAILED if collector.done.left else BUILT
 
 
 async def known_here(journal: Path, vm: ArmId, tell: Callable[[str], None]) -> Callable[[str], str]:
@@ -128,6 +134,14 @@ async def known_here(journal: Path, vm: ArmId, tell: Callable[[str], None]) -> C
         return by_locks(run) or (f"run {run} lives on this machine" if works(run, beside(journal)) else "")
 
     return why
+
+
+def done_lines(done: Collected, garbage: int) -> Iterator[str]:
+    """What became of so much garbage, as lines. Pure."""
+    for resource, why in done.left:
+        yield f"LEFT    {resource}: {why}"
+    rest = garbage - len(done.removed) - len(done.left)
+    yield f"{len(done.removed)} deleted, {len(done.left)} left" + (f", {rest} not finished" if rest else "")
 
 
 def found_lines(found: Sequence[Judged], *, yes: bool) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import click
@@ -39,7 +40,10 @@ def _recovered(run: str | None, journal: Path, lease: Lease | None) -> int:
     # Imported here: the Azure SDK takes its time, and the embedded cloud starts meanwhile.
     import anyio
 
-    return anyio.run(_recover, run, journal, lease)
+    from gilder.cli.stopping import until_stopped
+
+    status = anyio.run(until_stopped, partial(_recover, run, journal, lease))
+    return FAILED if status is None else status
 
 
 async def _recover(name: str | None, path: Path, lease: Lease | None) -> int:

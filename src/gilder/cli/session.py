@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import click
@@ -27,6 +28,7 @@ from gilder.cli.main import BUILT, FAILED
 from gilder.cli.progress import shown
 from gilder.cli.secrecy import errors_hidden, open_files
 from gilder.cli.sinks import Together
+from gilder.cli.stopping import until_stopped
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
 from gilder.engine import Run, RunOptions, Stopping, login_secrets, must_differ, shared_auth, signals_heard, site_on
@@ -68,7 +70,7 @@ async def _built(work: _Work, lease: Lease | None, start: float) -> int:
     options, hide = work.options, work.redactor.text
     async with opened(options.journal, hide) as journal, living(options.run, options.journal):
         here = Errand(work.cloud, work.auth, work.machine, work.redactor)
-        if not await earlier_runs_settled(journal, here, first=options.recover):
+        if not await until_stopped(partial(earlier_runs_settled, journal, here, first=options.recover)):
             return FAILED
         with LogFiles(options.logs) as logs, EventLog(options.logs) as events:
             outcomes, interrupted = await work.done(journal, logs, events, lease)

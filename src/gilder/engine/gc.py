@@ -149,6 +149,11 @@ class Collector:
         async with anyio.create_task_group() as group:
             for resource in free:
                 group.start_soon(self._delete, resource, limit)
+        return self.done
+
+    @property
+    def done(self) -> Collected:
+        """What the collection has done so far: it may be stopped."""
         return Collected(tuple(self._removed), tuple(self._left))
 
     def _now(self) -> datetime:

@@ -74,8 +74,19 @@ class Recovery:
         self._published, self._removed, self._left = [], [], []
         self._needed, self._unreadable = set(), set()
         residues = [residue for residue in await self._journal.residues(run.id) if await self._readable(residue)]
-        of = {kind: [r for r in residues if r.kind == kind] for kind in {r.kind for r in residues}}
+        try:
+            await self._settled(run, residues)
+        except anyio.get_cancelled_exc_class():  # whoever stopped it would not hear what is gone already
+            so_far = (("published", self._published), ("removed", self._removed), ("LEFT", self._left))
+            for done, thing in ((done, thing) for done, things in so_far for thing in things):
+                self._say(f"run {run.id}: {done} {thing}")
+            raise
+        return Recovered(run.id, tuple(self._published), tuple(self._removed), tuple(self._left))
+
+    async def _settled(self, run: RunRecord, residues: Sequence[ResidueRecord]) -> None:
+        """Finish or remove these; what cannot be is in `_left` afterwards."""
         leases = Leases(self._arm, run.id)
+        of = {kind: [r for r in residues if r.kind == kind] for kind in {r.kind for r in residues}}
         # A replication may take an hour; slots and disks are given back meanwhile.
         async with renewed(leases), anyio.create_task_group() as group:
             for residue in (*of.get("image", ()), *of.get("image version", ())):
@@ -83,7 +94,6 @@ class Recovery:
             group.start_soon(self._disks, of.get("attachment", []), of.get("disk", []))
         await self._snapshots(of.get("snapshot", []))
         await self._close(run, {residue.build for residue in residues if residue.kind in _PRODUCTS})
-        return Recovered(run.id, tuple(self._published), tuple(self._removed), tuple(self._left))
 
     async def _readable(self, residue: ResidueRecord) -> bool:
         """Whether the record names a resource; one that was tampered with is no reason to leave the others."""
