@@ -82,6 +82,7 @@ async def test_garbage_collection_leaves_to_recovery_only_what_that_can_recover(
     await noted(journal, "mine")
     await noted(journal, "theirs", ELSEWHERE)
     why = await lives_here(journal, HERE, alive)
+    assert why("mine").startswith("run mine is dead")
     assert "gilder recover mine" in why("mine")
     assert why("theirs") == ""
     async with file_locked(alive / "another"):

@@ -111,6 +111,19 @@ def test_what_a_dead_run_left_is_garbage() -> None:
     assert verdict.why == "the lease of run run1 on other-host ran out 1 h ago"
 
 
+@pytest.mark.parametrize("lease", [NOW + timedelta(hours=5), NOW - timedelta(hours=5)])
+def test_of_a_run_that_died_here_nothing_is_said_to_live(lease: datetime) -> None:
+    """It "may live" for as long as its lease ran, although this machine's journal and locks knew better."""
+    here = Here(VM, lambda run: "run run1 is dead: gilder recover run1")
+    told = {RUN: "run1", BUILD: "tiny", HOST: str(VM), CREATED: "x", LEASE: lease.isoformat()}
+    verdict = judged(Labelled(id_of("disks", "d"), told, None, "", 30), NOW, here)
+    assert verdict is not None
+    assert (verdict.garbage, verdict.why) == (False, "run run1 is dead: gilder recover run1")
+    kept = judged(Labelled(id_of("disks", "d"), told | {LEASE: KEPT}, None, "", 30), NOW, here)
+    assert kept is not None
+    assert kept.why == "it was kept on purpose (skip_cleanup)"
+
+
 @pytest.mark.parametrize(
     ("attached_to", "host", "why"),
     [

@@ -28,7 +28,7 @@ async def lives_here(path: Path, vm: ArmId, alive: Path = ALIVE) -> Callable[[st
 
     def why(run: str) -> str:
         if run in crashed:
-            return f"this machine's journal knows run {run}: gilder recover {run} finishes or removes it"
+            return f"run {run} is dead, as this machine's journal knows: gilder recover {run} finishes or removes it"
         if not RUN_ID.fullmatch(run):
             return ""
         try:
