@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from gilder.cli.session import incomplete
+from gilder.model.errors import HostError, JournalDamaged
+
 PROGRAM = """
 import os, signal, sys
 import anyio
@@ -100,6 +103,17 @@ def test_what_it_was_started_to_ignore_stays_ignored() -> None:
     process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert process.returncode == 0, process.stderr
     assert process.stdout.splitlines() == ["0 signals", "SIGTERM: stopping, and cleaning up; once more to hurry"]
+
+
+def test_a_run_whose_end_could_not_be_noted_says_what_that_asks_for() -> None:
+    """All was built and the exit status 0, and nobody knew that a recovery was needed."""
+    full = HostError("the journal cannot be written: database or disk is full", hint="free some space on its disk")
+    told = incomplete(full, "gilder recover r1")
+    assert told.startswith(f"{full.message}: the record of this run is incomplete; free some space")
+    assert told.endswith("complete it with: gilder recover r1")
+    damaged = incomplete(JournalDamaged("journal.sqlite", "malformed"), "gilder recover r1")
+    assert "gilder gc" in damaged
+    assert "gilder recover" not in damaged
 
 
 STOPPED = """

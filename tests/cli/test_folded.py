@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -137,20 +139,26 @@ def test_builds_whose_names_differ_have_logs_that_differ(tmp_path: Path) -> None
 
 
 class Full:
-    """A sink whose disk is full."""
+    """A sink whose disk is full, or has another trouble."""
+
+    def __init__(self, number: int = errno.ENOSPC) -> None:
+        self.errno = number
 
     def __call__(self, event: Event) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(self.errno, os.strerror(self.errno))
 
 
 def test_a_sink_that_fails_is_told_of_once_and_harms_nobody() -> None:
     heard: list[Event] = []
     said: list[str] = []
-    sink = Together({"logs": Full(), "list": heard.append}, said.append)
+    sink = Together({"logs in /logs": Full(), "list": heard.append, "progress": Full(errno.EIO)}, said.append)
     for event in EVENTS:
         sink(event)
     assert heard == EVENTS
-    assert said == ["no more logs, the builds go on: OSError: [Errno 28] No space left on device"]
+    assert said == [
+        "no more logs in /logs, the builds go on: No space left on device; free some space there",
+        "no more progress, the builds go on: Input/output error",
+    ]
 
 
 async def test_events_are_json_lines_at_once(tmp_path: Path) -> None:

@@ -188,6 +188,7 @@ def test_a_build_whose_post_processors_did_not_run_is_not_built(tmp_path: Path) 
         (build,) = await dead.place.journal.builds("dead")
         assert (build.status, build.artifacts) == ("failed", (str(VERSION),))
         assert "post-processors" in build.error
+        assert "the journal could not be written" in build.error, "a full disk ends the record as a kill does"
 
     crashed(tmp_path, test, replace(plan(), followed=True))
 

@@ -34,6 +34,10 @@ _PRODUCTS = ("image", "image version")
 """Kinds of what a build is for; everything else is temporary."""
 
 
+_UNRECORDED = "its end was not recorded: gilder was killed, the machine went down, or the journal could not be written"
+"""Why a build failed of which the journal has no end: which of these it was, recovery cannot tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """What a recovery did: images finished, things removed, things left with the reason."""
@@ -245,9 +249,9 @@ class Recovery:
             if complete and not _followed(wanted):
                 await self._journal.build_finished(run.id, build.name, "built", "", "", there)
             elif build.status == "running":
-                why = "gilder was killed or the machine went down"
+                why = _UNRECORDED
                 if complete:
-                    why += " before its post-processors had ended: whatever they do is to be done by hand"
+                    why += "; whether its post-processors had ended is not known: what they have not done, do by hand"
                     self._say(f"{build.name}: {why}")
                 await self._journal.build_finished(run.id, build.name, "failed", build.stage, why, there)
             elif there:  # why it did not end well is known; that one of its images is there may be new
