@@ -12,10 +12,11 @@ import pytest
 from gilder.cli.eventlog import EventLog
 from gilder.cli.folded import AzurePipelines, Dialect, FoldedLines, GitHub, dialect
 from gilder.cli.logs import LogFiles
-from gilder.cli.plain import PlainLines, stamped
+from gilder.cli.plain import PlainLines, ended_line, plain_lines, stamped
 from gilder.cli.progress import failure_blocks
 from gilder.cli.sinks import Together
 from gilder.cli.summary import summary
+from gilder.model.errors import ScriptFailed
 from gilder.model.events import (
     Event,
     Finished,
@@ -106,6 +107,14 @@ def test_a_failure_shows_the_lines_before_its_clean_up_in_one_block(tmp_path: Pa
         "-- web: badly",
     ]
     assert len(block) == 1 + 20 + 2
+
+
+def test_nothing_is_announced_that_does_not_follow() -> None:
+    """A line ended with "its last lines:", and they stood in the block below."""
+    error = ScriptFailed("inline script", 1, (0,), ["oh"]).message
+    event = Finished(build="web", at=4, status="failed", seconds=4, text=error)
+    assert plain_lines(event) == ["Build 'web' errored after 4 seconds: inline script ended with status 1"]
+    assert ended_line(event).endswith("its last lines:\n    oh")
 
 
 def test_a_long_log_is_cut_at_its_beginning(tmp_path: Path) -> None:

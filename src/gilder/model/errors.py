@@ -123,13 +123,17 @@ class CommandTimedOut(CommandFailed):
         self.seconds = seconds
 
 
+LAST_LINES = "; its last lines:"
+"""Ends the first line of an error that shows them."""
+
+
 class ScriptFailed(HostError):
     """A provisioner's script ended with a status that the template does not allow; `tail` are its last lines."""
 
     def __init__(self, script: str, status: int, allowed: Sequence[int], tail: Sequence[str] = ()) -> None:
         only = f" (allowed: {', '.join(map(str, allowed))})" if tuple(allowed) != (0,) else ""
         last = "".join(f"\n    {line}" for line in tuple(tail)[-8:])
-        text = f"{script} {ending(status)}{only}" + (f"; its last lines:{last}" if last else "")
+        text = f"{script} {ending(status)}{only}" + (f"{LAST_LINES}{last}" if last else "")
         super().__init__(text, hint=advice(status, tail))
         self.status = status
         self.tail = tuple(tail)
