@@ -163,6 +163,14 @@ def test_one_destination_in_two_files_is_refused(tmp_path: Path) -> None:
     assert gilder("validate", "-only=a", first, str(second)).returncode == 0
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_resource_group_without_a_name_is_wrong_usage(name: str) -> None:
+    """Of a variable that a script had not set: Azure was asked for a path that it does not have, for five minutes."""
+    done = gilder("gc", "--resource-group", name)
+    assert done.returncode == 2
+    assert "a resource group has a name" in done.stderr
+
+
 def test_a_template_from_standard_input(tmp_path: Path) -> None:
     done = gilder("validate", "-", stdin=Path(template(tmp_path, "a")).read_text())
     assert done.returncode == 0, done.stderr

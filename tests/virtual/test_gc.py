@@ -25,7 +25,7 @@ from gilder.build.leases import KEPT, LEASE, TERM, Leases, lease_until
 from gilder.cli.gc import done_lines
 from gilder.engine import Collector, Here
 from gilder.engine.gc import GRACE, judged
-from gilder.model.errors import GilderError
+from gilder.model.errors import CloudError, GilderError
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built
 from gilder.model.spec import GalleryVersion
@@ -363,6 +363,20 @@ def test_what_the_cloud_never_ends_holds_up_no_collection(
             done = await collecting.collect(await collecting.found(VM.subscription, [VM.resource_group]))
             assert anyio.current_time() - begin < 2 * HOURS
             assert (done.removed, [one for one, _ in done.left]) == ((), [plugged])
+
+    in_virtual_time(main)
+
+
+def test_a_call_that_the_service_does_not_have_is_made_once(tmp_path: Path) -> None:
+    """501 was repeated for five minutes like a service that is down."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            place.application.faults.add(Fault("refuse", "GET", "disks", status=501, code="NotImplemented", times=99))
+            begin = anyio.current_time()
+            with pytest.raises(CloudError, match="HTTP 501"):
+                await collector(place).found(VM.subscription, [VM.resource_group])
+            assert anyio.current_time() - begin < 5
 
     in_virtual_time(main)
 

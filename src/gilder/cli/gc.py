@@ -33,6 +33,13 @@ class GcOptions:
     yes: bool
 
 
+def _named(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names; an empty one, of a variable that a script did not set, would be a path that Azure does not have."""
+    if not all(name.strip() for name in names):
+        raise click.BadParameter("a resource group has a name")
+    return names
+
+
 @click.command(
     "gc",
     cls=PackerCommand,
@@ -47,6 +54,7 @@ Examples:
     "--resource-group",
     "groups",
     multiple=True,
+    callback=_named,
     metavar="NAME",
     help="Where to look; may be given again.  [default: that of this VM]",
 )
