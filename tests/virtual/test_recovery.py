@@ -479,6 +479,26 @@ def test_disks_in_use_are_waited_for_at_once(tmp_path: Path) -> None:
     crashed(tmp_path, test)
 
 
+def test_who_is_waited_for_is_told_while_it_lasts(tmp_path: Path) -> None:
+    """Half a minute passed without a word, and then the remedy was the command that had just failed."""
+
+    async def test(dead: Crashed) -> None:
+        place, told = dead.place, list[tuple[float, str]]()
+        place.plugs.mounted.add(await held(place))
+        begin = anyio.current_time()
+
+        def say(text: str) -> None:
+            told.append((anyio.current_time() - begin, text))
+
+        recovery = Recovery(place.arm, VM, place.journal, PretendedDevices(place.plugs), no_turn, say)
+        done = await recovery.recover((await place.journal.runs())[0])
+        ((at, _),) = [each for each in told if "is still in use: waiting for it for up to 30 s" in each[1]]
+        assert at < 15
+        assert "is still in use (let go of it first); remove it with: " in done.left[0]
+
+    crashed(tmp_path, test)
+
+
 def test_a_recovery_that_is_stopped_says_what_it_has_done(tmp_path: Path) -> None:
     """What was removed already went unreported."""
 

@@ -105,12 +105,12 @@ async def _collect(options: GcOptions, lease: Lease | None) -> int:
 
 
 async def _collect_here(options: GcOptions, errand: Errand) -> int:
-    from gilder.engine import Collector, Here, site_on, turn_on
+    from gilder.engine import Collector, Here, site_on, telling, turn_on
 
     vm = errand.machine.id
     here = Here(vm, await known_here(options.journal, vm, errand.tell))
     async with site_on(errand.cloud, errand.auth, errand.machine, "gc", errand.tell) as site:
-        collector = Collector(site.arm, here, site.devices, turn_on(vm))
+        collector = Collector(site.arm, here, telling(site.devices, errand.tell), turn_on(vm))
         found = await collector.found(options.subscription or vm.subscription, options.groups or (vm.resource_group,))
         for line in found_lines(found, yes=options.yes):
             errand.show(line)

@@ -33,6 +33,7 @@ from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
 from gilder.engine import Run, RunOptions, Stopping, login_secrets, must_differ, shared_auth, signals_heard, site_on
 from gilder.model.errors import HostError, JournalDamaged
+from gilder.model.events import Sink
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import Auth
 from gilder.runtime.history import efforts
@@ -105,7 +106,11 @@ class _Work:
             policy = self._policy(asker, embedded=lease is not None)
             stopping = Stopping(say, progress.flush, recovery=self.options.recovery)
             folder = self.options.logs
-            sinks = {f"logs in {folder}": logs, f"events.jsonl in {folder}": events, "progress": progress}
+            sinks: dict[str, Sink] = {
+                f"logs in {folder}": logs,
+                f"events.jsonl in {folder}": events,
+                "progress": progress,
+            }
             sink = Together(sinks, say)
             with lease.heard_by(say) if lease else nullcontext():
                 site_of_run = site_on(self.cloud, self.auth, self.machine, run, say)

@@ -19,7 +19,8 @@ from gilder.build.leases import Leases, renewed
 from gilder.build.products import ProductPlan, plan_from, snapshots_of
 from gilder.engine.finishing import End, finish
 from gilder.engine.patience import in_time
-from gilder.model.errors import GilderError
+from gilder.engine.waiting import telling
+from gilder.model.errors import Busy, GilderError
 from gilder.model.ids import ArmId
 from gilder.model.tags import of_build
 from gilder.runtime.filelock import Turn
@@ -63,7 +64,7 @@ class Recovery:
         self._arm = arm
         self._vm = vm
         self._journal = journal
-        self._devices = devices
+        self._devices = telling(devices, say)
         self._turn = turn
         self._say = say
         self._published: list[str] = []
@@ -182,8 +183,10 @@ class Recovery:
         free, why = await self._detached(residues)
         why |= await self._all(free, delete_disk)
         for residue in residues:
-            if residue.id in why:
-                await self._stays(residue, why[residue.id].message)
+            if (error := why.get(residue.id)) is not None:
+                # The command that follows is a recovery perhaps, which would meet the same again.
+                first = " (let go of it first)" if isinstance(error, Busy) else ""
+                await self._stays(residue, error.message + first)
 
     async def _detached(self, residues: Sequence[ResidueRecord]) -> tuple[list[ResidueRecord], dict[int, GilderError]]:
         """Detach the disks that these are about; the disks that are free, and by number what could not be done, and why."""
