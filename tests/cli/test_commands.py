@@ -167,6 +167,29 @@ def test_one_destination_in_two_files_is_refused(tmp_path: Path) -> None:
     assert gilder("validate", "-only=a", first, str(second)).returncode == 0
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_resource_group_without_a_name_is_wrong_usage(name: str) -> None:
+    """Of a variable that a script had not set: Azure was asked for a path that it does not have, for five minutes."""
+    done = gilder("gc", "--resource-group", name)
+    assert done.returncode == 2
+    assert "a resource group has a name" in done.stderr
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, True), (0o600, False)])
+def test_validate_warns_of_files_with_secrets_that_everybody_may_read(tmp_path: Path, mode: int, warned: bool) -> None:
+    """Only a build did, when the file had been lying there for long."""
+    key = tmp_path / "key.pem"
+    key.write_text("")
+    key.chmod(mode)
+    login = {"client_id": "c", "client_cert_path": str(key), "tenant_id": "t"}
+    (builder,) = json.loads(Path(template(tmp_path, "a")).read_text())["builders"]
+    file = template(tmp_path, builders=[builder | login])
+    done = gilder("validate", file)
+    assert done.returncode == 0, done.stderr
+    assert (f"warning: {key} (client_cert_path) can be read by every user" in done.stderr) is warned
+    assert "client_cert_path" not in gilder("validate", "-syntax-only", file).stderr
+
+
 def test_a_template_from_standard_input(tmp_path: Path) -> None:
     done = gilder("validate", "-", stdin=Path(template(tmp_path, "a")).read_text())
     assert done.returncode == 0, done.stderr

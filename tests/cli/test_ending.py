@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from gilder.cli.session import incomplete
+from gilder.model.errors import HostError, JournalDamaged
+
 PROGRAM = """
 import os, signal, sys
 import anyio
@@ -141,3 +144,64 @@ def test_leaving_at_once_names_only_what_outlives_the_process() -> None:
         "  volume group vg on /dev/x; remove it with: vgchange -an vg",
         "  all of it: gilder recover r",
     ]
+
+
+def test_a_run_whose_end_could_not_be_noted_says_what_that_asks_for() -> None:
+    """All was built and the exit status 0, and nobody knew that a recovery was needed."""
+    full = HostError("the journal cannot be written: database or disk is full", hint="free some space on its disk")
+    told = incomplete(full, "gilder recover r1")
+    assert told.startswith(f"{full.message}: the record of this run is incomplete; free some space")
+    assert told.endswith("complete it with: gilder recover r1")
+    damaged = incomplete(JournalDamaged("journal.sqlite", "malformed"), "gilder recover r1")
+    assert "gilder gc" in damaged
+    assert "gilder recover" not in damaged
+
+
+STOPPED = """
+import os, signal, sys
+import anyio
+from gilder.cli.stopping import until_stopped
+
+async def work():
+    os.kill(os.getpid(), int(sys.argv[1]))
+    try:
+        await anyio.sleep(60)
+    finally:
+        print("done so far", flush=True)
+        for _ in range(int(sys.argv[2]) - 1):
+            os.kill(os.getpid(), int(sys.argv[1]))
+
+print(anyio.run(until_stopped, work))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_recovery_and_collection_end_with_a_word(number: signal.Signals) -> None:
+    """SIGINT was answered with an empty line, and the others with nothing at all."""
+    command = [sys.executable, "-c", STOPPED, str(int(number))]
+    once = subprocess.run([*command, "1"], capture_output=True, text=True, timeout=60, check=False)
+    assert (once.returncode, once.stdout) == (0, "done so far\nNone\n")
+    assert once.stderr == "stopped; nothing is lost: call it again to go on\n"
+    twice = subprocess.run([*command, "2"], capture_output=True, text=True, timeout=60, check=False)
+    assert (twice.returncode, twice.stdout, twice.stderr) == (-number, "done so far\n", "")
+
+
+UNHEARD = """
+import io, os, signal, sys
+from gilder.cli import main
+
+class Interrupted(io.StringIO):
+    def read(self, size=-1):
+        os.kill(os.getpid(), signal.SIGINT)
+        return ""
+
+sys.stdin = Interrupted()
+sys.argv = ["gilder", "validate", "-"]
+main()
+"""
+
+
+def test_a_command_that_only_looks_is_stopped_with_a_word_too() -> None:
+    """Ctrl-C there, or before the builds begin, left an empty line."""
+    done = subprocess.run([sys.executable, "-c", UNHEARD], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.strip()) == (1, "stopped")

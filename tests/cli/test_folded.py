@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,11 @@ import pytest
 from gilder.cli.eventlog import EventLog
 from gilder.cli.folded import AzurePipelines, Dialect, FoldedLines, GitHub, dialect
 from gilder.cli.logs import LogFiles
-from gilder.cli.plain import PlainLines, stamped
+from gilder.cli.plain import PlainLines, ended_line, plain_lines, stamped
 from gilder.cli.progress import failure_blocks
 from gilder.cli.sinks import Together
 from gilder.cli.summary import summary
+from gilder.model.errors import ScriptFailed
 from gilder.model.events import (
     Event,
     Finished,
@@ -106,6 +109,14 @@ def test_a_failure_shows_the_lines_before_its_clean_up_in_one_block(tmp_path: Pa
     assert len(block) == 1 + 20 + 2
 
 
+def test_nothing_is_announced_that_does_not_follow() -> None:
+    """A line ended with "its last lines:", and they stood in the block below."""
+    error = ScriptFailed("inline script", 1, (0,), ["oh"]).message
+    event = Finished(build="web", at=4, status="failed", seconds=4, text=error)
+    assert plain_lines(event) == ["Build 'web' errored after 4 seconds: inline script ended with status 1"]
+    assert ended_line(event).endswith("its last lines:\n    oh")
+
+
 def test_a_long_log_is_cut_at_its_beginning(tmp_path: Path) -> None:
     with LogFiles(tmp_path) as logs:
         for number in range(50):
@@ -137,20 +148,26 @@ def test_builds_whose_names_differ_have_logs_that_differ(tmp_path: Path) -> None
 
 
 class Full:
-    """A sink whose disk is full."""
+    """A sink whose disk is full, or has another trouble."""
+
+    def __init__(self, number: int = errno.ENOSPC) -> None:
+        self.errno = number
 
     def __call__(self, event: Event) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(self.errno, os.strerror(self.errno))
 
 
 def test_a_sink_that_fails_is_told_of_once_and_harms_nobody() -> None:
     heard: list[Event] = []
     said: list[str] = []
-    sink = Together({"logs": Full(), "list": heard.append}, said.append)
+    sink = Together({"logs in /logs": Full(), "list": heard.append, "progress": Full(errno.EIO)}, said.append)
     for event in EVENTS:
         sink(event)
     assert heard == EVENTS
-    assert said == ["no more logs, the builds go on: OSError: [Errno 28] No space left on device"]
+    assert said == [
+        "no more logs in /logs, the builds go on: No space left on device; free some space there",
+        "no more progress, the builds go on: Input/output error",
+    ]
 
 
 async def test_events_are_json_lines_at_once(tmp_path: Path) -> None:

@@ -151,6 +151,14 @@ async def test_an_interrupted_run_is_called_so(journal: Path) -> None:
     assert row.endswith("interrupted  1 interrupted")
 
 
+@pytest.mark.parametrize(("run", "told"), [("20260102-bb", "recorded yet: "), ("20260102-cc", "recorded: ")])
+def test_a_run_without_stages_has_no_figures(journal: Path, run: str, told: str) -> None:
+    """It had "0.0s of stages in 12s, 0 at most"."""
+    head, _, *rest = ran(timeline, run, "--journal", str(journal)).stdout.splitlines()
+    assert head.startswith(f"run {run}, ")
+    assert rest == [f"no stage of it has been {told}that is done when a build ends"]
+
+
 def test_the_timeline_of_a_run(journal: Path) -> None:
     text = ran(timeline, "20260101-aa", "--journal", str(journal), "--width", "80").stdout
     assert text.startswith("run 20260101-aa, failed, ")

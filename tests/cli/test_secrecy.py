@@ -15,8 +15,13 @@ import pytest
 from gilder import api
 from gilder.azure.cloud import PUBLIC
 from gilder.azure.metadata import Machine
+from gilder.cli.asked import DoctorOptions
 from gilder.cli.errand import Errand
+from gilder.cli.examination import Examination
+from gilder.cli.findings import Findings
+from gilder.cli.places import Places
 from gilder.cli.secrecy import errors_hidden, open_files
+from gilder.cli.templates import TemplateFile, Templates
 from gilder.model.errors import UserError
 from gilder.model.ids import ArmId
 from gilder.model.spec import Auth
@@ -223,6 +228,16 @@ def test_a_template_that_everybody_may_read_with_the_value_of_a_sensitive_variab
     loaded = load(text, file=str(template), inputs=Inputs())
     warnings = open_files(loaded, Auth(), {str(template): text})
     assert [f"{template} (values of sensitive variables)" in warning for warning in warnings] == [True] * warned
+
+
+def test_a_doctor_points_out_files_with_secrets_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    template = tmp_path / "t.json"
+    template.write_text(legacy(variables={"key": "hunter2hunter2"}))
+    template.chmod(0o644)
+    templates = Templates((TemplateFile(str(template), template.read_text()),), Inputs())
+    options = DoctorOptions(Places(tmp_path / "journal.sqlite", "local", tmp_path), tmp_path, force=False)
+    Examination(templates, options, None, Findings())._template(templates.loaded())
+    assert f"warning: {template} (values of sensitive variables) can be read by every" in capsys.readouterr().err
 
 
 def test_what_a_recovery_or_collection_says_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from contextlib import closing as closed
 from pathlib import Path
 
@@ -15,10 +16,10 @@ import anyio
 import pytest
 
 from gilder.model.effort import Effort
-from gilder.model.errors import HostError, Refused, ReleaseFailed
+from gilder.model.errors import HostError, JournalDamaged, Refused, ReleaseFailed
 from gilder.model.events import Stage
 from gilder.runtime.history import efforts
-from gilder.runtime.journal import Journal, TimingRecord, in_loop, opened
+from gilder.runtime.journal import Journal, TimingRecord, in_loop, opened, opened_to_read
 from gilder.runtime.ledger import JournalLedger
 from gilder.runtime.release import Patience, Release, releasing, undone_on_failure
 
@@ -250,10 +251,48 @@ async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 async def test_a_file_that_is_no_journal_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     path.write_bytes(b"not a database, but somebody's thesis" * 100)
-    with pytest.raises(Refused, match="cannot be written"):
+    with pytest.raises(JournalDamaged, match="is damaged: file is not a database"):
         async with opened(path):
             pass
     assert path.read_bytes().startswith(b"not a database")
+
+
+async def _damage(path: Path, how: str) -> None:
+    async with opened(path) as journal:
+        for number in range(200):
+            await journal.intend("r", "tiny", "disk", f"d{number}", "/disks/d", "az disk delete " * 9)
+        await journal.build_started("r", "tiny")
+        await journal.build_finished("r", "tiny", "built", "", "", ["/images/a"])
+    whole = path.read_bytes()
+    match how:
+        case "truncated":
+            path.write_bytes(whole[: len(whole) // 2])
+        case "flipped":
+            path.write_bytes(whole.replace(b"az disk", b"\xff\xfe disk"))
+        case "flipped in a list":
+            path.write_bytes(whole.replace(b'["/images/a"]', b'{"/images/a"]'))
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped", "flipped in a list"])
+@pytest.mark.parametrize("opening", [opened, opened_to_read])
+async def test_damage_is_not_taken_for_a_lack_of_rights_or_space(
+    tmp_path: Path, how: str, opening: Callable[[Path], AbstractAsyncContextManager[Journal]]
+) -> None:
+    """People were told to free space, or to be root."""
+    path = tmp_path / "journal.sqlite"
+    await _damage(path, how)
+
+    async def read() -> None:
+        async with opening(path) as journal:
+            await journal.residues()
+            await journal.builds("r")
+
+    with pytest.raises(JournalDamaged, match=f"the journal {path} is damaged: ") as caught:
+        await read()
+    hint = caught.value.hint or ""
+    assert "move it away" in hint
+    assert "gilder gc" in hint
+    assert "space" not in hint
 
 
 async def test_a_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from gilder.cli.record import record, records
-from gilder.model.errors import Refused
+from gilder.model.errors import JournalDamaged, Refused
 from gilder.runtime.journal import opened
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
@@ -189,5 +189,5 @@ async def test_one_of_another_version(path: Path, version: int, readable: bool) 
 
 async def test_what_is_no_journal_is_not_read(path: Path) -> None:
     path.write_bytes(b"not a database, but somebody's thesis" * 100)
-    with pytest.raises(Refused, match="cannot be read: file is not a database"):
+    with pytest.raises(JournalDamaged, match="is damaged: file is not a database"):
         await records(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing as closed
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import anyio
 import pytest
 
 from gilder.cli.earlier import crash_line, lives_here
+from gilder.cli.gc import known_here
 from gilder.cli.places import Places, is_there
 from gilder.cli.recover import last_word
 from gilder.engine.checkup import journal_checked
@@ -91,10 +93,56 @@ async def test_garbage_collection_leaves_to_recovery_only_what_that_can_recover(
     await noted(journal, "mine")
     await noted(journal, "theirs", ELSEWHERE)
     why = await lives_here(Places(journal), HERE, alive)
+    assert why("mine").startswith("run mine is dead")
     assert f"gilder recover --journal {journal} mine" in why("mine")
     assert why("theirs") == ""
     async with file_locked(alive / "another"):
         assert why("another") == "run another lives on this machine"
+
+
+async def test_garbage_collection_goes_on_without_a_journal_that_is_damaged(tmp_path: Path) -> None:
+    """It is for lost journals, and refused to work with a damaged one. What lives is left alone all the same."""
+    journal = tmp_path / "journal.sqlite"
+    journal.write_bytes(b"not a database, but somebody's thesis" * 100)
+    told: list[str] = []
+    why = await known_here(Places(journal), HERE, told.append)
+    assert len(told) == 1
+    assert f"the journal {journal} is damaged" in told[0]
+    assert why("dead") == ""
+    async with file_locked(beside(journal) / "alive"):
+        assert why("alive") == "run alive lives on this machine"
+
+
+READ_ONLY = """
+import os, subprocess, sys
+from pathlib import Path
+import anyio
+from gilder.cli.gc import known_here
+from gilder.cli.places import Places
+from gilder.model.ids import ArmId
+
+folder, vm = sys.argv[1:]
+subprocess.run(["mount", "--bind", folder, folder], check=True)
+subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+why = anyio.run(known_here, Places(Path(folder) / "journal.sqlite"), ArmId.parse(vm), print)
+print(why("dead"))
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("killed", [False, True])
+async def test_garbage_collection_reads_a_journal_that_cannot_be_written(tmp_path: Path, killed: bool) -> None:
+    """A run that was killed has left the files of its locks."""
+    journal = tmp_path / "journal.sqlite"
+    await noted(journal, "dead")
+    beside(journal).mkdir(exist_ok=True)
+    if killed:
+        (beside(journal) / "dead").touch()
+    command = ["unshare", "-m", sys.executable, "-c", READ_ONLY, str(tmp_path), str(HERE)]
+    done = await anyio.run_process(command, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert "gilder recover dead" in done.stdout.decode()
+    assert "damaged" not in done.stdout.decode()
 
 
 async def test_a_run_that_ends_while_one_looks_has_not_crashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from tests.virtual.place import Place, image_spec, lognormal, placed
 from gilder.build import Job, LocalWork
 from gilder.engine import RunOptions, Stopping
 from gilder.model.errors import HostError
-from gilder.model.events import WAITING_FOR, Event, Finished, Stage, Waiting
+from gilder.model.events import WAITING_FOR, Event, Finished, Said, Stage, Waiting
 from gilder.model.gauges import Gauges
 from gilder.model.outcomes import Built, Cancelled, Failed
 from gilder.model.spec import BuildSpec
@@ -182,6 +182,20 @@ def test_a_failure_is_a_value_and_the_others_go_on(tmp_path: Path) -> None:
             assert [type(outcome) for outcome in outcomes] == [Built, Failed, Built]
             assert place.left() == []
             assert await place.journal.residues() == []
+
+    in_virtual_time(main)
+
+
+def test_a_build_whose_end_cannot_be_noted_is_built_and_says_that_recovery_may_be_needed(tmp_path: Path) -> None:
+    full = "CREATE TRIGGER full BEFORE UPDATE ON build BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            place.journal._database.execute(full)
+            (outcome,) = await place.build([image_spec("tiny")])
+            assert isinstance(outcome, Built)
+            (said,) = (event.text for event in place.events if isinstance(event, Said) and "disk is full" in event.text)
+            assert said.endswith("the record of this build is incomplete, and may need `gilder recover`")
 
     in_virtual_time(main)
 

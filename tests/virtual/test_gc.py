@@ -22,9 +22,10 @@ from gilder.azure.disks import disk_facts
 from gilder.azure.labels import Labelled, labelled, read_labelled, relabel
 from gilder.azure.snapshots import SnapshotPlan, take_snapshot
 from gilder.build.leases import KEPT, LEASE, TERM, Leases, lease_until
+from gilder.cli.gc import done_lines
 from gilder.engine import Collector, Here
 from gilder.engine.gc import GRACE, judged
-from gilder.model.errors import GilderError
+from gilder.model.errors import CloudError, GilderError
 from gilder.model.ids import ArmId
 from gilder.model.outcomes import Built
 from gilder.model.spec import GalleryVersion
@@ -108,6 +109,19 @@ def test_what_a_dead_run_left_is_garbage() -> None:
     assert verdict is not None
     assert verdict.garbage
     assert verdict.why == "the lease of run run1 on other-host ran out 1 h ago"
+
+
+@pytest.mark.parametrize("lease", [NOW + timedelta(hours=5), NOW - timedelta(hours=5)])
+def test_of_a_run_that_died_here_nothing_is_said_to_live(lease: datetime) -> None:
+    """It "may live" for as long as its lease ran, although this machine's journal and locks knew better."""
+    here = Here(VM, lambda run: "run run1 is dead: gilder recover run1")
+    told = {RUN: "run1", BUILD: "tiny", HOST: str(VM), CREATED: "x", LEASE: lease.isoformat()}
+    verdict = judged(Labelled(id_of("disks", "d"), told, None, "", 30), NOW, here)
+    assert verdict is not None
+    assert (verdict.garbage, verdict.why) == (False, "run run1 is dead: gilder recover run1")
+    kept = judged(Labelled(id_of("disks", "d"), told | {LEASE: KEPT}, None, "", 30), NOW, here)
+    assert kept is not None
+    assert kept.why == "it was kept on purpose (skip_cleanup)"
 
 
 @pytest.mark.parametrize(
@@ -349,6 +363,39 @@ def test_what_the_cloud_never_ends_holds_up_no_collection(
             done = await collecting.collect(await collecting.found(VM.subscription, [VM.resource_group]))
             assert anyio.current_time() - begin < 2 * HOURS
             assert (done.removed, [one for one, _ in done.left]) == ((), [plugged])
+
+    in_virtual_time(main)
+
+
+def test_a_call_that_the_service_does_not_have_is_made_once(tmp_path: Path) -> None:
+    """501 was repeated for five minutes like a service that is down."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            place.application.faults.add(Fault("refuse", "GET", "disks", status=501, code="NotImplemented", times=99))
+            begin = anyio.current_time()
+            with pytest.raises(CloudError, match="HTTP 501"):
+                await collector(place).found(VM.subscription, [VM.resource_group])
+            assert anyio.current_time() - begin < 5
+
+    in_virtual_time(main)
+
+
+def test_a_collection_that_is_stopped_knows_what_it_has_done(tmp_path: Path) -> None:
+    """What was deleted already went unreported."""
+
+    async def main() -> None:
+        async with placed(tmp_path) as place:
+            await lost(place, "first")
+            await lost(place, "endless")
+            await anyio.sleep(TERM + 1 * HOURS)
+            lasts, endless = place.world.lasts, iter([8 * HOURS])
+            place.world.lasts = lambda what: next(endless, lasts(what)) if what == "disk.delete" else lasts(what)
+            collecting = collector(place)
+            found = await collecting.found(VM.subscription, [VM.resource_group])
+            with anyio.move_on_after(1 * HOURS):
+                await collecting.collect(found)
+            assert list(done_lines(collecting.done, len(found))) == ["1 deleted, 0 left, 1 not finished"]
 
     in_virtual_time(main)
 

@@ -192,6 +192,7 @@ def test_a_build_whose_post_processors_did_not_run_is_not_built(tmp_path: Path) 
         (build,) = await dead.place.journal.builds("dead")
         assert (build.status, build.artifacts) == ("failed", (str(VERSION),))
         assert "post-processors" in build.error
+        assert "the journal could not be written" in build.error, "a full disk ends the record as a kill does"
 
     crashed(tmp_path, test, replace(plan(), followed=True))
 
@@ -548,6 +549,46 @@ def test_a_disk_that_cannot_be_looked_at_is_not_taken_for_free(
         assert anyio.current_time() - begin < 120
         assert {one.partition(":")[0] for one in told.left} == {"attachment held", "disk held"}
         assert dead.place.plugs.violations == []
+
+    crashed(tmp_path, test)
+
+
+def test_who_is_waited_for_is_told_while_it_lasts(tmp_path: Path) -> None:
+    """Half a minute passed without a word, and then the remedy was the command that had just failed."""
+
+    async def test(dead: Crashed) -> None:
+        place, told = dead.place, list[tuple[float, str]]()
+        place.plugs.mounted.add(await held(place))
+        begin = anyio.current_time()
+
+        def say(text: str) -> None:
+            told.append((anyio.current_time() - begin, text))
+
+        recovery = Recovery(place.arm, VM, place.journal, PretendedDevices(place.plugs), no_turn, say)
+        done = await recovery.recover((await place.journal.runs())[0])
+        ((at, _),) = [each for each in told if "is still in use: waiting for it for up to 30 s" in each[1]]
+        assert at < 15
+        assert "is still in use (let go of it first); remove it with: " in done.left[0]
+
+    crashed(tmp_path, test)
+
+
+def test_a_recovery_that_is_stopped_says_what_it_has_done(tmp_path: Path) -> None:
+    """What was removed already went unreported."""
+
+    async def test(dead: Crashed) -> None:
+        place, told = dead.place, list[str]()
+        await dead.snapshot()
+        await dead.begun(plan())
+        extra = await disk(place, "extra")
+        await relabel(place.arm, extra, of_build("dead", "tiny"))
+        await place.journal.intend("dead", "tiny", "disk", extra.name, str(extra), "az disk delete")
+        recovery = Recovery(place.arm, VM, place.journal, PretendedDevices(place.plugs), no_turn, told.append)
+        with anyio.move_on_after(200):  # the replication takes longer
+            await recovery.recover((await place.journal.runs())[0])
+        assert "run dead: removed disk extra" in told
+        assert not [line for line in told if "published" in line]
+        await ends_published(dead, puts=1)
 
     crashed(tmp_path, test)
 

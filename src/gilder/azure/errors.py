@@ -20,6 +20,8 @@ _TOO_OLD = (
     f"gilder needs api-version {LEAST} or newer of Microsoft.Compute; what this cloud and region have: "
     "az provider show --namespace Microsoft.Compute"
 )
+_NEVER = (501, 505)
+"""What a service answers that does not know the call or the protocol. Repeated, it cost five minutes for the same answer."""
 _PARENT_MISSING = {"ResourceGroupNotFound", "ParentResourceNotFound"}
 
 
@@ -72,7 +74,7 @@ def _refusal(error: HttpResponseError, doing: str) -> CloudError:
         return NotFound(text, code=code, status=status, hint=hint)
     if status in (409, 412):
         return Conflict(text, code=code, status=status)
-    if status >= 500 or status == 408:
+    if (status >= 500 and status not in _NEVER) or status == 408:
         return Unreachable(text, code=code, status=status)
     hint = "correct subscription_id" if code == "InvalidSubscriptionId" else None
     return CloudError(text, code=code, status=status, hint=hint)

@@ -12,7 +12,7 @@ from gilder.cli.places import Places, is_there
 from gilder.engine import Recovered, Recovery, site_on, turn_on
 from gilder.model.ids import ArmId
 from gilder.runtime.filelock import is_unlocked
-from gilder.runtime.journal import Journal, RunRecord, opened
+from gilder.runtime.journal import Journal, RunRecord, opened_to_read
 from gilder.runtime.living import ALIVE, RUN_ID, crashed_runs, living
 
 
@@ -23,12 +23,13 @@ async def lives_here(places: Places, vm: ArmId, alive: Path = ALIVE) -> Callable
     """
     crashed: set[str] = set()
     if is_there(places.journal):
-        async with opened(places.journal) as journal:
+        async with opened_to_read(places.journal) as journal:
             crashed = {run.id for run in await crashed_runs(journal, alive) if run.was_on(vm)}
 
     def why(run: str) -> str:
         if run in crashed:
-            return f"this machine's journal knows run {run}; finish or remove it with: {places.command('recover', run)}"
+            recovery = places.command("recover", run)
+            return f"run {run} is dead, as this machine's journal knows; finish or remove it with: {recovery}"
         if not RUN_ID.fullmatch(run):
             return ""
         try:

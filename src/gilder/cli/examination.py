@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+import click
+
 from gilder.azure.cloud import Cloud
 from gilder.azure.metadata import Machine, this_machine
 from gilder.cli.asked import DoctorOptions
 from gilder.cli.connection import Login, found_cloud
 from gilder.cli.embedded import Lease
 from gilder.cli.findings import Findings
+from gilder.cli.secrecy import open_files
 from gilder.cli.templates import Templates
 from gilder.engine import shared_auth, site_on
 from gilder.engine.checkup import checked, journal_checked, site_checked
@@ -90,6 +93,8 @@ class Examination:
         else:
             count = len(loaded.builds)
             self.findings.tell(good("template", f"{count} build{'s' if count != 1 else ''} in {self.templates.name}"))
+            for warning in open_files(loaded, Auth(), self.templates.texts):
+                click.echo(f"warning: {self.findings.redactor.text(warning)}", err=True)
         return not errors
 
     async def _cloud(self, login: Login, auth: Auth, specs: tuple[BuildSpec, ...]) -> None:

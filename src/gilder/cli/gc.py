@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,12 @@ from gilder.cli.embedded import Lease, leased
 from gilder.cli.flags import PackerCommand
 from gilder.cli.main import BUILT, FAILED
 from gilder.cli.places import Places, cloud_options, journal_option
+from gilder.model.errors import JournalDamaged
 
 if TYPE_CHECKING:
     from gilder.cli.errand import Errand
-    from gilder.engine import Judged
+    from gilder.engine import Collected, Judged
+    from gilder.model.ids import ArmId
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,13 @@ class GcOptions:
         return self.places.command("gc", *where, "--yes")
 
 
+def _named(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names; an empty one, of a variable that a script did not set, would be a path that Azure does not have."""
+    if not all(name.strip() for name in names):
+        raise click.BadParameter("a resource group has a name")
+    return names
+
+
 @click.command(
     "gc",
     cls=PackerCommand,
@@ -50,6 +60,7 @@ Examples:
     "--resource-group",
     "groups",
     multiple=True,
+    callback=_named,
     metavar="NAME",
     help="Where to look; may be given again.  [default: that of this VM]",
 )
@@ -86,7 +97,10 @@ def _collected(options: GcOptions, lease: Lease | None) -> int:
     # Imported here: the Azure SDK takes its time, and the embedded cloud starts meanwhile.
     import anyio
 
-    return anyio.run(_collect, options, lease)
+    from gilder.cli.stopping import until_stopped
+
+    status = anyio.run(until_stopped, partial(_collect, options, lease))
+    return FAILED if status is None else status
 
 
 async def _collect(options: GcOptions, lease: Lease | None) -> int:
@@ -97,23 +111,51 @@ async def _collect(options: GcOptions, lease: Lease | None) -> int:
 
 
 async def _collect_here(options: GcOptions, errand: Errand) -> int:
-    from gilder.cli.earlier import lives_here
-    from gilder.engine import Collector, Here, site_on, turn_on
+    from gilder.engine import Collector, Here, site_on, telling, turn_on
 
     vm = errand.machine.id
-    here = Here(vm, await lives_here(options.places, vm))
+    here = Here(vm, await known_here(options.places, vm, errand.tell))
     async with site_on(errand.cloud, errand.auth, errand.machine, "gc", errand.tell) as site:
-        collector = Collector(site.arm, here, site.devices, turn_on(vm))
+        collector = Collector(site.arm, here, telling(site.devices, errand.tell), turn_on(vm))
         found = await collector.found(options.subscription or vm.subscription, options.groups or (vm.resource_group,))
         for line in found_lines(found, "" if options.yes else options.again()):
             errand.show(line)
-        if not options.yes or not any(one.garbage for one in found):
+        garbage = sum(one.garbage for one in found)
+        if not options.yes or not garbage:
             return BUILT
-        done = await collector.collect(found)
+        try:
+            await collector.collect(found)
+        finally:  # also when a signal stops it: what is gone is gone
+            for line in done_lines(collector.done, garbage):
+                errand.show(line)
+    return FAILED if collector.done.left else BUILT
+
+
+async def known_here(places: Places, vm: ArmId, tell: Callable[[str], None]) -> Callable[[str], str]:
+    """Says of a run's id why it must be left alone. A damaged journal is told of, and is as good as lost: this command is
+    for those, and refused to work. What lives has its locks, and its leases."""
+    from gilder.cli.earlier import lives_here
+    from gilder.runtime.living import beside, works
+
+    try:
+        return await lives_here(places, vm)
+    except JournalDamaged as error:
+        tell(f"{error.message}; it is passed over, and only tags and locks tell what lives")
+    by_locks = await lives_here(replace(places, journal=places.journal / "none"), vm)  # beneath a file there is none
+
+    def why(run: str) -> str:
+        # In a container with a `/run` of its own, only the locks beside the journal are seen.
+        return by_locks(run) or (f"run {run} lives on this machine" if works(run, beside(places.journal)) else "")
+
+    return why
+
+
+def done_lines(done: Collected, garbage: int) -> Iterator[str]:
+    """What became of so much garbage, as lines. Pure."""
     for resource, why in done.left:
-        errand.show(f"LEFT    {resource}: {why}")
-    errand.show(f"{len(done.removed)} deleted, {len(done.left)} left")
-    return FAILED if done.left else BUILT
+        yield f"LEFT    {resource}: {why}"
+    rest = garbage - len(done.removed) - len(done.left)
+    yield f"{len(done.removed)} deleted, {len(done.left)} left" + (f", {rest} not finished" if rest else "")
 
 
 def found_lines(found: Sequence[Judged], deletion: str) -> Iterator[str]:

@@ -59,6 +59,9 @@ def timeline(run: str, journal: Path, width: int | None) -> None:
     found = anyio.run(record, journal, run)
     click.echo(f"run {found.run.id}, {found.status}, {seconds(found.end - found.run.started)}")
     click.echo()
+    if not found.timings:  # a frame without bars, and "0 at most", would say that nothing was done
+        click.echo(f"no stage of it has been recorded{' yet' if found.lives else ''}: that is done when a build ends")
+        return
     columns = width or shutil.get_terminal_size((120, 24)).columns
     for line in chart(Timeline.of(found.timings, found.run.started, found.end), columns):
         click.echo(line)

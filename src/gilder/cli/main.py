@@ -107,7 +107,8 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         status = USAGE
-    except click.Abort:
+    except click.Abort:  # Ctrl-C where nobody else hears it: before builds begin, and in what only looks
+        click.echo("stopped", err=True)
         status = FAILED
     except (GilderError, OSError, BaseExceptionGroup) as error:
         status = _told(error)

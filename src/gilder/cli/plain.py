@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+from gilder.model.errors import LAST_LINES
 from gilder.model.events import Event, Finished, LeftBehind, OutputLine, Said, StageFinished, StageStarted, Waiting
 from gilder.model.gauges import Gauges
 
@@ -70,7 +71,8 @@ def plain_lines(event: Event) -> list[str]:
                 f"==> {event.build}:   remove with: {event.remedy}",
             ]
         case Finished():
-            return ended_line(event).splitlines()[:1]  # all of the error stands in the block below
+            # All of the error stands in the block below, and what it announces does not follow here.
+            return [line.removesuffix(LAST_LINES) for line in ended_line(event).splitlines()[:1]]
         case _:
             return []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import click
@@ -41,7 +42,10 @@ def _recovered(run: str | None, places: Places, lease: Lease | None) -> int:
     # Imported here: the Azure SDK takes its time, and the embedded cloud starts meanwhile.
     import anyio
 
-    return anyio.run(_recover, run, places, lease)
+    from gilder.cli.stopping import until_stopped
+
+    status = anyio.run(until_stopped, partial(_recover, run, places, lease))
+    return FAILED if status is None else status
 
 
 async def _recover(name: str | None, places: Places, lease: Lease | None) -> int:

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from gilder.engine.login import LONGEST_PATH
 from gilder.model.errors import GilderError
-from gilder.model.spec import Auth
+from gilder.model.spec import LONGEST_PATH, Auth
 from gilder.runtime.redaction import Redactor
 from gilder.template import Loaded
 from gilder.template.secrecy import written_secrets

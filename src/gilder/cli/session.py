@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import click
@@ -27,10 +28,12 @@ from gilder.cli.main import BUILT, FAILED
 from gilder.cli.progress import shown
 from gilder.cli.secrecy import errors_hidden, open_files
 from gilder.cli.sinks import Together
+from gilder.cli.stopping import until_stopped
 from gilder.cli.summary import succeeded, summary
 from gilder.cli.templates import Templates
 from gilder.engine import Run, RunOptions, Stopping, login_secrets, must_differ, shared_auth, signals_heard, site_on
-from gilder.model.errors import HostError
+from gilder.model.errors import HostError, JournalDamaged
+from gilder.model.events import Sink
 from gilder.model.outcomes import Outcome
 from gilder.model.spec import Auth
 from gilder.runtime.history import efforts
@@ -68,7 +71,8 @@ async def _built(work: _Work, lease: Lease | None, start: float) -> int:
     options, hide = work.options, work.redactor.text
     async with opened(options.places.journal, hide) as journal, living(options.run, journal.path):
         here = Errand(work.cloud, work.auth, work.machine, work.redactor)
-        if not await earlier_runs_settled(journal, here, options.places, first=options.recover):
+        earlier = partial(earlier_runs_settled, journal, here, options.places, first=options.recover)
+        if not await until_stopped(earlier):
             return FAILED
         with LogFiles(options.logs) as logs, EventLog(options.logs) as events:
             outcomes, interrupted = await work.done(journal, logs, events, lease)
@@ -102,7 +106,13 @@ class _Work:
             asker = Asker(say, progress.entered) if self.options.attended else None
             policy = self._policy(asker, embedded=lease is not None)
             stopping = Stopping(say, progress.flush, recovery=self.options.recovery)
-            sink = Together({"logs": logs, "events.jsonl": events, "progress": progress}, say)
+            folder = self.options.logs
+            sinks: dict[str, Sink] = {
+                f"logs in {folder}": logs,
+                f"events.jsonl in {folder}": events,
+                "progress": progress,
+            }
+            sink = Together(sinks, say)
             with lease.heard_by(say) if lease else nullcontext():
                 site_of_run = site_on(self.cloud, self.auth, self.machine, run, say)
                 async with site_of_run as site:
@@ -123,7 +133,7 @@ class _Work:
         try:
             await journal.run_finished(run, "done" if succeeded(outcomes) else "failed")
         except HostError as error:  # a full disk then is told, and hides no outcome
-            say(f"{error.message}: the record of this run is incomplete")
+            say(incomplete(error, self.options.recovery))
         events.run("run-finished", run=run, ok=succeeded(outcomes))
         return outcomes
 
@@ -137,6 +147,14 @@ class _Work:
             options.deadlines,
             options.recovery if embedded else "",  # `az` does not reach the embedded cloud
         )
+
+
+def incomplete(error: HostError, recovery: str) -> str:
+    """That the end of a run could not be noted, and what that asks for; pure."""
+    told = f"{error.message}: the record of this run is incomplete"
+    if isinstance(error, JournalDamaged):
+        return f"{told}; {error.hint}"
+    return f"{told}; {error.hint or 'let it be written again'}, and then complete it with: {recovery}"
 
 
 def _tell_results(work: _Work, logs: LogFiles, outcomes: Sequence[Outcome], took: float) -> None:

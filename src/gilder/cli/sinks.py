@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 
 from gilder.model.events import Event, Sink
@@ -20,4 +21,10 @@ class Together:
                 sink(event)
             except Exception as error:  # noqa: BLE001 — a full disk or a closed terminal must not fail an image
                 del self._sinks[name]
-                self._say(f"no more {name}, the builds go on: {type(error).__name__}: {error}")
+                self._say(f"no more {name}, the builds go on: {_why(error)}")
+
+
+def _why(error: Exception) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return f"{type(error).__name__}: {error}"
+    return error.strerror + ("; free some space there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "")

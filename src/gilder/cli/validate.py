@@ -9,7 +9,9 @@ import click
 from gilder.cli.flags import PackerCommand, machine_readable_option
 from gilder.cli.machine import machine_line
 from gilder.cli.main import FAILED
+from gilder.cli.secrecy import open_files
 from gilder.cli.templates import Templates, template_options
+from gilder.model.spec import Auth
 
 
 @click.command("validate", cls=PackerCommand, short_help="Check templates, offline.")
@@ -30,5 +32,7 @@ def command(ctx: click.Context, templates: Templates, syntax_only: bool, machine
     if errors:
         click.echo(f"{templates.name}: {errors} error{'s' if errors > 1 else ''}", err=True)
         ctx.exit(FAILED)
+    for warning in () if syntax_only else open_files(loaded, Auth(), templates.texts):
+        click.echo(f"warning: {warning}", err=True)
     said = "Syntax-only check passed. Everything looks okay." if syntax_only else "The configuration is valid."
     click.echo(machine_line(time.time(), "", "ui", "say", said) if machine_readable else said)

@@ -6,6 +6,7 @@ from gilder.engine.login import cloud_of, login_secrets, settled, shared_auth
 from gilder.engine.recovery import Recovered, Recovery
 from gilder.engine.run import Run, RunOptions, must_differ
 from gilder.engine.signals import STOPPING, Stopping, heeded, signals_heard
+from gilder.engine.waiting import telling
 
 __all__ = [
     "STOPPING",
@@ -28,5 +29,6 @@ __all__ = [
     "signals_heard",
     "site_for",
     "site_on",
+    "telling",
     "turn_on",
 ]

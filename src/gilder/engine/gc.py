@@ -71,23 +71,31 @@ def judged(resource: Labelled, now: datetime, here: Here) -> Judged | None:
     tags = resource.tags
     if RUN not in tags:
         return None
-    stays = _lease_reason(resource, now) or here.lives(tags[RUN]) or _use_reason(resource, here)
+    # This machine before the lease: of a run that died here, it is known that it does not live, and who can finish it.
+    stays = (
+        _tags_reason(resource) or here.lives(tags[RUN]) or _lease_reason(resource, now) or _use_reason(resource, here)
+    )
     if stays:
         return Judged(resource, False, stays)
     ended = _age(now - (_moment(tags[LEASE]) or now))
     return Judged(resource, True, f"the lease of run {tags[RUN]} on {_host(tags[HOST])} ran out {ended} ago")
 
 
-def _lease_reason(resource: Labelled, now: datetime) -> str:
-    """Why its lease keeps a resource, "" if it does not."""
+def _tags_reason(resource: Labelled) -> str:
+    """Why its tags keep a resource whatever the time, "" if they do not."""
     tags = resource.tags
     if missing := [tag for tag in (RUN, BUILD, HOST, CREATED, LEASE) if not tags.get(tag)]:
         return f"its tags are not whole ({', '.join(missing)} missing): somebody changed them"
     if tags[LEASE] == KEPT:
         return "it was kept on purpose (skip_cleanup)"
+    return f"its lease cannot be read: {tags[LEASE]}" if _moment(tags[LEASE]) is None else ""
+
+
+def _lease_reason(resource: Labelled, now: datetime) -> str:
+    """Why its lease keeps a resource, "" if it does not."""
+    tags = resource.tags
     until = _moment(tags[LEASE])
-    if until is None:
-        return f"its lease cannot be read: {tags[LEASE]}"
+    assert until is not None, "see _tags_reason"
     if until + GRACE > now:
         return f"run {tags[RUN]} on {_host(tags[HOST])} may live: its lease runs until {until.isoformat(sep=' ')}"
     # Whatever the tag says: a lease cannot have run out on what is younger than one.
@@ -149,6 +157,11 @@ class Collector:
         async with anyio.create_task_group() as group:
             for resource in free:
                 group.start_soon(self._delete, resource, limit)
+        return self.done
+
+    @property
+    def done(self) -> Collected:
+        """What the collection has done so far: it may be stopped."""
         return Collected(tuple(self._removed), tuple(self._left))
 
     def _now(self) -> datetime:

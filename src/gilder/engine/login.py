@@ -12,11 +12,9 @@ from gilder.azure.tenants import tenant_of
 from gilder.engine.azure_cli import account, registered_cloud
 from gilder.model.clouds import known_cloud
 from gilder.model.errors import UserError
-from gilder.model.spec import Auth, BuildSpec
+from gilder.model.spec import LONGEST_PATH, Auth, BuildSpec
 
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", re.DOTALL)
-LONGEST_PATH = 4096
-"""Characters; what is longer is no path, but a token."""
 _LOGGING_IN = (Method.SECRET, Method.CERTIFICATE, Method.ASSERTION, Method.OIDC)
 
 

@@ -20,7 +20,8 @@ from gilder.build.leases import Leases, renewed
 from gilder.build.products import ProductPlan, plan_from, snapshots_of
 from gilder.engine.finishing import End, finish
 from gilder.engine.patience import in_time
-from gilder.model.errors import GilderError
+from gilder.engine.waiting import telling
+from gilder.model.errors import Busy, GilderError
 from gilder.model.ids import ArmId
 from gilder.model.tags import of_build
 from gilder.runtime.filelock import Turn
@@ -33,6 +34,10 @@ Delete = Callable[[Arm, ArmId, Mapping[str, str]], Awaitable[Removal]]
 
 _PRODUCTS = ("image", "image version")
 """Kinds of what a build is for; everything else is temporary."""
+
+
+_UNRECORDED = "its end was not recorded: gilder was killed, the machine went down, or the journal could not be written"
+"""Why a build failed of which the journal has no end: which of these it was, recovery cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Recovery:
         self._arm = arm
         self._vm = vm
         self._journal = journal
-        self._devices = devices
+        self._devices = telling(devices, say)
         self._turn = turn
         self._say = say
         self._published: list[str] = []
@@ -75,8 +80,19 @@ class Recovery:
         self._published, self._removed, self._left = [], [], []
         self._needed, self._unreadable = set(), set()
         residues = [residue for residue in await self._journal.residues(run.id) if await self._readable(residue)]
-        of = {kind: [r for r in residues if r.kind == kind] for kind in {r.kind for r in residues}}
+        try:
+            await self._settled(run, residues)
+        except anyio.get_cancelled_exc_class():  # whoever stopped it would not hear what is gone already
+            so_far = (("published", self._published), ("removed", self._removed), ("LEFT", self._left))
+            for done, thing in ((done, thing) for done, things in so_far for thing in things):
+                self._say(f"run {run.id}: {done} {thing}")
+            raise
+        return Recovered(run.id, tuple(self._published), tuple(self._removed), tuple(self._left))
+
+    async def _settled(self, run: RunRecord, residues: Sequence[ResidueRecord]) -> None:
+        """Finish or remove these; what cannot be is in `_left` afterwards."""
         leases = Leases(self._arm, run.id)
+        of = {kind: [r for r in residues if r.kind == kind] for kind in {r.kind for r in residues}}
         # A replication may take an hour; slots and disks are given back meanwhile.
         async with renewed(leases), anyio.create_task_group() as group:
             for residue in (*of.get("image", ()), *of.get("image version", ())):
@@ -84,7 +100,6 @@ class Recovery:
             group.start_soon(self._disks, of.get("attachment", []), of.get("disk", []))
         await self._snapshots(of.get("snapshot", []))
         await self._close(run, {residue.build for residue in residues if residue.kind in _PRODUCTS})
-        return Recovered(run.id, tuple(self._published), tuple(self._removed), tuple(self._left))
 
     async def _readable(self, residue: ResidueRecord) -> bool:
         """Whether the record names a resource; one that was tampered with is no reason to leave the others."""
@@ -171,8 +186,10 @@ class Recovery:
         free, why = await self._detached(residues)
         why |= await self._all(free, delete_disk)
         for residue in residues:
-            if residue.id in why:
-                await self._stays(residue, why[residue.id].message)
+            if (error := why.get(residue.id)) is not None:
+                # The command that follows is a recovery perhaps, which would meet the same again.
+                first = " (let go of it first)" if isinstance(error, Busy) else ""
+                await self._stays(residue, error.message + first)
 
     async def _detached(self, residues: Sequence[ResidueRecord]) -> tuple[list[ResidueRecord], dict[int, GilderError]]:
         """Detach the disks that these are about; the disks that are free, and by number what could not be done, and why."""
@@ -244,9 +261,9 @@ class Recovery:
             if complete and not _followed(wanted):
                 await self._journal.build_finished(run.id, build.name, "built", "", "", there)
             elif build.status == "running":
-                why = "gilder was killed or the machine went down"
+                why = _UNRECORDED
                 if complete:
-                    why += " before its post-processors had ended: whatever they do is to be done by hand"
+                    why += "; whether its post-processors had ended is not known: what they have not done, do by hand"
                     self._say(f"{build.name}: {why}")
                 await self._journal.build_finished(run.id, build.name, "failed", build.stage, why, there)
             elif there:  # why it did not end well is known; that one of its images is there may be new

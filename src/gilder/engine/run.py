@@ -143,7 +143,7 @@ class Run:
                     await self._journal.build_finished(run, build, "cancelled", outcome.stage or "", "", [])
             await self._journal.timed(timings)
         except HostError as error:
-            story.say(f"{error.message}: the record of this build is incomplete")
+            story.say(f"{error.message}: the record of this build is incomplete, and may need `gilder recover`")
 
 
 def must_differ(specs: Sequence[BuildSpec], auth: Auth, machine: Machine) -> None:

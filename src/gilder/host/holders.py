@@ -32,21 +32,26 @@ def file_holders(systems: Iterable[int]) -> list[str]:
 
 
 def mount_holders(numbers: Iterable[str]) -> list[str]:
-    """The mounts of block devices (MAJOR:MINOR), in every mount namespace, each with a process that sees it."""
+    """The mounts of block devices (MAJOR:MINOR), in every mount namespace: this machine's, or with a process that sees it.
+
+    A thread of the kernel is named only where there is nobody else: people looked for what kthreadd had mounted.
+    """
     wanted = set(numbers)
     found = []
+    here = {_namespace(Path("/proc") / process) for process in ("self", "1")}
     seen: set[str] = set()
-    for process in _processes():
+    for process in sorted(_processes(), key=_is_of_the_kernel):
+        namespace = _namespace(process)
+        if not namespace or namespace in seen:
+            continue
+        seen.add(namespace)
         try:
-            namespace = str((process / "ns/mnt").readlink())
-            if namespace in seen:
-                continue
-            seen.add(namespace)
+            seer = "of this machine" if namespace in here else f"(as seen by {_name(process)}, process {process.name})"
             lines = (process / "mountinfo").read_text(errors="replace").splitlines()
         except OSError:
             continue
         at = [fields[4] for fields in (line.split(" ") for line in lines) if fields[2] in wanted]
-        found += [f"the mount {path} (as seen by {_name(process)}, process {process.name})" for path in at]
+        found += [f"the mount {path} {seer}" for path in at]
     return found
 
 
@@ -57,6 +62,22 @@ def device_holders(numbers: Iterable[str]) -> list[str]:
 
 def _processes() -> Iterator[Path]:
     return Path("/proc").glob("[0-9]*")
+
+
+def _namespace(process: Path) -> str:
+    """Its mount namespace; "" where that cannot be seen."""
+    try:
+        return str((process / "ns/mnt").readlink())
+    except OSError:
+        return ""
+
+
+def _is_of_the_kernel(process: Path) -> bool:
+    """Whether it has no command line, as threads of the kernel."""
+    try:
+        return not (process / "cmdline").read_bytes()
+    except OSError:
+        return True
 
 
 def _name(process: Path) -> str:

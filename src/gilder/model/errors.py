@@ -6,7 +6,7 @@ GilderError
   CloudError       Azure said no
     NotFound · Denied · Throttled · Conflict · OperationFailed · Untold · Unreachable
   HostError        this machine said no
-    CommandFailed (CommandTimedOut) · ScriptFailed · ProvisionerTimedOut · Busy · DeviceMissing
+    CommandFailed (CommandTimedOut) · ScriptFailed · ProvisionerTimedOut · Busy · DeviceMissing · JournalDamaged
   DeadlineMissed   a build or a stage of it took longer than it was given
   ReleaseFailed    something could not be given back; says what is left and how to remove it
 """
@@ -136,13 +136,17 @@ class CommandTimedOut(CommandFailed):
         self.seconds = seconds
 
 
+LAST_LINES = "; its last lines:"
+"""Ends the first line of an error that shows them."""
+
+
 class ScriptFailed(HostError):
     """A provisioner's script ended with a status that the template does not allow; `tail` are its last lines."""
 
     def __init__(self, script: str, status: int, allowed: Sequence[int], tail: Sequence[str] = ()) -> None:
         only = f" (allowed: {', '.join(map(str, allowed))})" if tuple(allowed) != (0,) else ""
         last = "".join(f"\n    {line}" for line in tuple(tail)[-8:])
-        text = f"{script} {ending(status)}{only}" + (f"; its last lines:{last}" if last else "")
+        text = f"{script} {ending(status)}{only}" + (f"{LAST_LINES}{last}" if last else "")
         super().__init__(text, hint=advice(status, tail))
         self.status = status
         self.tail = tuple(tail)
@@ -164,6 +168,17 @@ class Busy(HostError):
 
 class DeviceMissing(HostError):
     """The disk was attached, but this machine does not show its device."""
+
+
+class JournalDamaged(HostError):
+    """What is in the file of the journal is none, or not all of one; rights and space are not to blame."""
+
+    def __init__(self, path: object, why: object) -> None:
+        hint = (
+            "move it away, with the files beside it (-wal, -shm), or name another with --journal; "
+            "what its runs left in the cloud, `gilder gc` then finds by the tags"
+        )
+        super().__init__(f"the journal {path} is damaged: {why}", hint=hint)
 
 
 class DeadlineMissed(GilderError):

@@ -185,6 +185,10 @@ _PATH = re.compile(r"(?!eyJ)(?:\.{0,2}/.*|[\w.-]+/[\w./ -]*|[\w.-]+\.(?:jwt|toke
 """What looks like a file's name and not like a token: those begin with `eyJ`, and have no slash (RFC 7515)."""
 
 
+LONGEST_PATH = 4096
+"""Characters; what is longer is no path, but a token."""
+
+
 def is_path(client_jwt: str) -> bool:
     """Whether this names a file. What is neither sure to be a path nor a token is taken for a secret."""
     return _PATH.fullmatch(client_jwt) is not None

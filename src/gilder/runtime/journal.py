@@ -19,8 +19,8 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from gilder.model.errors import HostError
-from gilder.runtime.journal_file import prepared, to_read, to_write
+from gilder.model.errors import HostError, JournalDamaged
+from gilder.runtime.journal_file import is_damage, prepared, to_read, to_write
 from gilder.runtime.release import closing
 
 T = TypeVar("T")
@@ -145,7 +145,11 @@ class Journal:
             try:
                 with self._database:
                     return work(self._database)
+            except json.JSONDecodeError as error:
+                raise JournalDamaged(self.path, error) from error
             except sqlite3.Error as error:
+                if is_damage(error):
+                    raise JournalDamaged(self.path, error) from error
                 hint = "free some space on its disk" if self._doing == "written" else None
                 raise HostError(f"the journal cannot be {self._doing}: {error}", hint=hint) from error
 
@@ -318,7 +322,7 @@ class Journal:
 async def opened(path: Path = DEFAULT_PATH, hide: Callable[[str], str] = str) -> AsyncIterator[Journal]:
     """The journal at `path`, made if missing; what people read in it passes through `hide`.
 
-    Raises Refused when it cannot be written or is of a later version."""
+    Raises Refused when it cannot be written or is of a later version, JournalDamaged when it is none."""
     database = await anyio.to_thread.run_sync(to_write, path)
     journal = Journal(database, anyio.CapacityLimiter(1), hide, path)
     async with closing(journal.close, within=10):
@@ -329,7 +333,8 @@ async def opened(path: Path = DEFAULT_PATH, hide: Callable[[str], str] = str) ->
 async def opened_to_read(path: Path) -> AsyncIterator[Journal]:
     """The journal at `path`, not to be written, so that whoever may read the file can look.
 
-    Raises Refused when it cannot be read or is of a later version, HostError when it changed just when it was read."""
+    Raises Refused when it cannot be read or is of a later version, JournalDamaged when it is none, and HostError when it
+    changed just when it was read."""
     file = await anyio.to_thread.run_sync(to_read, path)
     journal = Journal(file.database, anyio.CapacityLimiter(1), path=path, doing="read")
     async with closing(journal.close, within=10):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from gilder.model.errors import HostError, Refused
+from gilder.model.errors import HostError, JournalDamaged, Refused
 
 VERSION = 3
 
@@ -44,8 +44,20 @@ _PATIENCE = 30.0
 """Seconds to wait for another process that has the file locked."""
 
 
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error tells of the contents of the file: told as one of rights or space, it sends people the wrong way.
+
+    Of text that is none, Python's module tells without a code.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    return (code is not None and code & 0xFF in _DAMAGE) or "Could not decode to UTF-8" in str(error)
+
+
 def to_write(path: Path) -> sqlite3.Connection:
-    """A connection to the file, made or brought up to date where needed; raises Refused."""
+    """A connection to the file, made or brought up to date where needed; raises Refused and JournalDamaged."""
     hint = "be root, make its folder writable, free some space, or name another file with --journal"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +69,8 @@ def to_write(path: Path) -> sqlite3.Connection:
         return prepared(database, path)
     except (OSError, sqlite3.Error) as error:
         database.close()
+        if is_damage(error):
+            raise JournalDamaged(path, error) from error
         raise Refused(f"the journal {path} cannot be written: {error}", hint=hint) from error
     except Refused:
         database.close()
@@ -80,7 +94,7 @@ def _closed_to_others(path: Path) -> None:
 
 
 def to_read(path: Path) -> Reading:
-    """A connection to the file that does not write; raises Refused.
+    """A connection to the file that does not write; raises Refused and JournalDamaged.
 
     Not to write is more than good manners: it may belong to root. SQLite then needs the files beside it to be there (-wal and
     -shm, as long as somebody has it open, and after a crash) or a folder in which it may make them. Where nobody has it open
@@ -90,6 +104,8 @@ def to_read(path: Path) -> Reading:
     try:
         database, still = _readable(path)
     except (OSError, sqlite3.Error) as error:
+        if is_damage(error):
+            raise JournalDamaged(path, error) from error
         raise Refused(f"the journal {path} cannot be read: {error}", hint=hint) from error
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version == VERSION:
