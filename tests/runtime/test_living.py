@@ -141,7 +141,7 @@ async def test_garbage_collection_reads_a_journal_that_cannot_be_written(tmp_pat
     command = ["unshare", "-m", sys.executable, "-c", READ_ONLY, str(tmp_path), str(HERE)]
     done = await anyio.run_process(command, check=False)
     assert done.returncode == 0, done.stderr.decode()
-    assert "gilder recover dead" in done.stdout.decode()
+    assert f"gilder recover --journal {journal} dead" in done.stdout.decode()
     assert "damaged" not in done.stdout.decode()
 
 
