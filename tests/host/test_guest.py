@@ -203,7 +203,7 @@ async def test_what_a_provisioner_does_to_a_lent_file_stays_and_is_told(
 ) -> None:
     """Setting the resolver of the image is a usual step; what a package brings must not be undone either."""
     commands, told = DEEDS[deed]
-    shown = "cd /etc; ls -a; ls -ln resolv.conf; [ -d resolv.conf ] || cat resolv.conf 2>&1; :"
+    shown = "exec 2>&1; cd /etc; ls -a; ls -ln resolv.conf; [ -d resolv.conf ] || cat resolv.conf; :"
     await guest.run("echo another >/etc/other" + ("; rm /etc/resolv.conf" if had == "nothing" else ""))
     said: list[str] = []
     async with copied_in(guest, ["/etc/resolv.conf"], ledger, say=said.append):
