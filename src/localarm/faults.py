@@ -28,6 +28,7 @@ What = Literal[
     "device-late",
     "stranger-attaches",
     "stranger-detaches",
+    "stranger-writes",
 ]
 
 READS = ("GET", "HEAD")
@@ -51,7 +52,8 @@ class Fault:
             `preempt` (it ends Canceled, `OperationPreempted`), `stale` (a GET shows the state before the last change: of the
             resource, of what a list holds, or of the operation that is polled), `device-never`, `device-late` (by
             `seconds`), `stranger-attaches` (a new disk at `lun` or the next free one, before the request is handled),
-            `stranger-detaches` (the disk at `lun`).
+            `stranger-detaches` (the disk at `lun`), `stranger-writes` (a change of the host machine that lasts `seconds` and
+            leaves its disks as they are).
         method: HTTP method; empty is any.
         kind: kind of resource or action, such as `disks`, `resourcegroups` or
             `virtualmachines/attachdetachdatadisks`; `operations` are all polls; a path such as

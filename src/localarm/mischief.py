@@ -16,12 +16,15 @@ from localarm.faults import DEVICES, ENDINGS, Armed, Fault
 from localarm.hindsight import looking_back
 from localarm.laws import max_data_disks
 from localarm.messages import Json, Response
-from localarm.operations import Fate
+from localarm.operations import Fate, Step
 from localarm.plugging import hidden_device, shown_device
 from localarm.resources import Resource, document
 from localarm.throttle import throttled
 from localarm.vms import KIND
 from localarm.world import World
+
+_VERSION = "2024-07-01"
+"""The api-version that a stranger uses."""
 
 
 class Strike:
@@ -113,6 +116,8 @@ def strangers(world: World, fault: Fault) -> bool:
     """Let a stranger do what a fault says; whether they could."""
     if fault.what == "stranger-attaches":
         return bool(stranger_attaches(world, fault.lun))
+    if fault.what == "stranger-writes":
+        return stranger_writes(world, fault.seconds)
     return stranger_detaches(world, fault.lun)
 
 
@@ -162,6 +167,22 @@ def stranger_detaches(world: World, lun: int) -> bool:
     disk = world.find(disks.KIND, entry["managedDisk"]["id"])
     if disk is not None:
         disks.own(world, disk, None, world.clock())
+    return True
+
+
+def stranger_writes(world: World, seconds: float) -> bool:
+    """Someone else changes the host machine, and not its disks, which takes so long; whether they could.
+
+    One that is just being changed stays as it is: Azure would refuse the stranger.
+    """
+    machine = _host(world)
+    if world.running(machine.id):
+        return False
+    world.put(machine.with_properties(provisioningState="Updating").with_hidden(etag=machine.etag + 1))
+    world.begin(
+        "operations", "vm.patch.update", machine.id, location=machine.location, api_version=_VERSION,
+        steps=[Step(world.clock() + seconds, "vm.settled")],
+    )  # fmt: skip
     return True
 
 

@@ -140,7 +140,17 @@ CHANGES = st.sampled_from(
     [{"tags": {"x": "y"}}, {"properties": {"diskSizeGB": 3}}, {"properties": {"osType": "Linux"}}]
 )
 VERBS = st.sampled_from(["deallocate", "start", "powerOff", "restart", "generalize"])
-WHATS = (*ENDINGS, *DEVICES, "lose", "drop", "refuse", "stale", "stranger-attaches", "stranger-detaches")
+WHATS = (
+    *ENDINGS,
+    *DEVICES,
+    "lose",
+    "drop",
+    "refuse",
+    "stale",
+    "stranger-attaches",
+    "stranger-detaches",
+    "stranger-writes",
+)
 
 
 def steps() -> Steps:

@@ -214,6 +214,19 @@ def test_strangers_come_and_go(local: Local) -> None:
     assert [entry["lun"] for entry in local.listed()] == [7, 8], "two disks never share a LUN"
 
 
+def test_a_stranger_who_writes_holds_the_machine_for_a_while(local: Local) -> None:
+    armed = local.application.faults.add(Fault("stranger-writes", "POST", seconds=90, times=2))
+    disk = local.disk("ours")
+    assert attach(local, disk).status == 409
+    assert local.ask("GET", local.machine).payload["properties"]["provisioningState"] == "Updating"
+    local.clock.now += 80
+    assert attach(local, disk).status == 409
+    assert armed.fired == 1, "nor may a second stranger write meanwhile"
+    local.clock.now += 11
+    local.done(attach(local, disk))
+    assert [entry["name"] for entry in local.listed()] == ["ours"]
+
+
 def test_a_stale_read_does_not_deny_what_was_there_from_the_start(local: Local) -> None:
     local.application.faults.add(Fault("stale", "GET", "virtualmachines"))
     assert local.ask("GET", local.machine).status == 200

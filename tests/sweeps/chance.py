@@ -44,12 +44,9 @@ OPERATIONS = (
 
 
 def scheduled(seed: int) -> Cell:
-    """One to six builds with drawn durations and waits, and strangers that attach disks to the VM meanwhile."""
+    """One to six builds with drawn durations and waits, and strangers that use the VM meanwhile."""
     random = Random(f"schedule {seed}")
-    moves = tuple(
-        (random.uniform(0, 60), Fault("stranger-attaches", lun=random.randrange(3)))
-        for _ in range(random.choice((0, 1, 1, 2)))
-    )
+    moves = tuple((random.uniform(0, 60), _drawn_move(random)) for _ in range(random.choice((0, 1, 1, 2))))
     builds = tuple(random.choice(KINDS) for _ in range(random.randint(1, 6)))
     return Cell(
         f"{len(builds)} builds",
@@ -59,6 +56,13 @@ def scheduled(seed: int) -> Cell:
         moves=moves,
         linger=random.choice((0.0, 3.0, 20.0, -20.0)),
     )
+
+
+def _drawn_move(random: Random) -> Fault:
+    """A stranger attaches a disk, or writes to the VM for seconds or minutes."""
+    if random.random() < 0.5:
+        return Fault("stranger-attaches", lun=random.randrange(3))
+    return Fault("stranger-writes", seconds=random.choice((5.0, 60.0, 300.0)))
 
 
 def random_cell(seed: int) -> Cell:

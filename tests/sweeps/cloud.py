@@ -76,6 +76,8 @@ READS = (Fault("stale"),)
 FORGOTTEN = Fault("refuse", status=404, code="NotFound")
 """What becomes of the record of an operation, which Azure keeps for a day."""
 DEVICES = (Fault("device-never"), Fault("device-late", seconds=30))
+WRITES = (Fault("stranger-writes", seconds=90), Fault("stranger-writes", seconds=300))
+"""What others do to the VM: most of their writes last seconds, and one in twenty over a minute (see figures.json)."""
 
 Operation = tuple[str, str]
 """Method and kind, as faults are aimed."""
@@ -97,6 +99,8 @@ def faults_of(operation: Operation) -> Iterator[Fault]:
     """All that can go wrong with an operation."""
     method, kind = operation
     yield from (*ANSWERS, *REFUSALS)
+    if kind in (MACHINE, BATCH):
+        yield from WRITES
     if method == "GET":
         yield from READS
         if kind == POLL:
@@ -107,7 +111,7 @@ def faults_of(operation: Operation) -> Iterator[Fault]:
             yield from DEVICES
 
 
-PASSING = {"throttle", "drop", "lose", "delay", "hang", "preempt", "stale", "device-late"}
+PASSING = {"throttle", "drop", "lose", "delay", "hang", "preempt", "stale", "device-late", "stranger-writes"}
 PASSING_CODES = {
     "InternalServerError",
     "ServiceUnavailable",

@@ -11,10 +11,11 @@ from unittest.mock import patch
 import anyio
 from tests.sweeps.afterwards import PRODUCTS
 from tests.sweeps.cells import Cell
-from tests.sweeps.cloud import BATCH, FOR_EVER, PATIENCE, POLL
+from tests.sweeps.cloud import BATCH, FOR_EVER, MACHINE, PATIENCE, POLL
 from tests.sweeps.safeguard import Disabled, Safeguard, nothing
 
 from gilder.azure.arm import Arm
+from gilder.azure.machines import vm_view
 from gilder.model.errors import Conflict, NotFound, Untold
 from gilder.runtime.release import Patience, Release
 from gilder.slots.writer import SlotWriter
@@ -25,6 +26,18 @@ def _lost_writes() -> list[Cell]:
     """Nobody hears that a request was accepted."""
     kinds = ("disks", "images", "snapshots")
     return [Cell("lost", ("image",), (Fault("lose", "PUT", kind),), passing=True) for kind in kinds]
+
+
+def _strangers_writes() -> list[Cell]:
+    """Somebody else changes the VM for minutes when disks are to be attached, and to be detached."""
+    faults = [Fault("stranger-writes", "POST", BATCH, nth=nth, seconds=300) for nth in (1, 2)]
+    return [Cell("stranger's write", ("image",) * 3, (fault,), passing=True) for fault in faults]
+
+
+def _unseen_attaches() -> list[Cell]:
+    """Nobody hears that disks were attached, and the looks after that do not show it."""
+    looks = [Fault("stale", "GET", MACHINE, nth=nth, times=times) for nth in (2, 3) for times in (1, 2)]
+    return [Cell("unseen", ("image",) * 3, (Fault("lose", "POST", BATCH), look), passing=True) for look in looks]
 
 
 def _refused_looks() -> list[Cell]:
@@ -96,6 +109,11 @@ def _refused_to_recovery() -> list[Cell]:
 # How each is disabled
 
 
+def _impatient_writer() -> Disabled:
+    """After a collision the VM is looked at once, and the write is tried again."""
+    return patch.object(SlotWriter, "_quiet", lambda self: vm_view(self._arm, self.vm))
+
+
 def _repeated_blindly() -> Disabled:
     change = Arm.change
 
@@ -164,6 +182,12 @@ def _alone() -> Disabled:
 
 SAFEGUARDS = (
     Safeguard("what creates something is not sent again unseen", _repeated_blindly, _lost_writes),
+    Safeguard("a stranger's write to the VM is waited for", _impatient_writer, _strangers_writes),
+    Safeguard(
+        "no single look is believed after a lost answer",
+        lambda: patch("gilder.slots.writer.LOOK_AGAIN", ()),
+        _unseen_attaches,
+    ),
     Safeguard("a refused look at an operation is no failure of it", _looks_believed, _refused_looks),
     Safeguard(
         "an operation of which nothing is heard is given up",

@@ -34,12 +34,9 @@ DEAD = -1.0
 
 
 async def move(scene: Scene, at: float, fault: Fault) -> None:
-    """Attach or detach a stranger's disk after so many seconds."""
+    """Have a stranger use the VM after so many seconds."""
     await anyio.sleep(at)
-    if fault.what == "stranger-attaches":
-        mischief.stranger_attaches(scene.world, fault.lun)
-    else:
-        mischief.stranger_detaches(scene.world, fault.lun)
+    mischief.strangers(scene.world, fault)
 
 
 async def old_products(scene: Scene, specs: Sequence[BuildSpec], source: str) -> None:
