@@ -111,7 +111,7 @@ def _refused_to_recovery() -> list[Cell]:
 
 def _impatient_writer() -> Disabled:
     """After a collision the VM is looked at once, and the write is tried again."""
-    return patch.object(SlotWriter, "_quiet", lambda self: vm_view(self._arm, self.vm))
+    return patch("gilder.slots.sight.settled_view", vm_view)
 
 
 def _repeated_blindly() -> Disabled:
@@ -185,7 +185,7 @@ SAFEGUARDS = (
     Safeguard("a stranger's write to the VM is waited for", _impatient_writer, _strangers_writes),
     Safeguard(
         "no single look is believed after a lost answer",
-        lambda: patch("gilder.slots.writer.LOOK_AGAIN", ()),
+        lambda: patch("gilder.slots.sight.LOOK_AGAIN", ()),
         _unseen_attaches,
     ),
     Safeguard("a refused look at an operation is no failure of it", _looks_believed, _refused_looks),

@@ -219,7 +219,8 @@ def _snapshot_first() -> Disabled:
 
 def _hasty_recovery() -> Disabled:
     return both(
-        patch("gilder.slots.leftovers._settled", vm_view), patch("gilder.slots.leftovers.collided", lambda error: False)
+        patch("gilder.slots.leftovers.settled_view", vm_view),
+        patch("gilder.slots.leftovers.collided", lambda error: False),
     )
 
 

@@ -122,9 +122,9 @@ class Book:
         """Put down the wish to detach a disk."""
         self.detaches.append(Detach(disk, lun, anyio.current_time()))
 
-    def shows(self, wish: Detach) -> bool:
-        """Whether a disk that is to be detached still has its device at its LUN of ours."""
-        return wish.disk in self.leases and self._devices.shows(wish.lun)
+    def still_here(self) -> list[ArmId]:
+        """The disks that are to be detached and still have their device at their LUN of ours."""
+        return [w.disk for w in self.detaches if w.disk in self.leases and self._devices.shows(w.lun)]
 
     def attached(self, view: VmView, wish: Attach) -> bool:
         """Whether the VM has a disk where it was wished to be; the wish is settled then."""

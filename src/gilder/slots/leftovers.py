@@ -18,12 +18,10 @@ from gilder.model.tags import carries
 from gilder.runtime.filelock import Turn
 from gilder.slots.calls import DiskCalls, collided
 from gilder.slots.devices import SlotDevices, wait_gone
+from gilder.slots.sight import settled_view
 
 _FREE_WITHIN = 30.0
 """Seconds for the kernel to take down what a killed build had mounted."""
-
-_SETTLED_WITHIN = 900.0
-"""Seconds for a change of the VM that a killed process began, or a stranger."""
 
 _DETACHED_WITHIN = 3600.0
 """Seconds for the detach and the tries it takes: as long as a throttled request waits. Other gilder processes wait too."""
@@ -113,7 +111,7 @@ async def _agreed(arm: Arm, vm: ArmId, disks: Sequence[ArmId]) -> _Sight:
     """
     for look, pause in enumerate((*_LAGS, None), 1):
         # What a killed process began goes on: until it has ended, the VM refuses the next change (409).
-        view = await _settled(arm, vm)
+        view = await settled_view(arm, vm)
         sight = _Sight(view, await _facts(arm, disks))
         sure = look >= _LOOKS or all(sight.attached(disk) for disk in disks)
         if pause is None or (sure and all(sight.doubt(disk) is None for disk in disks)):
@@ -137,17 +135,6 @@ async def _facts(arm: Arm, disks: Sequence[ArmId]) -> dict[ArmId, DiskFacts | Gi
     return found
 
 
-async def _settled(arm: Arm, vm: ArmId) -> VmView:
-    """The VM when nothing changes it any more, or after a long wait as it is."""
-    deadline = anyio.current_time() + _SETTLED_WITHIN
-    for wait in looks(Usual.CHANGE_DISKS):
-        view = await vm_view(arm, vm)
-        if view.state != "Updating" or anyio.current_time() > deadline:
-            return view
-        await anyio.sleep(wait)
-    raise AssertionError("looks never end")
-
-
 async def _without(arm: Arm, vm: ArmId, disks: Sequence[ArmId]) -> VmView:
     """Detach these, again (not for ever) when the change met another or its fate is unknown; the VM as it is then."""
     with anyio.move_on_after(_DETACHED_WITHIN):
@@ -157,7 +144,7 @@ async def _without(arm: Arm, vm: ArmId, disks: Sequence[ArmId]) -> VmView:
 
 async def _tried_without(arm: Arm, vm: ArmId, disks: Sequence[ArmId]) -> VmView:
     calls = DiskCalls(arm, vm)
-    view = await _settled(arm, vm)
+    view = await settled_view(arm, vm)
     for tries in range(1, _TRIES + 1):
         if not (listed := [disk for disk in disks if view.lists(disk)]):
             break
@@ -167,7 +154,7 @@ async def _tried_without(arm: Arm, vm: ArmId, disks: Sequence[ArmId]) -> VmView:
             if not collided(error) or tries == _TRIES:
                 raise
             await anyio.sleep(2.0**tries)
-        view = await _settled(arm, vm)
+        view = await settled_view(arm, vm)
     return view
 
 

@@ -13,17 +13,9 @@ from contextlib import contextmanager
 import anyio
 
 from gilder.azure.arm import THROTTLE_PATIENCE, Arm
-from gilder.azure.machines import Attachment, VmView, max_data_disks, vm_view
+from gilder.azure.machines import Attachment, VmView, max_data_disks
 from gilder.azure.operations import Usual, looks
-from gilder.azure.settling import LOOK_AGAIN
-from gilder.model.errors import (
-    CloudError,
-    Conflict,
-    Denied,
-    Refused,
-    Throttled,
-    Unreachable,
-)
+from gilder.model.errors import CloudError, Conflict, Denied, Refused, Throttled
 from gilder.model.ids import ArmId
 from gilder.model.spec import Caching
 from gilder.runtime.filelock import Turn
@@ -33,22 +25,17 @@ from gilder.slots.calls import ABOUT_A_DISK, DiskCalls, collided
 from gilder.slots.devices import Scenery, SlotDevices
 from gilder.slots.held import Held, held
 from gilder.slots.pool import LunPool
+from gilder.slots.sight import Sight
 from gilder.slots.wishes import Attach, Detach, Wish, batch, due, halves, next_look
 
 _TRIES = 6
 """How often a wish goes into another write after a conflict with somebody else's change."""
 
-_SETTLED_WITHIN = 900.0
-"""Seconds for a change of the VM that goes on: a stranger's, or one of ours of which nothing is heard."""
 _VANISHING = 10.0
 """Seconds for a detached disk's device to go before its LUN is quarantined."""
 
 _WATCHING = 10.0
 """Seconds between looks for a LUN that a stranger may free."""
-
-_FRESH = 3.0
-"""Seconds for which a look at the VM serves the next write. Who changes the VM meanwhile is met as one who does so between
-look and write: the write is refused, and tried again after another look."""
 
 _ROOM_WITHIN = 600.0
 """Seconds that an attach waits for strangers to free a LUN."""
@@ -80,12 +67,11 @@ class SlotWriter:
         self._arm = arm
         self.vm = vm
         self._calls = DiskCalls(arm, vm)
+        self._sight = Sight(arm, vm)
         self._turn = turn
         self._lives = lives
         self.book = Book(devices)
         self._learning = anyio.Lock()
-        self._seen: tuple[VmView, float] | None = None
-        """The last look at the VM that found all as it should be, and when it was begun."""
         self._changed = anyio.Event()
         self._writing = False
         self._rests_until = -math.inf
@@ -182,7 +168,7 @@ class SlotWriter:
                 return
             # No answer came, and the look after it may have been stale: what took effect late is seen now.
             self.book.in_doubt.discard(disk)
-            entry = (await vm_view(self._arm, self.vm)).lists(disk)
+            entry = (await self._sight.now()).lists(disk)
             if entry is None:
                 return
             self.book.detach(disk, entry.lun)
@@ -200,7 +186,7 @@ class SlotWriter:
         not (kubernetes issue 82714).
         """
         why = self.book.undetached.get(disk)
-        if why is not None and (await vm_view(self._arm, self.vm)).lists(disk) is not None:
+        if why is not None and (await self._sight.now()).lists(disk) is not None:
             raise Conflict(f"the VM {self.vm.name} still has it: {why}")
 
     def tells_width(self, width: Callable[[int], None]) -> None:
@@ -265,9 +251,9 @@ class SlotWriter:
         async with self._learning:
             if not self.book.is_open:
                 began = anyio.current_time()
-                view = await vm_view(self._arm, self.vm)
+                view = await self._sight.now()
                 self._observe(view, await max_data_disks(self._arm, view))
-                self._seen = view, began
+                self._sight.keep(view, began)
             return self.book.pool
 
     def _observe(self, view: VmView, capacity: int | None = None) -> Scenery:
@@ -291,8 +277,8 @@ class SlotWriter:
         Not while another gilder that lives has a disk there: that will be detached some day.
         """
         began = anyio.current_time()
-        view = await vm_view(self._arm, self.vm)
-        self._seen = view, began
+        view = await self._sight.now()
+        self._sight.keep(view, began)
         self._observe(view)
         if self.book.pool.room:
             return due(self.book.situation())
@@ -309,26 +295,8 @@ class SlotWriter:
         """The data disks of gilder on the VM, besides those of this run; raises CloudError."""
         return await held(self._arm, view, self._lives)
 
-    async def _fresh_view(self) -> VmView:
-        """The VM as it is, or was seconds ago; no look serves two writes."""
-        seen, self._seen = self._seen, None
-        if seen is not None and anyio.current_time() - seen[1] <= _FRESH:
-            return seen[0]
-        return await vm_view(self._arm, self.vm)
-
-    async def _believed_view(self) -> VmView:
-        """The VM, looked at again while it does not list a disk that is to be detached and whose device is still here: who
-        believes a stale look takes the disk for detached, and sends nothing."""
-        view = await self._fresh_view()
-        for pause in LOOK_AGAIN:
-            if not any(self.book.shows(wish) and view.lists(wish.disk) is None for wish in self.book.detaches):
-                break
-            await anyio.sleep(pause)
-            view = await vm_view(self._arm, self.vm)
-        return view
-
     async def _write(self) -> None:
-        view = await self._believed_view()
+        view = await self._sight.before(self.book.still_here)
         scenery = self._observe(view)
         attaches, detaches = batch(self.book.situation())
         for wish in attaches:
@@ -349,14 +317,14 @@ class SlotWriter:
             error = refusal
             self.statistics.refused += 1
         began = anyio.current_time()
-        view = await self._view_after(error, attaches)
+        view = await self._sight.after(error, [wish.disk for wish in attaches])
         # What may not be waited for is not relied on: its attach fails, and is undone.
         denied = isinstance(error, Denied)
         open_attaches = [wish for wish in attaches if denied or not self.book.attached(view, wish)]
         vanished = anyio.current_time() + _VANISHING
         open_detaches = [wish for wish in detaches if not await self.book.detached(view, wish, vanished)]
         if not open_attaches and not open_detaches and error is None:
-            self._seen = view, began
+            self._sight.keep(view, began)
         elif open_attaches or open_detaches:
             await self._refused(view, open_attaches, open_detaches, error)
 
@@ -372,33 +340,6 @@ class SlotWriter:
         for wish in attaches:
             wish.sent.set()
         await self._arm.finished(self.vm.subscription, operation, looks(Usual.CHANGE_DISKS))
-
-    async def _view_after(self, error: CloudError | None, attaches: Sequence[Attach]) -> VmView:
-        """The VM as it is after a write; after one that met another change, or whose end is not known, once nothing changes
-        it any more: a stranger's write may take minutes, longer than the next tries would last.
-
-        After a lost answer no single look is believed that does not show what may be attached all the same: the next write
-        would ask for it again, and be refused with all that goes along.
-        """
-        if error is None or isinstance(error, Throttled) or not (collided(error) or isinstance(error, Denied)):
-            return await vm_view(self._arm, self.vm)
-        view = await self._quiet()
-        for pause in LOOK_AGAIN if isinstance(error, Unreachable) else ():
-            if all(view.lists(wish.disk) for wish in attaches):
-                break
-            await anyio.sleep(pause)
-            view = await self._quiet()
-        return view
-
-    async def _quiet(self) -> VmView:
-        """The VM when nothing changes it any more, or after a long wait as it is."""
-        deadline = anyio.current_time() + _SETTLED_WITHIN
-        for wait in looks(Usual.CHANGE_DISKS):
-            view = await vm_view(self._arm, self.vm)
-            if view.state != "Updating" or anyio.current_time() > deadline:
-                return view
-            await anyio.sleep(wait)
-        raise AssertionError("looks never end")
 
     # When a write was refused
 
@@ -427,7 +368,7 @@ class SlotWriter:
         else:
             parts = [(attaches, []), ([], detaches)] if attaches and detaches else _split(attaches, detaches)
             for some_attaches, some_detaches in parts:
-                await self._change(await vm_view(self._arm, self.vm), some_attaches, some_detaches)
+                await self._change(await self._sight.now(), some_attaches, some_detaches)
 
     async def _again(
         self,
