@@ -48,19 +48,26 @@ def untrue(place: Ground, names: Sequence[str], versions: Mapping[str, str] = NO
     wrong += [f"the journal has the {kind} {name} as {state}" for kind, name, state in held]
     made = place.products()
     for name in names:
-        status = told.get(name, "not begun []")
-        for product in [f"{name}-image", *([versions[name]] if name in versions else [])]:
-            wrong += [f"{name}: {what}" for what in _untrue(place, made.get(product), name, status)]
+        wanted = [f"{name}-image", *([versions[name]] if name in versions else [])]
+        there = [made[product] for product in wanted if product in made]
+        whole = len(there) == len(wanted)
+        wrong += [
+            f"{name}: {what}" for what in _untrue(place, there, name, told.get(name, "not begun []"), whole=whole)
+        ]
     return wrong
 
 
-def _untrue(place: Ground, made: Resource | None, name: str, status: str) -> Iterator[str]:
-    """What is wrong with an image or version of a build, of which the journal says `status`."""
-    if (made is not None) != status.startswith("built"):
-        yield f"{made.id if made else 'an image'} is {'there' if made else 'not there'}, the journal says {status}"
-    elif made is not None and made.id.lower() not in status.lower():
-        yield f"the journal does not name {made.id}: {status}"
-    if made is not None:
+def _untrue(place: Ground, there: Sequence[Resource], name: str, status: str, *, whole: bool) -> Iterator[str]:
+    """What is wrong with what a build has made, or with what the journal says of it.
+
+    Of an image and a version one may be there alone, when the build was killed before it had noted the other: it is named,
+    and the build is not called built.
+    """
+    if whole != status.startswith("built"):
+        yield f"{len(there)} of what it was to make is there, the journal says {status}"
+    for made in there:
+        if made.id.lower() not in status.lower():
+            yield f"the journal does not name {made.id}: {status}"
         yield from broken(place.disk_file(made), name)
 
 
