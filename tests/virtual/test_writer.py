@@ -520,6 +520,11 @@ def test_nobody_waits_for_a_disk_of_this_run_that_could_not_be_detached(seed: in
     assert examined(random_cell(seed)).violations == ()
 
 
+def test_an_attach_that_may_not_be_followed_and_does_not_show_costs_no_disk() -> None:
+    """The disk was deleted while it was being attached, and the VM was left with a disk that there is not."""
+    assert examined(random_cell(1005998)).violations == ()
+
+
 class Mistaken(PretendedDevices):
     """Devices whose second look is a mistake."""
 

@@ -11,9 +11,10 @@ from types import FrameType
 from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 import click
 
-from gilder.engine import heeded
+from gilder.engine import handled_by
 
 T = TypeVar("T")
 
@@ -24,7 +25,10 @@ async def until_stopped(work: Callable[[], Awaitable[T]]) -> T | None:
     SIGINT was answered with an empty line, and SIGTERM and SIGHUP, as of a timer, ended it without a word.
     """
     with anyio.CancelScope() as scope, _cancelled_by_signals(scope):
-        return await work()
+        done = await work()
+        await anyio.lowlevel.checkpoint()
+        if not scope.cancel_called:  # what was heard while the work was shielded would be lost, and builds begin
+            return done
     click.echo("stopped; nothing is lost: call it again to go on", err=True)
     return None
 
@@ -43,9 +47,5 @@ def _cancelled_by_signals(scope: anyio.CancelScope) -> Iterator[None]:
         heard = True
         loop.call_soon_threadsafe(scope.cancel)
 
-    before = {number: signal.signal(number, hear) for number in heeded()}
-    try:
+    with handled_by(hear):
         yield
-    finally:
-        for number, heard_by in before.items():
-            signal.signal(number, signal.SIG_DFL if heard_by is None else heard_by)

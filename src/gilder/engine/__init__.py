@@ -5,7 +5,7 @@ from gilder.engine.gc import Collected, Collector, Here, Judged
 from gilder.engine.login import cloud_of, login_secrets, settled, shared_auth
 from gilder.engine.recovery import Recovered, Recovery
 from gilder.engine.run import Run, RunOptions, must_differ
-from gilder.engine.signals import STOPPING, Stopping, heeded, signals_heard
+from gilder.engine.signals import STOPPING, Stopping, handled_by, heeded, signals_heard
 from gilder.engine.waiting import telling
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Stopping",
     "arm_on",
     "cloud_of",
+    "handled_by",
     "heeded",
     "login_secrets",
     "must_differ",

@@ -99,14 +99,20 @@ class Stopping:
         # Whatever the signal came into the middle of, and however stuck that is, the kernel ends it then.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(math.ceil(2 * _LAST_WORDS))
-        held = [entry for ledger in self._ledgers for entry in ledger.held if _outlives(entry)]
-        self._say(f"{name}: leaving; this is left behind:" if held else f"{name}: leaving; nothing is left behind")
-        for entry in held:
-            self._say(f"  {entry}; remove it with: {entry.remedy}")
-        if held and self._recovery:
+        left = [each for ledger in self._ledgers for each in _left(ledger)]
+        self._say(f"{name}: leaving; this is left behind:" if left else f"{name}: leaving; nothing is left behind")
+        for what, remedy in left:
+            self._say(f"  {what}; remove it with: {remedy}")
+        if left and self._recovery:
             self._say(f"  all of it: {self._recovery}")
         self._flush(_LAST_WORDS)
         os._exit(1)
+
+
+def _left(ledger: MemoryLedger) -> Iterator[tuple[str, str]]:
+    """What stays when gilder's process ends now, each with its remedy: what could not be given back, and what is held."""
+    yield from ((residue.what, residue.remedy) for residue in ledger.residues)
+    yield from ((str(entry), entry.remedy) for entry in ledger.held if _outlives(entry))
 
 
 def _outlives(entry: Entry) -> bool:
@@ -133,6 +139,13 @@ def signals_heard(stopping: Stopping) -> Iterator[None]:
         stopping.heard(name)
         loop.call_soon_threadsafe(stopping.signalled, name)
 
+    with handled_by(hear):
+        yield
+
+
+@contextmanager
+def handled_by(hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have the signals that ask to stop handled so while inside, and as before afterwards."""
     before = {number: signal.signal(number, hear) for number in heeded()}
     try:
         yield

@@ -25,6 +25,9 @@ from gilder.runtime.threads import abandonable
 _SECTOR = 512
 """Bytes; sysfs counts in these whatever the device's own sector size (kernel: Documentation/ABI/stable/sysfs-block)."""
 
+_LOOKS = 5
+"""How often the partitions of a disk are looked at when some go meanwhile."""
+
 _UNTOLD = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors of open(2) that tell of whoever opens, and not of the device: it may be there, and in use."""
 
@@ -75,15 +78,16 @@ def _number(path: str) -> str:
 
 
 def partition_numbers(device: BlockDevice) -> dict[str, str]:
-    """The partitions that the kernel knows: partition number ("1") to MAJOR:MINOR."""
-    numbers: dict[str, str] = {}
-    # The kernel takes all partitions away for a moment when udev, or whoever, has it read the table again: one that goes
-    # between two looks is left out, and so are all when the disk itself goes (Python 3.11's glob then raises).
-    with suppress(OSError):
-        for file in device.sysfs.glob(f"{device.kernel_name}*/partition"):
-            with suppress(OSError):
-                numbers[file.read_text().strip()] = (file.parent / "dev").read_text().strip()
-    return numbers
+    """The partitions that the kernel knows: partition number ("1") to MAJOR:MINOR. Raises DeviceMissing while they change."""
+    for _ in range(_LOOKS):
+        # The kernel takes all partitions away for a moment when udev, or whoever, has it read the table again. With those
+        # left out that go meanwhile, a disk with LVM would pass for one without.
+        with suppress(OSError):
+            return {
+                file.read_text().strip(): (file.parent / "dev").read_text().strip()
+                for file in device.sysfs.glob(f"{device.kernel_name}*/partition")
+            }
+    raise DeviceMissing(f"the partitions of {device.path} change all the time")
 
 
 def partition(device: BlockDevice, which: str) -> str:
@@ -213,5 +217,7 @@ async def wait_free(device: BlockDevice, within: float = 10.0) -> None:
 
 def holders_of(device: BlockDevice) -> list[str]:
     """Who holds a disk: mounts in any namespace and devices stacked upon it. Blocks a little."""
-    numbers = {device.number, *partition_numbers(device).values()}
+    numbers = {device.number}
+    with suppress(DeviceMissing):
+        numbers |= set(partition_numbers(device).values())
     return device_holders(numbers) + mount_holders(numbers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 Span = tuple[int, int]
@@ -55,6 +56,11 @@ def bare(text: str) -> Bare:
     """The text without what a terminal does not show; the same one when there is nothing of that."""
     if text.isprintable():  # so with nearly every line
         return Bare(text, text, (0,), (0,))
+    return _bare(text)
+
+
+@lru_cache(maxsize=8)  # one line is asked about several times in a row
+def _bare(text: str) -> Bare:
     pieces: list[str] = []
     begins: list[int] = []
     places: list[int] = []

@@ -117,9 +117,8 @@ def _next(path: Path) -> Path:
 def is_unlocked(path: Path) -> bool:
     """Whether nobody holds the lock on `path` at the moment (a missing file is held by nobody)."""
     try:
-        descriptor = os.open(
-            path, os.O_RDONLY | os.O_CLOEXEC
-        )  # what a killed run left may be on a disk that is read-only
+        # To read only: what a killed run left may be on a disk that is read-only.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return True
     try:

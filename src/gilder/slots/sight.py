@@ -10,7 +10,7 @@ from gilder.azure.arm import Arm
 from gilder.azure.machines import VmView, vm_view
 from gilder.azure.operations import Usual, looks
 from gilder.azure.settling import LOOK_AGAIN
-from gilder.model.errors import CloudError, Denied, Throttled, Unreachable
+from gilder.model.errors import CloudError, Denied, Throttled, Unreachable, Untold
 from gilder.model.ids import ArmId
 from gilder.slots.calls import collided
 
@@ -20,6 +20,10 @@ _SETTLED_WITHIN = 900.0
 _FRESH = 3.0
 """Seconds for which a look at the VM serves the next write. Who changes the VM meanwhile is met as one who does so between
 look and write: the write is refused, and tried again after another look."""
+
+
+_UNKNOWN = (Unreachable, Untold, Denied)
+"""Errors of a write that may have had, or yet have, its effect: an operation that is not to be looked at may go on."""
 
 
 async def settled_view(arm: Arm, vm: ArmId) -> VmView:
@@ -69,14 +73,14 @@ class Sight:
         """The VM as it is after a write that may have `attached` these.
 
         After one that met another change, or whose end is not known, it is the VM once nothing changes it any more: a
-        stranger's write may take minutes, longer than the next tries would last. After a lost answer no single look is
-        believed that does not show what may be attached all the same: the next write would ask for it again, and be refused
-        with all that goes along.
+        stranger's write may take minutes, longer than the next tries would last. Where the write may have had its effect, no
+        single look is believed that does not show what may be attached: the next write would ask for it again, and be refused
+        with all that goes along, or its disk be deleted while it is being attached.
         """
         if error is None or isinstance(error, Throttled) or not (collided(error) or isinstance(error, Denied)):
             return await self.now()
         view = await settled_view(self._arm, self._vm)
-        for pause in LOOK_AGAIN if isinstance(error, Unreachable) else ():
+        for pause in LOOK_AGAIN if isinstance(error, _UNKNOWN) else ():
             if all(view.lists(disk) for disk in attached):
                 break
             await anyio.sleep(pause)
