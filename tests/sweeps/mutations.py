@@ -251,7 +251,11 @@ SAFEGUARDS = (
         lambda: both(_lost_answers_believed(), _no_doubt()),
         _writes,
     ),
-    Safeguard("a disk in doubt is looked for when it is given back", _no_doubt, _unseen),
+    Safeguard(
+        "a disk in doubt is looked for when it is given back (and one look is believed after a lost answer)",
+        lambda: both(_no_doubt(), patch("gilder.slots.sight.LOOK_AGAIN", ())),
+        _unseen,
+    ),
     Safeguard("a batch that ended is settled by looking", _success_believed, _writes),
     Safeguard("a disk is flushed before its snapshot", _unflushed, _written),
     Safeguard("a disk with a ReadWrite cache is detached before its snapshot", _snapshot_first, _written_back),
