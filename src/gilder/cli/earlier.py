@@ -26,10 +26,21 @@ async def lives_here(places: Places, vm: ArmId, alive: Path = ALIVE) -> Callable
         async with opened_to_read(places.journal) as journal:
             crashed = {run.id for run in await crashed_runs(journal, alive) if run.was_on(vm)}
 
+    by_locks = lives_by_locks(alive)
+
     def why(run: str) -> str:
         if run in crashed:
             recovery = places.command("recover", run)
             return f"run {run} is dead, as this machine's journal knows; finish or remove it with: {recovery}"
+        return by_locks(run)
+
+    return why
+
+
+def lives_by_locks(alive: Path = ALIVE) -> Callable[[str], str]:
+    """The same without a journal: only the locks of this machine tell what lives."""
+
+    def why(run: str) -> str:
         if not RUN_ID.fullmatch(run):
             return ""
         try:

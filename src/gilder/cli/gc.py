@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,14 +134,14 @@ async def _collect_here(options: GcOptions, errand: Errand) -> int:
 async def known_here(places: Places, vm: ArmId, tell: Callable[[str], None]) -> Callable[[str], str]:
     """Says of a run's id why it must be left alone. A damaged journal is told of, and is as good as lost: this command is
     for those, and refused to work. What lives has its locks, and its leases."""
-    from gilder.cli.earlier import lives_here
+    from gilder.cli.earlier import lives_by_locks, lives_here
     from gilder.runtime.living import beside, works
 
     try:
         return await lives_here(places, vm)
     except JournalDamaged as error:
         tell(f"{error.message}; it is passed over, and only tags and locks tell what lives")
-    by_locks = await lives_here(replace(places, journal=places.journal / "none"), vm)  # beneath a file there is none
+    by_locks = lives_by_locks()
 
     def why(run: str) -> str:
         # In a container with a `/run` of its own, only the locks beside the journal are seen.
