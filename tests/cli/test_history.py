@@ -75,6 +75,7 @@ def test_how_long_a_killed_run_took_is_not_made_up(journal: Path) -> None:
     text = ran(show, "20260102-cc", "--journal", str(journal)).stdout
     assert "when it was killed is not known" in text
     assert "\ninterrupted web\n" in text
+    assert ran(timeline, "20260102-cc", "--journal", str(journal)).stdout.startswith("run 20260102-cc, interrupted\n")
 
 
 def test_a_run_is_shown_with_errors_images_and_what_it_left(journal: Path, tmp_path: Path) -> None:

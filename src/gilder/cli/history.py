@@ -57,7 +57,8 @@ def timeline(run: str, journal: Path, width: int | None) -> None:
     RUN is an id from `gilder runs`, the beginning of one, or `last`.
     """
     found = anyio.run(record, journal, run)
-    click.echo(f"run {found.run.id}, {found.status}, {seconds(found.end - found.run.started)}")
+    took = _took(found)
+    click.echo(f"run {found.run.id}, {found.status}" + (f", {took}" if took else ""))
     click.echo()
     if not found.timings:  # a frame without bars, and "0 at most", would say that nothing was done
         click.echo(f"no stage of it has been recorded{' yet' if found.lives else ''}: that is done when a build ends")
@@ -75,20 +76,15 @@ def run_table(found: Sequence[Record]) -> Iterator[str]:
     width = max(len(one.run.id) for one in found)
     yield f"{'RUN':{width}}  {'STARTED':19}  {'TOOK':>6}  {'STATUS':11}  BUILDS"
     for one in found:
-        took = "?" if one.status == "interrupted" else seconds(one.end - one.run.started)
-        yield f"{one.run.id:{width}}  {_moment(one.run.started)}  {took:>6}  {one.status:11}  {_counts(one)}"
+        yield f"{one.run.id:{width}}  {_moment(one.run.started)}  {_took(one) or '?':>6}  {one.status:11}  {_counts(one)}"
 
 
 def run_lines(one: Record, logs: Path, places: Places) -> Iterator[str]:
     """One run in full."""
     yield f"run       {one.run.id}"
     yield f"status    {one.status}"
-    took = (
-        "when it was killed is not known"
-        if one.status == "interrupted"
-        else f"took {seconds(one.end - one.run.started)}"
-    )
-    yield f"started   {_moment(one.run.started)}, {took}"
+    took = _took(one)
+    yield f"started   {_moment(one.run.started)}, {f'took {took}' if took else 'when it was killed is not known'}"
     yield f"template  {one.run.template}"
     yield f"vm        {one.run.vm}"
     yield f"builds    {_counts(one)}"
@@ -136,6 +132,11 @@ def _recovery(one: Record, places: Places) -> str:
     """The command that recovers a run. The journal does not say which cloud it was on, but what removes its things does."""
     noted = (residue.remedy for residue in one.residues if residue.remedy.startswith(_RECOVER))
     return next(noted, places.command("recover", one.run.id))
+
+
+def _took(one: Record) -> str:
+    """How long a run took so far; "" for one that was killed, nobody knows when."""
+    return "" if one.status == "interrupted" else seconds(one.end - one.run.started)
 
 
 def _counts(one: Record) -> str:
